@@ -1,0 +1,232 @@
+# bb-wasm.  `make help` lists what can be typed.  Everything built goes below $(BUILD).
+#
+# Variables a person may set:
+#   BUILD=build           where output goes
+#   WASM_CC=emcc|clang    which compiler makes the wasm (both are kept working)
+#   SECONDS=20            how long each fuzz target runs
+#   ONLY=name             run only the tests, fuzzers or benchmarks whose name contains this
+#   DIR=path              another folder of vectors, for `make vectors`
+#   V=1                   show the whole compiler lines
+#   ONCE=1                `make demo` trains once, prints one JSON line and exits
+
+# ---- settings -------------------------------------------------------------------------------------------------------
+SHELL   := /bin/bash
+BUILD   ?= build
+CC      := gcc
+CLANG   ?= clang
+CLANG19 ?= clang-19
+WASM_CC ?= emcc
+ONLY    ?=
+FUZZ_SECONDS := $(if $(filter file,$(origin SECONDS))$(filter environment,$(origin SECONDS))$(filter command,$(origin SECONDS)),$(SECONDS),20)
+
+WARN   := -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+COMMON := $(WARN) -ffp-contract=off -Iinclude -Isrc
+NATIVE_FLAGS := $(COMMON) -O2 -g
+ASAN_FLAGS   := $(COMMON) -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_FLAGS   := $(COMMON) -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+WASM_FLAGS   := $(COMMON) -Iwasm -O3 -msimd128 -DNDEBUG
+
+# A small fixed stack: no recursion in the engine depends on input.  Memory starts at the smallest size that links.
+WASM_STACK   := 131072
+WASM_MEMORY  := 1048576
+EMCC_LINK    := -O3 -msimd128 -sSTANDALONE_WASM --no-entry -sFILESYSTEM=0 -sMALLOC=emmalloc -sALLOW_MEMORY_GROWTH=1 \
+                -sABORTING_MALLOC=0 -sINITIAL_MEMORY=$(WASM_MEMORY) -sMAXIMUM_MEMORY=4GB -sSTACK_SIZE=$(WASM_STACK)
+
+# ---- sources --------------------------------------------------------------------------------------------------------
+SRC         := $(sort $(wildcard src/*/*.c))
+WASM_SRC    := $(sort $(wildcard wasm/*.c))
+HEADERS     := $(wildcard include/bbw/*.h src/*/*.h wasm/*.h tests/c/*.h tests/fuzz/*.h)
+TEST_SRC    := $(sort $(wildcard tests/c/test_*.c))
+TEST_HELP   := $(sort $(filter-out $(TEST_SRC),$(wildcard tests/c/*.c)))
+FUZZ_SRC    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+BENCH_SRC   := $(sort $(wildcard tests/bench/bench_*.c))
+C_FILES     := $(SRC) $(WASM_SRC) $(TEST_SRC) $(TEST_HELP) $(FUZZ_SRC) $(BENCH_SRC) $(HEADERS)
+
+pick         = $(if $(ONLY),$(foreach x,$(1),$(if $(findstring $(ONLY),$(notdir $(x))),$(x))),$(1))
+objects      = $(patsubst %.c,$(BUILD)/$(1)/obj/%.o,$(2))
+
+NATIVE_OBJ  := $(call objects,native,$(SRC))
+ASAN_OBJ    := $(call objects,asan,$(SRC) $(TEST_HELP))
+FUZZ_OBJ    := $(call objects,fuzz,$(SRC) $(TEST_HELP))
+WASM_DIR    := $(BUILD)/wasm-$(WASM_CC)
+WASM_OBJ    := $(patsubst %.c,$(WASM_DIR)/obj/%.o,$(SRC) $(WASM_SRC))
+TESTS       := $(patsubst tests/c/%.c,$(BUILD)/asan/%,$(TEST_SRC))
+FUZZERS     := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
+BENCHES     := $(patsubst tests/bench/%.c,$(BUILD)/native/%,$(BENCH_SRC))
+EXPORTS     := $(shell sed -e 's/\#.*//' -e '/^[[:space:]]*$$/d' wasm/exports.txt 2>/dev/null)
+
+# The toolchain folder may hold a newer Node than the system's (see scripts/setup-debian.sh).
+export PATH := $(abspath $(BUILD)/../.toolchain/node/bin):$(PATH)
+
+# One short line per file, or the whole command with V=1.
+say = $(if $(V),,@echo '  $(1)  $@';)
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all wasm native demo test check bench lint lint-fast fmt clean vectors fuzz help setup \
+        test-c test-js test-browser test-edge wasm-size FORCE
+
+all: native wasm  ## build the native library and the wasm module
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+# ---- native ---------------------------------------------------------------------------------------------------------
+native: $(BUILD)/native/libbbw.a  ## build build/native/libbbw.a
+
+$(BUILD)/native/libbbw.a: $(NATIVE_OBJ)
+	@mkdir -p $(@D) && rm -f $@
+	$(call say,ar  )ar rcs $@ $^
+
+$(BUILD)/native/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,cc  )$(CC) $(NATIVE_FLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/native/bench_%: $(BUILD)/native/obj/tests/bench/bench_%.o $(BUILD)/native/libbbw.a
+	$(call say,link)$(CC) $(NATIVE_FLAGS) $^ -lm -o $@
+
+# ---- C tests, with address and undefined-behaviour sanitizers -------------------------------------------------------
+$(BUILD)/asan/libbbw.a: $(ASAN_OBJ)
+	@mkdir -p $(@D) && rm -f $@
+	@ar rcs $@ $^
+
+$(BUILD)/asan/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,asan)$(CC) $(ASAN_FLAGS) -Itests/c -MMD -MP -c $< -o $@
+
+$(BUILD)/asan/test_%: $(BUILD)/asan/obj/tests/c/test_%.o $(BUILD)/asan/libbbw.a
+	$(call say,link)$(CC) $(ASAN_FLAGS) $^ -lcmocka -lm -o $@
+
+test-c: $(TESTS)  ## run the C tests under ASan and UBSan
+	@scripts/run-all.sh 2 300 $(BUILD)/asan/log $(call pick,$(TESTS))
+
+# ---- fuzzing --------------------------------------------------------------------------------------------------------
+$(BUILD)/fuzz/libbbw.a: $(FUZZ_OBJ)
+	@mkdir -p $(@D) && rm -f $@
+	@ar rcs $@ $^
+
+$(BUILD)/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,fuzz)$(CLANG) $(FUZZ_FLAGS) -Itests/c -MMD -MP -c $< -o $@
+
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(BUILD)/fuzz/libbbw.a
+	$(call say,link)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer $^ -lm -o $@
+
+fuzz: $(FUZZERS)  ## run every fuzz target for SECONDS=20, two at a time
+	@scripts/run-fuzz.sh $(FUZZ_SECONDS) $(BUILD)/fuzz $(call pick,$(FUZZERS))
+
+# ---- wasm -----------------------------------------------------------------------------------------------------------
+wasm: $(BUILD)/wasm/bb.wasm  ## build build/wasm/bb.wasm (WASM_CC=emcc or clang) and check its size
+	@scripts/check-size.sh $(BUILD)/wasm/bb.wasm wasm/size-budget.txt
+
+# One name for users, one folder per compiler, so that switching WASM_CC never mixes objects.
+$(BUILD)/wasm/bb.wasm: $(WASM_DIR)/bb.wasm FORCE
+	@mkdir -p $(@D)
+	@cmp -s $< $@ || cp $< $@
+
+$(BUILD)/wasm-emcc/emcc.path: FORCE
+	@mkdir -p $(@D)
+	@scripts/setup-emscripten.sh >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(BUILD)/wasm-emcc/obj/%.o: %.c $(BUILD)/wasm-emcc/emcc.path
+	@mkdir -p $(@D)
+	$(call say,emcc)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(WASM_FLAGS) -MMD -MP -c $< -o $@
+
+comma := ,
+empty :=
+space := $(empty) $(empty)
+$(BUILD)/wasm-emcc/bb.wasm: $(filter $(BUILD)/wasm-emcc/%,$(WASM_OBJ)) wasm/exports.txt $(BUILD)/wasm-emcc/emcc.path Makefile
+	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(EMCC_LINK) -sEXPORTED_FUNCTIONS=$(subst $(space),$(comma),$(addprefix _,$(strip $(EXPORTS)))) \
+	  $(filter %.o,$^) -o $@
+
+$(BUILD)/wasm-clang/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,wasi)$(CLANG19) --target=wasm32-wasi $(WASM_FLAGS) -MMD -MP -c $< -o $@
+
+# Two steps on purpose: the clang driver would run any wasm-opt on the PATH, and an old one breaks the module.
+WASI_LIB := /usr/lib/wasm32-wasi
+$(BUILD)/wasm-clang/bb.wasm: $(filter $(BUILD)/wasm-clang/%,$(WASM_OBJ)) wasm/exports.txt Makefile
+	$(call say,link)wasm-ld-19 --no-entry --gc-sections --strip-all -O3 -z stack-size=$(WASM_STACK) --stack-first --initial-memory=$(WASM_MEMORY) \
+	  --max-memory=4294967296 --export=_initialize $(addprefix --export=,$(EXPORTS)) \
+	  $(WASI_LIB)/crt1-reactor.o $(filter %.o,$^) -L$(WASI_LIB) -lc -lm \
+	  $$($(CLANG19) --target=wasm32-wasi -print-libgcc-file-name) -o $@
+
+# ---- JavaScript -----------------------------------------------------------------------------------------------------
+node_modules/.package-lock.json: package-lock.json
+	npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm  ## run the JavaScript tests in Node
+	@if ls tests/js/*.test.js >/dev/null 2>&1; then \
+	  scripts/netns.sh 300 node --test --test-concurrency=2 $(call pick,$(wildcard tests/js/*.test.js)); fi
+
+test-browser: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm  ## run the page in headless Chromium
+	@if ls tests/browser/*.test.js >/dev/null 2>&1; then \
+	  scripts/netns.sh 240 node --test --test-concurrency=1 $(call pick,$(wildcard tests/browser/*.test.js)); fi
+
+test-edge: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm  ## run a Node inside workerd
+	@if ls tests/edge/*.test.js >/dev/null 2>&1; then \
+	  scripts/netns.sh 120 node --test --test-concurrency=1 $(call pick,$(wildcard tests/edge/*.test.js)); fi
+
+demo: setup-demo node_modules/.package-lock.json native wasm  ## train on real data in the terminal and serve the page
+	@node demo/main.js
+
+# ---- everything that checks -----------------------------------------------------------------------------------------
+setup:  # installs what is missing, or says in one line what to install
+	@scripts/setup-debian.sh build wasm test node browser
+.PHONY: setup-demo
+setup-demo:
+	@scripts/setup-debian.sh build wasm node
+
+test:  ## install what is missing, then run every test
+	@$(MAKE) --no-print-directory setup
+	@$(MAKE) --no-print-directory node_modules/.package-lock.json
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory -j2 $(TESTS) && $(MAKE) --no-print-directory test-c
+	@$(MAKE) --no-print-directory -j2 $(FUZZERS) && $(MAKE) --no-print-directory fuzz
+	@$(MAKE) --no-print-directory -j2 wasm WASM_CC=clang
+	@$(MAKE) --no-print-directory -j2 wasm
+	@$(MAKE) --no-print-directory test-js
+	@$(MAKE) --no-print-directory test-browser
+	@$(MAKE) --no-print-directory test-edge
+
+check: lint-fast $(TESTS)  ## the fast tier: lint, C tests and Node tests
+	@$(MAKE) --no-print-directory test-c
+	@$(MAKE) --no-print-directory test-js
+
+vectors: $(TESTS) node_modules/.package-lock.json  ## run the vector checks over another folder: DIR=path
+	@test -d "$(DIR)" || { echo "usage: make vectors DIR=path-of-a-folder-with-vector-sets"; exit 2; }
+	@BBW_VECTORS=$(abspath $(DIR)) scripts/run-all.sh 2 300 $(BUILD)/asan/log $(filter %_vectors,$(TESTS))
+	@BBW_VECTORS=$(abspath $(DIR)) node --test $(wildcard tests/js/*-vectors.test.js)
+
+lint: lint-fast $(patsubst %.c,$(BUILD)/lint/%.ok,$(SRC) $(WASM_SRC))  ## every static check, with the second compiler too
+
+lint-fast: node_modules/.package-lock.json  ## layers, format, types, generated files, paths
+	@node scripts/check-includes.js
+	@node scripts/check-tree.js
+	@test -z "$(strip $(C_FILES))" || clang-format --dry-run --Werror $(C_FILES)
+	@node scripts/gen-constants.js --check
+	@node_modules/.bin/tsc -p tsconfig.json
+
+$(BUILD)/lint/wasm/%.ok: wasm/%.c $(HEADERS)
+	@mkdir -p $(@D)
+	@$(CLANG19) --target=wasm32-wasi -msimd128 $(COMMON) -Iwasm -fsyntax-only $< && touch $@
+
+$(BUILD)/lint/%.ok: %.c $(HEADERS)
+	@mkdir -p $(@D)
+	@$(CLANG19) $(COMMON) -fsyntax-only $< && touch $@
+
+fmt:  ## format the C sources and write the generated files
+	@test -z "$(strip $(C_FILES))" || clang-format -i $(C_FILES)
+	@node scripts/gen-constants.js
+
+bench: $(BENCHES) node_modules/.package-lock.json wasm  ## measure; appends to build/bench/results.jsonl (ONLY=name)
+	@mkdir -p $(BUILD)/bench
+	@set -o pipefail; for b in $(call pick,$(BENCHES)); do $$b | tee -a $(BUILD)/bench/results.jsonl || exit 1; done
+	@set -o pipefail; for b in $(call pick,$(wildcard tests/bench/*.bench.js)); do node $$b | tee -a $(BUILD)/bench/results.jsonl || exit 1; done
+
+clean:  ## remove everything built
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

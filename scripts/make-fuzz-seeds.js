@@ -1,0 +1,54 @@
+// Writes the seeds of the fuzz targets from tests/vectors: every hex text and every binary file of a set becomes one file.
+// usage: node scripts/make-fuzz-seeds.js OUTPUT_FOLDER
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+
+/**
+ * Fuzz target (tests/fuzz/fuzz_NAME.c) -> where its seeds are: [set, keys of a case that hold hex or text | '*.ext' files].
+ * A target that is missing here simply starts from nothing; one that is named here but has no program is harmless.
+ * @type {Record<string, [string, string[]][]>}
+ */
+const SEEDS = {
+  peer_id: [['peer_ids', ['bytes', 'payload', 'text']]],
+  address: [['addresses', ['binary', 'payload', 'text']]],
+  envelope: [['envelopes', ['*.bin', 'bytes', 'hex']]],
+  value: [['values', ['payload']]],
+  values: [['values', ['payload']]],
+  bincode: [['values', ['payload']]],
+  tensor_proto: [['values', ['proto', 'bytes']]],
+  artifact: [['artifacts', ['*.pb']]],
+  install: [['artifacts', ['*.pb']]],
+  onnx: [['artifacts', ['*.pb']]],
+  compiler: [['artifacts', ['*.recorded.pb']]],
+  compile: [['artifacts', ['*.recorded.pb']]],
+};
+
+const [out] = process.argv.slice(2);
+if (!out) throw new Error('usage: make-fuzz-seeds.js OUTPUT_FOLDER');
+for (const [target, sources] of Object.entries(SEEDS)) {
+  for (const [set, keys] of sources) {
+    const folder = join('tests/vectors', set);
+    if (!existsSync(folder)) continue;
+    /** @type {Uint8Array[]} */
+    const seeds = [];
+    for (const key of keys) {
+      if (key.startsWith('*')) {
+        for (const name of readdirSync(folder)) if (name.endsWith(key.slice(1))) seeds.push(readFileSync(join(folder, name)));
+        continue;
+      }
+      if (!existsSync(join(folder, 'index.json'))) continue;
+      for (const line of readFileSync(join(folder, 'index.json'), 'utf8').split('\n')) {
+        const json = line.replace(/,\s*$/, '');
+        if (!json.startsWith('{"id"')) continue;
+        const text = JSON.parse(json)[key];
+        if (typeof text !== 'string') continue;
+        seeds.push(/^([0-9a-f]{2})*$/.test(text) ? Buffer.from(text, 'hex') : Buffer.from(text, 'utf8'));
+      }
+    }
+    mkdirSync(join(out, target), { recursive: true });
+    for (const bytes of seeds) {
+      writeFileSync(join(out, target, createHash('sha1').update(bytes).digest('hex').slice(0, 16)), bytes);
+    }
+  }
+}

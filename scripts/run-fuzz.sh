@@ -1,0 +1,26 @@
+#!/bin/bash
+# Runs libFuzzer targets, two at a time, each over its seeds.  New inputs stay below the build folder.
+# usage: run-fuzz.sh SECONDS FUZZDIR TARGET...      exits 1 when any target found something
+set -uo pipefail
+seconds=$1; dir=$2; shift 2
+if [ $# -eq 0 ]; then exit 0; fi
+node scripts/make-fuzz-seeds.js "$dir/seeds" || exit 1
+export seconds dir
+one() {
+  local target=$1 name; name=$(basename "$target"); name=${name#fuzz_}
+  mkdir -p "$dir/corpus/$name" "$dir/seeds/$name" "$dir/crash/$name"
+  local seeds=("$dir/seeds/$name"); [ -d "tests/fuzz/corpus/$name" ] && seeds+=("tests/fuzz/corpus/$name")
+  timeout $((seconds + 60)) "$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=0 \
+    -artifact_prefix="$dir/crash/$name/" "$dir/corpus/$name" "${seeds[@]}" >"$dir/$name.log" 2>&1
+  echo $? >"$dir/$name.rc"
+}
+export -f one
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:allocator_may_return_null=1}
+printf '%s\n' "$@" | xargs -P 2 -I{} bash -c 'one {}'
+failed=()
+for target in "$@"; do
+  name=$(basename "$target"); name=${name#fuzz_}
+  if [ "$(cat "$dir/$name.rc")" -ne 0 ]; then failed+=("$name"); tail -40 "$dir/$name.log"; fi
+  echo "fuzz_$name"; tail -1 "$dir/$name.log"
+done
+if [ ${#failed[@]} -ne 0 ]; then echo "FAILED: ${failed[*]}"; exit 1; fi
