@@ -1,0 +1,115 @@
+/*
+ * component: the parts that do the work behind role operators.
+ *
+ * A component type is a table of functions; a node constructs one instance per binding slot at install.  When a role operator fires, the engine calls
+ * `dispatch` with a context from which the operator's name, inputs and attributes are read and to which outputs are given.  The answer is
+ *   BBW_OK     outputs were set (an operator that declares outputs and sets none gets a Trigger on output 0)
+ *   BBW_LATER  bbw_ctx_later() was called; the host or the component completes that command afterwards
+ *   an error   after bbw_ctx_fail(), or a bare status; the operator fails, the node goes on
+ * The context is valid until dispatch returns.  A component must not call bbw_node_* functions.
+ */
+#ifndef BBW_COMPONENT_H
+#define BBW_COMPONENT_H
+
+#include "bbw/peer_id.h"
+#include "bbw/value.h"
+
+typedef enum bbw_role {
+#define ROLE(name, js, domain) BBW_ROLE_##name,
+#include "bbw/roles.def"
+#undef ROLE
+  BBW_ROLE_COUNT
+} bbw_role;
+
+#define BBW_ROLE_BIT(role) (1u << (role))
+
+bbw_str bbw_role_name(bbw_role role); /* "Index", ... */
+bool bbw_role_from_name(bbw_str name, bbw_role *out); /* with or without the suffix "Runtime" */
+
+/* Kinds of operator errors (engine specification §19). */
+typedef enum bbw_op_error_kind {
+  BBW_OP_TYPE_MISMATCH,
+  BBW_OP_MISSING_SLOT,
+  BBW_OP_NOT_REGISTERED,
+  BBW_OP_EXECUTION_FAILED,
+  BBW_OP_REMOTE_FAILED,
+  BBW_OP_TIMEOUT,
+  BBW_OP_BAD_INPUT,
+  BBW_OP_COOLDOWN,
+  BBW_OP_OTHER,
+} bbw_op_error_kind;
+
+typedef struct bbw_ctx bbw_ctx;
+
+/* What is called. */
+bbw_role bbw_ctx_role(const bbw_ctx *ctx);
+bbw_str bbw_ctx_op_type(const bbw_ctx *ctx);
+size_t bbw_ctx_input_count(const bbw_ctx *ctx);
+/* Input by position; NULL when absent or past the end.  Borrowed until dispatch returns; retain to keep it. */
+bbw_value *bbw_ctx_input(const bbw_ctx *ctx, size_t index);
+/* Attributes of the node; the return value says whether one of that name exists (first one wins; type tags are not checked). */
+bool bbw_ctx_attr_i64(const bbw_ctx *ctx, const char *name, int64_t *out);
+bool bbw_ctx_attr_f32(const bbw_ctx *ctx, const char *name, float *out);
+bool bbw_ctx_attr_bytes(const bbw_ctx *ctx, const char *name, bbw_bytes *out);
+bool bbw_ctx_attr_ints(const bbw_ctx *ctx, const char *name, const int64_t **items, size_t *count);
+
+/* Outputs.  set takes over one reference of `value`; setting past the declared outputs releases it at once; setting twice replaces. */
+size_t bbw_ctx_output_count(const bbw_ctx *ctx);
+void bbw_ctx_set_output(bbw_ctx *ctx, size_t index, bbw_value *value);
+
+/* Surroundings. */
+const bbw_mem *bbw_ctx_mem(const bbw_ctx *ctx);
+uint64_t bbw_ctx_now_ns(const bbw_ctx *ctx); /* the node's clock */
+const bbw_peer_id *bbw_ctx_self_peer(const bbw_ctx *ctx);
+const bbw_peer_id *bbw_ctx_src_peer(const bbw_ctx *ctx); /* who sent the envelope behind this execution; NULL if none */
+uint64_t bbw_ctx_random(bbw_ctx *ctx); /* from the node's generator */
+/* Known peers other than this node, in the order in which they became known. */
+size_t bbw_ctx_peer_count(const bbw_ctx *ctx);
+const bbw_peer_id *bbw_ctx_peer(const bbw_ctx *ctx, size_t index);
+/* The instance bound at a slot name, if its type is `type_name`; NULL otherwise, or when it is the caller itself. */
+void *bbw_ctx_dependency(const bbw_ctx *ctx, bbw_str slot, bbw_str type_name);
+
+/* Announces an answer that comes later: opens a command and returns its id.  Dispatch must then return BBW_LATER. */
+uint64_t bbw_ctx_later(bbw_ctx *ctx);
+
+/* Records why the operator fails; detail is cut to 512 bytes at a character boundary.  Returns BBW_E_COMPONENT, to be returned from dispatch. */
+bbw_status bbw_ctx_fail(bbw_ctx *ctx, bbw_op_error_kind kind, const char *reason, bbw_str detail);
+/* The error of operator specification §4.4: TypeMismatch, reason input_type_mismatch, detail "input N expected `T`". */
+bbw_status bbw_ctx_fail_input(bbw_ctx *ctx, size_t index, const char *expected);
+
+/*
+ * Input as a tensor, or NULL when absent or of no tensor type.  Accepts the three tensor carriers, and Bytes that hold an f32 TensorProto or the wire form of a
+ * CpuTensor (host data arrives as Bytes).  A decoded value belongs to the context and lives until dispatch returns.
+ */
+const bbw_tensor *bbw_ctx_input_tensor(bbw_ctx *ctx, size_t index);
+
+typedef struct bbw_dependency {
+  bbw_role role;
+  bbw_str slot;
+} bbw_dependency;
+
+/*
+ * A component type.  The struct and what it points to must outlive every node that uses it.
+ *   construct  makes an instance.  config is what the host gave for the slot; has_config says whether it gave anything.  Answers BBW_OK, BBW_E_NOMEM,
+ *              BBW_E_INST_MISSING_CONFIG, BBW_E_INST_CONFIG_TYPE or BBW_E_INST_CONSTRUCTION (field "detail").
+ *   destroy    frees it.
+ *   dispatch   runs one role operator; see above.
+ *   save       appends the instance's state: allocates with mem, *out receives pointer and length (the caller frees with that length).
+ *   restore    replaces the state; on an error the instance is as before.  BBW_E_RESTORE_COMPONENT for bytes that do not fit.
+ * save and restore may be NULL for components without state.
+ */
+typedef struct bbw_component_type {
+  const char *type_name;
+  uint32_t role_bits;      /* BBW_ROLE_BIT(...) of every role it plays */
+  bool is_framework;       /* package Framework, else Application */
+  const bbw_dependency *dependencies;
+  size_t dependency_count;
+  void *type_ctx;          /* for the functions below; not touched by the engine */
+  bbw_status (*construct)(void **self, const struct bbw_component_type *type, bool has_config, bbw_bytes config, const bbw_mem *mem, bbw_error *err);
+  void (*destroy)(void *self, const bbw_mem *mem);
+  bbw_status (*dispatch)(void *self, bbw_ctx *ctx);
+  bbw_status (*save)(const void *self, const bbw_mem *mem, uint8_t **out, size_t *len);
+  bbw_status (*restore)(void *self, bbw_bytes state, const bbw_mem *mem, bbw_error *err);
+} bbw_component_type;
+
+#endif

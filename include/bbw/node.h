@@ -1,0 +1,123 @@
+/*
+ * node: one participant.
+ *
+ * A node is installed from a compiled artifact and then driven: put bytes in, call poll, act on the steps.  It does no I/O, reads no clock and starts no thread.
+ * Time, randomness and identity come from the host.  All calls on one node come from one thread; a call from inside a poll is answered with BBW_E_BUSY.
+ * Bytes given to a call are copied before it returns.  A refused call changes nothing.
+ */
+#ifndef BBW_NODE_H
+#define BBW_NODE_H
+
+#include "bbw/component.h"
+#include "bbw/envelope.h"
+#include "bbw/peer_id.h"
+
+/* "No cap" for the optional caps. */
+#define BBW_NO_CAP UINT64_MAX
+
+typedef struct bbw_config {
+  uint64_t cycle_op_budget;       /* operators per poll; at least 1 is run */
+  uint64_t max_pending_async;     /* parked operators */
+  uint64_t max_outbound_queue;    /* envelopes queued within one poll; the oldest is dropped; 0 is refused */
+  uint64_t bus_capacity;          /* events; the ingress queue holds four times as many; 0 is refused */
+  uint64_t max_executions;        /* live executions; a delivery beyond it fails with BBW_E_LIMIT */
+  uint64_t per_hop_budget_ns;     /* default time budget of a Send without one of its own */
+  uint64_t ingress_byte_budget;   /* admitted bytes that are still held */
+  uint64_t max_app_event_bytes;
+  uint64_t max_invoke_inputs;
+  uint64_t max_invoke_bytes;
+  uint64_t max_completion_result_bytes;
+  bbw_envelope_caps envelope_caps;
+  uint64_t rng_seed;              /* of the node's generator */
+  uint64_t step_mask;             /* bit n = report steps of number n; steps that carry work (SendEnvelope, AppEvent) are always reported */
+} bbw_config;
+
+void bbw_config_init(bbw_config *config);      /* the defaults of Node specification §7.1 */
+void bbw_config_init_edge(bbw_config *config); /* the edge column */
+
+/* The configuration value of one slot. */
+typedef struct bbw_slot_config {
+  bbw_str slot;
+  bbw_bytes config;
+} bbw_slot_config;
+
+typedef struct bbw_install_options {
+  bbw_peer_id peer_id;
+  const bbw_bytes *addresses; /* binary addresses; empty ones are left out */
+  size_t address_count;
+  bbw_bytes model; /* encoded ModelProto; copied */
+  const bbw_str *targets;
+  size_t target_count;
+  const bbw_component_type *const *component_types; /* in addition to the shipped ones; same name: these win */
+  size_t component_type_count;
+  const bbw_slot_config *slot_configs;
+  size_t slot_config_count;
+  const bbw_config *config; /* NULL: defaults */
+  bool is_unresolved_allowed; /* install although operators are unresolved; they fail when they fire */
+} bbw_install_options;
+
+typedef struct bbw_node bbw_node;
+
+/*
+ * Builds a node.  Errors: every E_INST_* with the fields of Node specification §13.6; BBW_E_INST_UNRESOLVED lists "nodes" as
+ * "function/index domain::op_type (name): reason"; BBW_E_NOMEM; BBW_E_INVALID_VALUE for a bad address.
+ */
+bbw_status bbw_node_install(bbw_node **out, const bbw_install_options *options, const bbw_mem *mem, bbw_error *err);
+void bbw_node_del(bbw_node *node); /* NULL does nothing */
+
+/* Work in.  Fields of the errors as in Node specification §13.1. */
+bbw_status bbw_node_tick(bbw_node *node, uint64_t now_ns); /* sets the clock; going backwards is ignored */
+bbw_status bbw_node_deliver_inbound(bbw_node *node, bbw_bytes peer, bbw_bytes envelope, bbw_error *err);
+bbw_status bbw_node_deliver_event(bbw_node *node, bbw_str module, bbw_str input, bbw_bytes bytes, bbw_error *err);
+
+typedef struct bbw_named_bytes {
+  bbw_str name;
+  bbw_bytes bytes;
+} bbw_named_bytes;
+
+/* Starts one execution with several inputs; *exec_id receives its id. */
+bbw_status bbw_node_invoke(bbw_node *node, bbw_str module, const bbw_named_bytes *inputs, size_t count, uint64_t *exec_id, bbw_error *err);
+
+/* Completes a parked operator: payload i, typed by its hash, becomes output i.  BBW_E_UNKNOWN_COMMAND for an id nobody waits for (counted),
+ * BBW_E_OVERSIZE_PAYLOAD, BBW_E_DECODE, BBW_E_UNKNOWN_TYPE_HASH, BBW_E_INGRESS_FULL, BBW_E_NOMEM: the operator stays parked. */
+typedef struct bbw_typed_bytes {
+  uint64_t type_hash;
+  bbw_bytes payload;
+} bbw_typed_bytes;
+bbw_status bbw_node_complete(bbw_node *node, uint64_t cmd_id, const bbw_typed_bytes *results, size_t count, bbw_error *err);
+bbw_status bbw_node_fail(bbw_node *node, uint64_t cmd_id, bbw_str detail, bbw_error *err); /* detail is cut to 4096 bytes */
+/* The transport could not deliver: ends the outstanding request and counts against the peer. */
+bbw_status bbw_node_send_failed(bbw_node *node, bbw_bytes peer, uint64_t wire_req_id, bbw_str reason, bbw_error *err);
+
+/* One bounded cycle.  *steps receives the records of step.def, valid until the next call on this node; empty means nothing happened.
+ * *is_pending is true when nothing is left to do until new work comes or the next timer is due. */
+bbw_status bbw_node_poll(bbw_node *node, bbw_bytes *steps, bool *is_pending, bbw_error *err);
+/* When poll should be called next for time's sake: the earliest timer or deadline.  False if there is none. */
+bool bbw_node_next_timer(const bbw_node *node, uint64_t *at_ns);
+
+/* Peers. */
+bbw_status bbw_node_add_peer(bbw_node *node, bbw_bytes peer, const bbw_bytes *addresses, size_t count, bbw_error *err);
+bbw_status bbw_node_drop_peer(bbw_node *node, bbw_bytes peer, bbw_error *err);
+bbw_status bbw_node_block_peer(bbw_node *node, bbw_bytes peer, bbw_error *err);
+bbw_status bbw_node_unblock_peer(bbw_node *node, bbw_bytes peer, bbw_error *err);
+/* peers == NULL: open; count 0 with peers != NULL: nobody is allowed. */
+bbw_status bbw_node_set_allowlist(bbw_node *node, const bbw_bytes *peers, size_t count, bbw_error *err);
+
+/* Reading. */
+typedef struct bbw_stats {
+  uint64_t frontier_len, bus_len, pending_async, slot_table_occupied, ingress_depth, outbound_queue_depth;
+  uint64_t event_subscriptions, registered_components, graph_slots;
+  uint64_t executions, ingress_bytes_in_flight, ingress_dropped, bus_dropped, timers, timers_dropped;
+  uint64_t unknown_completions, unresolved_ops;
+} bbw_stats;
+void bbw_node_stats(const bbw_node *node, bbw_stats *out);
+
+size_t bbw_node_module_count(const bbw_node *node);
+bbw_str bbw_node_module_name(const bbw_node *node, size_t index); /* in the order of the targets */
+size_t bbw_node_component_count(const bbw_node *node);
+/* Slot name and type of a component; the instance for C hosts.  False past the end. */
+bool bbw_node_component(const bbw_node *node, size_t index, bbw_str *slot, bbw_str *type_name, void **instance);
+const bbw_peer_id *bbw_node_peer_id(const bbw_node *node);
+bool bbw_node_counter(const bbw_node *node, bbw_str name, uint64_t *out); /* IncrMetric counters */
+
+#endif

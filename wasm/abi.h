@@ -1,0 +1,99 @@
+/*
+ * abi: what the wasm module exports and imports.
+ *
+ * Everything goes through linear memory.  Pointers and sizes are u32, ids and times are i64 (BigInt in JavaScript), statuses are i32 (status.def).
+ * Every call may grow memory; a view made before it is stale.  The glue keeps all pointers to itself.
+ *
+ * Packed requests ("pack"): little-endian, no padding.  `bytes` = u32 length, then the bytes; `text` = bytes that are UTF-8; `list of X` = u32 count, then the elements.
+ * A malformed pack is answered with BBW_E_ARG.
+ *
+ * Output pairs ("out"): the glue passes a pointer to two u32 words; the call writes address and length of a result that stays valid until the next call of
+ * any export except bbw_abi_alloc and bbw_abi_free.  Errors: every fallible call takes the address of an error block (struct bbw_error, error.h) or 0.
+ *
+ * Imports, module "bbw":
+ *   host_dispatch(host_id u32, call_ptr u32, call_len u32, reply_ptr u32) -> i32
+ *     A component implemented by the host runs an operator.  call = pack: u32 role, text op_type, u64 now_ns, u64 cmd_id, bytes src_peer (empty = none),
+ *     u32 output_count, list of input {u32 is_present, u64 type_hash, bytes payload}, list of attribute {text name, u32 type (ONNX AttributeType), i64 i, f32 f, bytes s,
+ *     list of i64 ints}.  The host answers
+ *       0 (OK)      and writes to reply_ptr the address and length of a pack it allocated with bbw_abi_alloc: list of output {u64 type_hash, bytes payload}; the engine frees it
+ *       1 (LATER)   and completes cmd_id afterwards with bbw_abi_node_complete or _fail
+ *       negative    reply = a pack {text kind, text reason, text detail} or {0, 0}
+ *   host_log(level u32, ptr u32, len u32)
+ *     A diagnostic line for developers; never needed for correctness.
+ */
+#ifndef BBW_WASM_ABI_H
+#define BBW_WASM_ABI_H
+
+#include <stdint.h>
+
+uint32_t bbw_abi_version(void);              /* 1 */
+uint32_t bbw_abi_alloc(uint32_t size);       /* address, or 0 */
+void bbw_abi_free(uint32_t ptr, uint32_t size);
+void bbw_abi_set_memory_max(uint32_t bytes); /* cap of what the engine may allocate; 0 = none */
+uint32_t bbw_abi_memory_used(void);          /* bytes that the engine has allocated now */
+uint32_t bbw_abi_error_size(void);           /* sizeof(bbw_error): {i32 status, u32 fields_bytes, u64 offset, u32 is_truncated, u32 reserved, char fields[]} */
+
+/*
+ * Install.  request = pack:
+ *   bytes peer_id; list of bytes addresses (binary form); bytes model; list of text targets;
+ *   list of component type {text type_name, u32 role_bits, u32 host_id};
+ *   list of slot config {text slot, bytes config};
+ *   list of config field {text name, u64 value}  (names of bbw_config, envelope caps as "envelope_caps.max_total_bytes", and "edge" = 1 to start from the edge preset);
+ *   u32 is_unresolved_allowed
+ * *handle_out (u32) receives the node.
+ */
+int32_t bbw_abi_node_install(uint32_t request, uint32_t request_len, uint32_t handle_out, uint32_t err);
+void bbw_abi_node_del(uint32_t node);
+
+int32_t bbw_abi_node_tick(uint32_t node, uint64_t now_ns);
+int32_t bbw_abi_node_deliver_inbound(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t bytes, uint32_t len, uint32_t err);
+int32_t bbw_abi_node_deliver_event(uint32_t node, uint32_t module, uint32_t module_len, uint32_t input, uint32_t input_len, uint32_t bytes, uint32_t len, uint32_t err);
+/* inputs = pack: list of {text name, bytes value}; *exec_out (u64, 8-aligned). */
+int32_t bbw_abi_node_invoke(uint32_t node, uint32_t module, uint32_t module_len, uint32_t inputs, uint32_t inputs_len, uint32_t exec_out, uint32_t err);
+/* results = pack: list of {u64 type_hash, bytes payload}. */
+int32_t bbw_abi_node_complete(uint32_t node, uint64_t cmd_id, uint32_t results, uint32_t results_len, uint32_t err);
+int32_t bbw_abi_node_fail(uint32_t node, uint64_t cmd_id, uint32_t detail, uint32_t detail_len, uint32_t err);
+int32_t bbw_abi_node_send_failed(uint32_t node, uint32_t peer, uint32_t peer_len, uint64_t wire_req_id, uint32_t reason, uint32_t reason_len, uint32_t err);
+/* out = the step records (step.def).  Returns 0 = more may be done at once, 1 = pending until new work or the next timer, negative = status. */
+int32_t bbw_abi_node_poll(uint32_t node, uint32_t out, uint32_t err);
+/* *at_out (u64) receives the time; returns 1, or 0 if there is no timer. */
+int32_t bbw_abi_node_next_timer(uint32_t node, uint32_t at_out);
+
+/* addresses = pack: list of bytes. */
+int32_t bbw_abi_node_add_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t addresses, uint32_t addresses_len, uint32_t err);
+int32_t bbw_abi_node_drop_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t err);
+int32_t bbw_abi_node_block_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t err);
+int32_t bbw_abi_node_unblock_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t err);
+/* is_open 1: no allowlist; else peers = pack: list of bytes. */
+int32_t bbw_abi_node_set_allowlist(uint32_t node, uint32_t is_open, uint32_t peers, uint32_t peers_len, uint32_t err);
+
+/* out = struct bbw_stats as u64 words in the order of node.h. */
+int32_t bbw_abi_node_stats(uint32_t node, uint32_t out);
+/* out = pack: list of text module names. */
+int32_t bbw_abi_node_modules(uint32_t node, uint32_t out);
+/* out = pack: list of {text slot, text type_name, u32 role_bits}. */
+int32_t bbw_abi_node_components(uint32_t node, uint32_t out);
+/* *value_out (u64); returns 1, or 0 if there is no such counter. */
+int32_t bbw_abi_node_counter(uint32_t node, uint32_t name, uint32_t name_len, uint32_t value_out);
+
+/* Compile.  request = pack: bytes model; list of binding {text slot, text role, text type_name}; list of target name {text peer_class, text name}; u64 per_hop_budget_ns;
+ * u32 is_permissive_types; u32 routing.  out = the artifact. */
+int32_t bbw_abi_compile(uint32_t request, uint32_t request_len, uint32_t out, uint32_t err);
+
+/* The pages of the component types that the module ships: out = pack: list of {text type_name, u32 role_bits}. */
+int32_t bbw_abi_shipped_components(uint32_t out);
+
+/* A trainable ONNX model outside any node (evaluation, inference in the page). */
+/* *handle_out (u32); model = ONNX bytes. */
+int32_t bbw_abi_model_new(uint32_t model, uint32_t model_len, uint32_t handle_out, uint32_t err);
+void bbw_abi_model_del(uint32_t model);
+uint32_t bbw_abi_model_param_count(uint32_t model);
+uint32_t bbw_abi_model_input_width(uint32_t model);
+uint32_t bbw_abi_model_output_width(uint32_t model);
+/* out = f32 parameters. */
+int32_t bbw_abi_model_params(uint32_t model, uint32_t out, uint32_t err);
+int32_t bbw_abi_model_load(uint32_t model, uint32_t params, uint32_t count, uint32_t err);
+/* x = f32 [n, input_width]; out = f32 [n, output_width]. */
+int32_t bbw_abi_model_forward(uint32_t model, uint32_t x, uint32_t n, uint32_t out, uint32_t err);
+
+#endif
