@@ -1,8 +1,8 @@
 // Writes js/generated/constants.js from the tables in include/bbw/*.def, so that no number is typed twice.
 // usage: node scripts/gen-constants.js [--check]      --check: exits 1 when the file is stale
 //
-// A row is WORD(name, cell, ...): the first cell names it, a numeric second cell is its value, strings stay strings.
-// Each table becomes one frozen object, name -> value, and, where rows have more cells, one object name -> cells.
+// A row is WORD(name, cell, ...): the first cell names it, the first numeric cell is its value (else its place in the
+// table).  Each table becomes one frozen object, name -> value, and one object, name -> the other cells.
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -67,12 +67,18 @@ function generate() {
       if (seen.has(id)) throw new Error(`${file}: ${id} is there twice`);
       seen.add(id);
     }
+    const split = rows.map(([id, ...cells], place) => {
+      const at = cells.findIndex((cell) => typeof cell !== 'string');
+      return { id: key(String(id)), value: at < 0 ? place : cells[at], rest: cells.filter((_, i) => i !== at) };
+    });
     out += `\n/** From ${file}. */\nexport const ${name} = Object.freeze({\n`;
-    rows.forEach((row, i) => (out += `  ${key(String(row[0]))}: ${literal(row.length > 1 ? row[1] : i)},\n`));
+    for (const { id, value } of split) out += `  ${id}: ${literal(value)},\n`;
     out += '});\n';
-    if (rows.some((row) => row.length > 2)) {
+    if (split.some(({ rest }) => rest.length > 0)) {
       out += `\n/** The other cells of ${file}. */\nexport const ${name}_ROWS = Object.freeze({\n`;
-      for (const row of rows) out += `  ${key(String(row[0]))}: ${row.length === 3 ? literal(row[2]) : `Object.freeze([${row.slice(2).map(literal).join(', ')}])`},\n`;
+      for (const { id, rest } of split) {
+        out += `  ${id}: ${rest.length === 1 ? literal(rest[0]) : `Object.freeze(/** @type {const} */ ([${rest.map(literal).join(', ')}]))`},\n`;
+      }
       out += '});\n';
     }
   }

@@ -49,8 +49,8 @@ typedef struct bbw_envelope {
   const bbw_slot_fill *fills;
   size_t fill_count;
   bool has_correlation;
-  int32_t correlation_kind; /* open enum: unknown numbers are kept */
-  uint64_t wire_req_id;     /* 0 = none */
+  int32_t correlation_kind;       /* open enum: unknown numbers are kept */
+  uint64_t wire_req_id;           /* 0 = none */
   uint64_t remaining_deadline_ns; /* 0 = none */
   const bbw_edge_rtt_report *edge_rtt_reports;
   size_t edge_rtt_report_count;

@@ -70,26 +70,31 @@ typedef struct bbw_value {
 } bbw_value;
 
 /* Makers.  All return BBW_OK and *out with one reference, or an error and leave *out alone.  Inputs are copied. */
-bbw_status bbw_value_new_plain(bbw_value **out, bbw_type type, uint64_t number, const bbw_mem *mem); /* no-field and u64 types */
-bbw_status bbw_value_new_f32(bbw_value **out, float number, const bbw_mem *mem);                     /* RAW_F32 */
+bbw_status bbw_value_new_plain(bbw_value **out, bbw_type type, uint64_t number,
+                               const bbw_mem *mem);                              /* no-field and u64 types */
+bbw_status bbw_value_new_f32(bbw_value **out, float number, const bbw_mem *mem); /* RAW_F32 */
 /* BYTES, BYTE_SLICE as they are; PEER_ID, RAW_PEER and ADDRESS are checked (BBW_E_PEER_ID, address errors). */
 bbw_status bbw_value_new_bytes(bbw_value **out, bbw_type type, bbw_bytes content, const bbw_mem *mem);
 /* PEER_ID_VEC, RAW_PEER_VEC, ADDRESS_VEC; each item is checked. */
-bbw_status bbw_value_new_blobs(bbw_value **out, bbw_type type, const bbw_bytes *items, size_t count, const bbw_mem *mem);
+bbw_status bbw_value_new_blobs(bbw_value **out, bbw_type type, const bbw_bytes *items, size_t count,
+                               const bbw_mem *mem);
 /* COMPOSITE, F32_SLICE_VEC; takes a reference of its own on each item. */
-bbw_status bbw_value_new_list(bbw_value **out, bbw_type type, bbw_value *const *items, size_t count, const bbw_mem *mem);
+bbw_status bbw_value_new_list(bbw_value **out, bbw_type type, bbw_value *const *items, size_t count,
+                              const bbw_mem *mem);
 bbw_status bbw_value_new_hits(bbw_value **out, const bbw_hit *items, size_t count, const bbw_mem *mem);
 /* CPU_TENSOR, BOXED_CPU_TENSOR, F32_SLICE.  *data receives the element storage to fill (zeroed) before the value is
  * shared.  BBW_E_SHAPE when the product of dims overflows or rank > BBW_TENSOR_RANK_MAX, or F32_SLICE with rank != 1. */
-bbw_status bbw_value_new_tensor(bbw_value **out, float **data, bbw_type type, const uint64_t *dims, uint32_t rank, const bbw_mem *mem);
+bbw_status bbw_value_new_tensor(bbw_value **out, float **data, bbw_type type, const uint64_t *dims, uint32_t rank,
+                                const bbw_mem *mem);
 
-bbw_value *bbw_value_retain(bbw_value *value);              /* returns value */
-void bbw_value_release(bbw_value *value, const bbw_mem *mem); /* NULL does nothing; children are released without recursion */
+bbw_value *bbw_value_retain(bbw_value *value); /* returns value */
+void bbw_value_release(bbw_value *value,
+                       const bbw_mem *mem); /* NULL does nothing; children are released without recursion */
 
 bool bbw_value_is_tensor(const bbw_value *value); /* one of the three tensor carriers */
 
 uint64_t bbw_type_hash(bbw_type type);
-bbw_str bbw_type_name(bbw_type type);               /* the JsName column */
+bbw_str bbw_type_name(bbw_type type); /* the JsName column */
 bool bbw_type_from_hash(uint64_t hash, bbw_type *out);
 bool bbw_type_is_decodable(bbw_type type);
 

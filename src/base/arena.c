@@ -4,9 +4,9 @@
 
 #include "base/mem.h"
 
-#define ARENA_FIRST_BYTES 1024u
+#define ARENA_FIRST_BYTES     1024u
 #define ARENA_BLOCK_BYTES_MAX 65536u
-#define ARENA_ALIGN 16u
+#define ARENA_ALIGN           16u
 
 struct bbw_arena_block {
   bbw_arena_block *next;

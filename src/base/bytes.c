@@ -50,7 +50,10 @@ size_t bbw_format_u64(uint64_t value, char out[20]) {
 static bool utf8_sequence(uint8_t lead, size_t *len, uint8_t *low, uint8_t *high) {
   *low = 0x80;
   *high = 0xbf;
-  if (lead >= 0xc2 && lead <= 0xdf) { *len = 2; return true; }
+  if (lead >= 0xc2 && lead <= 0xdf) {
+    *len = 2;
+    return true;
+  }
   if (lead >= 0xe0 && lead <= 0xef) {
     *len = 3;
     if (lead == 0xe0) { *low = 0xa0; }
@@ -69,7 +72,10 @@ static bool utf8_sequence(uint8_t lead, size_t *len, uint8_t *low, uint8_t *high
 bool bbw_utf8_is_valid(bbw_bytes bytes, size_t *bad) {
   size_t i = 0;
   while (i < bytes.len) {
-    if (bytes.ptr[i] < 0x80) { i++; continue; }
+    if (bytes.ptr[i] < 0x80) {
+      i++;
+      continue;
+    }
     size_t len;
     uint8_t low, high;
     bool ok = utf8_sequence(bytes.ptr[i], &len, &low, &high) && len <= bytes.len - i;

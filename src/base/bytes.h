@@ -18,7 +18,8 @@ static inline bool bbw_str_starts_with(bbw_str text, bbw_str prefix) {
   return text.len >= prefix.len && (prefix.len == 0 || memcmp(text.ptr, prefix.ptr, prefix.len) == 0);
 }
 static inline bool bbw_str_ends_with(bbw_str text, bbw_str suffix) {
-  return text.len >= suffix.len && (suffix.len == 0 || memcmp(text.ptr + text.len - suffix.len, suffix.ptr, suffix.len) == 0);
+  return text.len >= suffix.len &&
+         (suffix.len == 0 || memcmp(text.ptr + text.len - suffix.len, suffix.ptr, suffix.len) == 0);
 }
 static inline bbw_bytes bbw_str_bytes(bbw_str text) { return (bbw_bytes){(const uint8_t *)text.ptr, text.len}; }
 static inline bbw_str bbw_bytes_str(bbw_bytes bytes) { return (bbw_str){(const char *)bytes.ptr, bytes.len}; }

@@ -71,7 +71,8 @@ uint64_t bbw_error_number(const bbw_error *err, const char *name) {
 bbw_str bbw_status_text(bbw_status status) {
   switch (status) {
 #define X(name, value, text) \
-  case BBW_##name: return BBW_STR(text);
+  case BBW_##name:           \
+    return BBW_STR(text);
 #include "bbw/status.def"
 #undef X
   }
@@ -81,7 +82,8 @@ bbw_str bbw_status_text(bbw_status status) {
 bbw_str bbw_status_name(bbw_status status) {
   switch (status) {
 #define X(name, value, text) \
-  case BBW_##name: return BBW_STR(#name);
+  case BBW_##name:           \
+    return BBW_STR(#name);
 #include "bbw/status.def"
 #undef X
   }

@@ -27,7 +27,8 @@ static void sip_word(bbw_siphash *h, uint64_t word) {
 }
 
 void bbw_siphash_init(bbw_siphash *h) {
-  *h = (bbw_siphash){.v0 = 0x736f6d6570736575u, .v1 = 0x646f72616e646f6du, .v2 = 0x6c7967656e657261u, .v3 = 0x7465646279746573u};
+  *h = (bbw_siphash){
+      .v0 = 0x736f6d6570736575u, .v1 = 0x646f72616e646f6du, .v2 = 0x6c7967656e657261u, .v3 = 0x7465646279746573u};
 }
 
 void bbw_siphash_write(bbw_siphash *h, bbw_bytes bytes) {

@@ -68,7 +68,8 @@ static bool map_put(bbw_map *map, uint64_t number, const bbw_bytes *key, uint64_
   size_t i = map_find(map, number, key);
   if (!map->entries[i].is_used) {
     map->count++;
-    map->entries[i] = (bbw_map_entry){.key = key == NULL ? (bbw_bytes){NULL, 0} : *key, .number = number, .is_used = true};
+    map->entries[i] = (bbw_map_entry){
+        .key = key == NULL ? (bbw_bytes){NULL, 0} : *key, .number = number, .is_used = true};
   }
   map->entries[i].value = value;
   return true;
@@ -104,7 +105,9 @@ bool bbw_map_put(bbw_map *map, uint64_t key, uint64_t value) { return map_put(ma
 bool bbw_map_get(const bbw_map *map, uint64_t key, uint64_t *value) { return map_get(map, key, NULL, value); }
 bool bbw_map_remove(bbw_map *map, uint64_t key) { return map_remove(map, key, NULL); }
 
-bool bbw_map_put_bytes(bbw_map *map, bbw_bytes key, uint64_t value) { return map_put(map, hash_bytes(map, key), &key, value); }
+bool bbw_map_put_bytes(bbw_map *map, bbw_bytes key, uint64_t value) {
+  return map_put(map, hash_bytes(map, key), &key, value);
+}
 bool bbw_map_get_bytes(const bbw_map *map, bbw_bytes key, uint64_t *value) {
   return map_get(map, hash_bytes(map, key), &key, value);
 }

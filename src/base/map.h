@@ -11,7 +11,7 @@
 #include "bbw/base.h"
 
 typedef struct bbw_map_entry {
-  bbw_bytes key; /* ptr is NULL for number keys */
+  bbw_bytes key;   /* ptr is NULL for number keys */
   uint64_t number; /* the number key, or the hash of a byte key */
   uint64_t value;
   bool is_used;

@@ -14,6 +14,7 @@
  * BBW_E_ENV_VERSION (got, supported), BBW_E_ENV_TOO_MANY_FILLS (cap, got), BBW_E_ENV_OVERSIZE_FILL (which, cap_bytes, got_bytes),
  * BBW_E_ENV_TOO_MANY_SRC_ADDRESSES (cap, got), BBW_E_ENV_OVERSIZE_SRC_ADDRESS (cap_bytes, got_bytes); BBW_E_NOMEM.
  */
-bbw_status bbw_envelope_decode(bbw_envelope *out, bbw_bytes bytes, const bbw_envelope_caps *caps, bbw_arena *arena, bbw_error *err);
+bbw_status bbw_envelope_decode(bbw_envelope *out, bbw_bytes bytes, const bbw_envelope_caps *caps, bbw_arena *arena,
+                               bbw_error *err);
 
 #endif

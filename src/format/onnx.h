@@ -20,7 +20,7 @@ typedef struct bbw_onnx_opset { /* OperatorSetIdProto */
 } bbw_onnx_opset;
 
 typedef struct bbw_onnx_tensor { /* TensorProto */
-  bbw_proto_list dims;        /* int64_t */
+  bbw_proto_list dims;           /* int64_t */
   int32_t data_type;
   bbw_proto_list float_data;  /* float */
   bbw_proto_list int32_data;  /* int32_t */
@@ -66,8 +66,8 @@ enum {
 };
 
 typedef struct bbw_onnx_node { /* NodeProto */
-  bbw_proto_list input;  /* bbw_str; empty = absent optional input */
-  bbw_proto_list output; /* bbw_str */
+  bbw_proto_list input;        /* bbw_str; empty = absent optional input */
+  bbw_proto_list output;       /* bbw_str */
   bbw_str name;
   bbw_str op_type;
   bbw_proto_list attribute; /* bbw_onnx_attribute */
@@ -84,7 +84,7 @@ typedef struct bbw_onnx_dimension { /* TensorShapeProto.Dimension */
 } bbw_onnx_dimension;
 
 typedef struct bbw_onnx_shape { /* TensorShapeProto */
-  bbw_proto_list dim; /* bbw_onnx_dimension */
+  bbw_proto_list dim;           /* bbw_onnx_dimension */
 } bbw_onnx_shape;
 
 typedef struct bbw_onnx_tensor_type { /* TypeProto.Tensor */
@@ -111,13 +111,13 @@ typedef struct bbw_onnx_value_info { /* ValueInfoProto */
 } bbw_onnx_value_info;
 
 struct bbw_onnx_graph { /* GraphProto */
-  bbw_proto_list node; /* bbw_onnx_node */
+  bbw_proto_list node;  /* bbw_onnx_node */
   bbw_str name;
   bbw_proto_list initializer; /* bbw_onnx_tensor */
   bbw_str doc_string;
-  bbw_proto_list input;      /* bbw_onnx_value_info */
-  bbw_proto_list output;     /* bbw_onnx_value_info */
-  bbw_proto_list value_info; /* bbw_onnx_value_info */
+  bbw_proto_list input;          /* bbw_onnx_value_info */
+  bbw_proto_list output;         /* bbw_onnx_value_info */
+  bbw_proto_list value_info;     /* bbw_onnx_value_info */
   bbw_proto_list metadata_props; /* bbw_onnx_entry */
 };
 

@@ -41,7 +41,7 @@ typedef struct bbw_proto_field {
 
 struct bbw_proto_message {
   const char *name;
-  size_t bytes; /* sizeof the struct */
+  size_t bytes;                  /* sizeof the struct */
   const bbw_proto_field *fields; /* ascending by number */
   size_t field_count;
 };
@@ -57,7 +57,8 @@ typedef struct bbw_proto_list {
 
 /* Decodes `bytes` into *out (zeroed by the call).  Views point into `bytes`, arrays into the arena.  BBW_OK, BBW_E_NOMEM,
  * BBW_E_PROTOBUF (field "reason", offset), BBW_E_DEPTH, BBW_E_UTF8.  On failure *out is not to be read. */
-bbw_status bbw_proto_decode(void *out, const bbw_proto_message *type, bbw_bytes bytes, bbw_arena *arena, bbw_error *err);
+bbw_status bbw_proto_decode(void *out, const bbw_proto_message *type, bbw_bytes bytes, bbw_arena *arena,
+                            bbw_error *err);
 
 /* Encodes a message into arena memory.  BBW_OK, BBW_E_NOMEM or BBW_E_DEPTH. */
 bbw_status bbw_proto_encode(bbw_bytes *out, const void *message, const bbw_proto_message *type, bbw_arena *arena);
