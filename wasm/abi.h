@@ -26,12 +26,13 @@
 
 #include <stdint.h>
 
-uint32_t bbw_abi_version(void);              /* 1 */
-uint32_t bbw_abi_alloc(uint32_t size);       /* address, or 0 */
+uint32_t bbw_abi_version(void);        /* 1 */
+uint32_t bbw_abi_alloc(uint32_t size); /* address, or 0 */
 void bbw_abi_free(uint32_t ptr, uint32_t size);
 void bbw_abi_set_memory_max(uint32_t bytes); /* cap of what the engine may allocate; 0 = none */
 uint32_t bbw_abi_memory_used(void);          /* bytes that the engine has allocated now */
-uint32_t bbw_abi_error_size(void);           /* sizeof(bbw_error): {i32 status, u32 fields_bytes, u64 offset, u32 is_truncated, u32 reserved, char fields[]} */
+uint32_t bbw_abi_error_size(
+    void); /* sizeof(bbw_error): {i32 status, u32 fields_bytes, u64 offset, u32 is_truncated, u32 reserved, char fields[]} */
 
 /*
  * Install.  request = pack:
@@ -46,21 +47,26 @@ int32_t bbw_abi_node_install(uint32_t request, uint32_t request_len, uint32_t ha
 void bbw_abi_node_del(uint32_t node);
 
 int32_t bbw_abi_node_tick(uint32_t node, uint64_t now_ns);
-int32_t bbw_abi_node_deliver_inbound(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t bytes, uint32_t len, uint32_t err);
-int32_t bbw_abi_node_deliver_event(uint32_t node, uint32_t module, uint32_t module_len, uint32_t input, uint32_t input_len, uint32_t bytes, uint32_t len, uint32_t err);
+int32_t bbw_abi_node_deliver_inbound(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t bytes, uint32_t len,
+                                     uint32_t err);
+int32_t bbw_abi_node_deliver_event(uint32_t node, uint32_t module, uint32_t module_len, uint32_t input,
+                                   uint32_t input_len, uint32_t bytes, uint32_t len, uint32_t err);
 /* inputs = pack: list of {text name, bytes value}; *exec_out (u64, 8-aligned). */
-int32_t bbw_abi_node_invoke(uint32_t node, uint32_t module, uint32_t module_len, uint32_t inputs, uint32_t inputs_len, uint32_t exec_out, uint32_t err);
+int32_t bbw_abi_node_invoke(uint32_t node, uint32_t module, uint32_t module_len, uint32_t inputs, uint32_t inputs_len,
+                            uint32_t exec_out, uint32_t err);
 /* results = pack: list of {u64 type_hash, bytes payload}. */
 int32_t bbw_abi_node_complete(uint32_t node, uint64_t cmd_id, uint32_t results, uint32_t results_len, uint32_t err);
 int32_t bbw_abi_node_fail(uint32_t node, uint64_t cmd_id, uint32_t detail, uint32_t detail_len, uint32_t err);
-int32_t bbw_abi_node_send_failed(uint32_t node, uint32_t peer, uint32_t peer_len, uint64_t wire_req_id, uint32_t reason, uint32_t reason_len, uint32_t err);
+int32_t bbw_abi_node_send_failed(uint32_t node, uint32_t peer, uint32_t peer_len, uint64_t wire_req_id, uint32_t reason,
+                                 uint32_t reason_len, uint32_t err);
 /* out = the step records (step.def).  Returns 0 = more may be done at once, 1 = pending until new work or the next timer, negative = status. */
 int32_t bbw_abi_node_poll(uint32_t node, uint32_t out, uint32_t err);
 /* *at_out (u64) receives the time; returns 1, or 0 if there is no timer. */
 int32_t bbw_abi_node_next_timer(uint32_t node, uint32_t at_out);
 
 /* addresses = pack: list of bytes. */
-int32_t bbw_abi_node_add_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t addresses, uint32_t addresses_len, uint32_t err);
+int32_t bbw_abi_node_add_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t addresses,
+                              uint32_t addresses_len, uint32_t err);
 int32_t bbw_abi_node_drop_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t err);
 int32_t bbw_abi_node_block_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t err);
 int32_t bbw_abi_node_unblock_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t err);

@@ -37,6 +37,7 @@ typedef struct bbw_compile_options {
 
 /* Errors: E_COMP_* with the fields of the authoring specification §2.22; "module" and "port" or "node" name the place.  *out is allocated with
  * mem; the caller frees it with *len. */
-bbw_status bbw_compile(uint8_t **out, size_t *len, bbw_bytes model, const bbw_compile_options *options, const bbw_mem *mem, bbw_error *err);
+bbw_status bbw_compile(uint8_t **out, size_t *len, bbw_bytes model, const bbw_compile_options *options,
+                       const bbw_mem *mem, bbw_error *err);
 
 #endif

@@ -23,7 +23,7 @@ typedef enum bbw_role {
 
 #define BBW_ROLE_BIT(role) (1u << (role))
 
-bbw_str bbw_role_name(bbw_role role); /* "Index", ... */
+bbw_str bbw_role_name(bbw_role role);                 /* "Index", ... */
 bool bbw_role_from_name(bbw_str name, bbw_role *out); /* with or without the suffix "Runtime" */
 
 /* Kinds of operator errors (engine specification §19). */
@@ -62,7 +62,7 @@ const bbw_mem *bbw_ctx_mem(const bbw_ctx *ctx);
 uint64_t bbw_ctx_now_ns(const bbw_ctx *ctx); /* the node's clock */
 const bbw_peer_id *bbw_ctx_self_peer(const bbw_ctx *ctx);
 const bbw_peer_id *bbw_ctx_src_peer(const bbw_ctx *ctx); /* who sent the envelope behind this execution; NULL if none */
-uint64_t bbw_ctx_random(bbw_ctx *ctx); /* from the node's generator */
+uint64_t bbw_ctx_random(bbw_ctx *ctx);                   /* from the node's generator */
 /* Known peers other than this node, in the order in which they became known. */
 size_t bbw_ctx_peer_count(const bbw_ctx *ctx);
 const bbw_peer_id *bbw_ctx_peer(const bbw_ctx *ctx, size_t index);
@@ -100,12 +100,13 @@ typedef struct bbw_dependency {
  */
 typedef struct bbw_component_type {
   const char *type_name;
-  uint32_t role_bits;      /* BBW_ROLE_BIT(...) of every role it plays */
-  bool is_framework;       /* package Framework, else Application */
+  uint32_t role_bits; /* BBW_ROLE_BIT(...) of every role it plays */
+  bool is_framework;  /* package Framework, else Application */
   const bbw_dependency *dependencies;
   size_t dependency_count;
-  void *type_ctx;          /* for the functions below; not touched by the engine */
-  bbw_status (*construct)(void **self, const struct bbw_component_type *type, bool has_config, bbw_bytes config, const bbw_mem *mem, bbw_error *err);
+  void *type_ctx; /* for the functions below; not touched by the engine */
+  bbw_status (*construct)(void **self, const struct bbw_component_type *type, bool has_config, bbw_bytes config,
+                          const bbw_mem *mem, bbw_error *err);
   void (*destroy)(void *self, const bbw_mem *mem);
   bbw_status (*dispatch)(void *self, bbw_ctx *ctx);
   bbw_status (*save)(const void *self, const bbw_mem *mem, uint8_t **out, size_t *len);

@@ -16,20 +16,21 @@
 #define BBW_NO_CAP UINT64_MAX
 
 typedef struct bbw_config {
-  uint64_t cycle_op_budget;       /* operators per poll; at least 1 is run */
-  uint64_t max_pending_async;     /* parked operators */
-  uint64_t max_outbound_queue;    /* envelopes queued within one poll; the oldest is dropped; 0 is refused */
-  uint64_t bus_capacity;          /* events; the ingress queue holds four times as many; 0 is refused */
-  uint64_t max_executions;        /* live executions; a delivery beyond it fails with BBW_E_LIMIT */
-  uint64_t per_hop_budget_ns;     /* default time budget of a Send without one of its own */
-  uint64_t ingress_byte_budget;   /* admitted bytes that are still held */
+  uint64_t cycle_op_budget;     /* operators per poll; at least 1 is run */
+  uint64_t max_pending_async;   /* parked operators */
+  uint64_t max_outbound_queue;  /* envelopes queued within one poll; the oldest is dropped; 0 is refused */
+  uint64_t bus_capacity;        /* events; the ingress queue holds four times as many; 0 is refused */
+  uint64_t max_executions;      /* live executions; a delivery beyond it fails with BBW_E_LIMIT */
+  uint64_t per_hop_budget_ns;   /* default time budget of a Send without one of its own */
+  uint64_t ingress_byte_budget; /* admitted bytes that are still held */
   uint64_t max_app_event_bytes;
   uint64_t max_invoke_inputs;
   uint64_t max_invoke_bytes;
   uint64_t max_completion_result_bytes;
   bbw_envelope_caps envelope_caps;
-  uint64_t rng_seed;              /* of the node's generator */
-  uint64_t step_mask;             /* bit n = report steps of number n; steps that carry work (SendEnvelope, AppEvent) are always reported */
+  uint64_t rng_seed; /* of the node's generator */
+  uint64_t
+      step_mask; /* bit n = report steps of number n; steps that carry work (SendEnvelope, AppEvent) are always reported */
 } bbw_config;
 
 void bbw_config_init(bbw_config *config);      /* the defaults of Node specification §7.1 */
@@ -52,7 +53,7 @@ typedef struct bbw_install_options {
   size_t component_type_count;
   const bbw_slot_config *slot_configs;
   size_t slot_config_count;
-  const bbw_config *config; /* NULL: defaults */
+  const bbw_config *config;   /* NULL: defaults */
   bool is_unresolved_allowed; /* install although operators are unresolved; they fail when they fire */
 } bbw_install_options;
 
@@ -76,7 +77,8 @@ typedef struct bbw_named_bytes {
 } bbw_named_bytes;
 
 /* Starts one execution with several inputs; *exec_id receives its id. */
-bbw_status bbw_node_invoke(bbw_node *node, bbw_str module, const bbw_named_bytes *inputs, size_t count, uint64_t *exec_id, bbw_error *err);
+bbw_status bbw_node_invoke(bbw_node *node, bbw_str module, const bbw_named_bytes *inputs, size_t count,
+                           uint64_t *exec_id, bbw_error *err);
 
 /* Completes a parked operator: payload i, typed by its hash, becomes output i.  BBW_E_UNKNOWN_COMMAND for an id nobody waits for (counted),
  * BBW_E_OVERSIZE_PAYLOAD, BBW_E_DECODE, BBW_E_UNKNOWN_TYPE_HASH, BBW_E_INGRESS_FULL, BBW_E_NOMEM: the operator stays parked. */
@@ -84,8 +86,10 @@ typedef struct bbw_typed_bytes {
   uint64_t type_hash;
   bbw_bytes payload;
 } bbw_typed_bytes;
-bbw_status bbw_node_complete(bbw_node *node, uint64_t cmd_id, const bbw_typed_bytes *results, size_t count, bbw_error *err);
-bbw_status bbw_node_fail(bbw_node *node, uint64_t cmd_id, bbw_str detail, bbw_error *err); /* detail is cut to 4096 bytes */
+bbw_status bbw_node_complete(bbw_node *node, uint64_t cmd_id, const bbw_typed_bytes *results, size_t count,
+                             bbw_error *err);
+bbw_status bbw_node_fail(bbw_node *node, uint64_t cmd_id, bbw_str detail,
+                         bbw_error *err); /* detail is cut to 4096 bytes */
 /* The transport could not deliver: ends the outstanding request and counts against the peer. */
 bbw_status bbw_node_send_failed(bbw_node *node, bbw_bytes peer, uint64_t wire_req_id, bbw_str reason, bbw_error *err);
 
