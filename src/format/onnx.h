@@ -2,7 +2,8 @@
  * onnx: the messages of ONNX that artifacts and models use, as structs for the table codec.
  *
  * Field numbers are ONNX's (install specification §1.2).  Absent scalars are 0, absent text is empty, absent messages are NULL.  Fields that
- * nothing reads are not kept.
+ * nothing reads (training_info, configuration, segment, quantization, sparse tensors, sequence, map and optional types, ...) are checked
+ * to be length-delimited and then dropped.
  */
 #ifndef BBW_FORMAT_ONNX_H
 #define BBW_FORMAT_ONNX_H
@@ -77,9 +78,11 @@ typedef struct bbw_onnx_node { /* NodeProto */
   bbw_proto_list metadata_props; /* bbw_onnx_entry */
 } bbw_onnx_node;
 
-typedef struct bbw_onnx_dimension { /* TensorShapeProto.Dimension */
+typedef struct bbw_onnx_dimension { /* TensorShapeProto.Dimension; at most one of the two is there */
   int64_t dim_value;
   bbw_str dim_param;
+  bool has_dim_value;
+  bool has_dim_param;
   bbw_str denotation;
 } bbw_onnx_dimension;
 
