@@ -69,8 +69,9 @@ const bbw_peer_id *bbw_ctx_peer(const bbw_ctx *ctx, size_t index);
 /* The instance bound at a slot name, if its type is `type_name`; NULL otherwise, or when it is the caller itself. */
 void *bbw_ctx_dependency(const bbw_ctx *ctx, bbw_str slot, bbw_str type_name);
 
-/* Announces an answer that comes later: opens a command and returns its id.  Dispatch must then return BBW_LATER. */
-uint64_t bbw_ctx_later(bbw_ctx *ctx);
+/* Announces an answer that comes later: opens a command and writes its id.  Dispatch must then return BBW_LATER.  On an error (the cap on parked
+ * operators, memory) dispatch returns that error. */
+bbw_status bbw_ctx_later(bbw_ctx *ctx, uint64_t *cmd_id);
 
 /* Records why the operator fails; detail is cut to 512 bytes at a character boundary.  Returns BBW_E_COMPONENT, to be returned from dispatch. */
 bbw_status bbw_ctx_fail(bbw_ctx *ctx, bbw_op_error_kind kind, const char *reason, bbw_str detail);

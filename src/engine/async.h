@@ -1,0 +1,60 @@
+/*
+ * async: operators that answered "later".
+ *
+ * One entry per parked op, found by its command id.  A completion is kept in its entry until the next poll applies it, so it needs no room in the ingress queue and cannot
+ * be lost.  The first outcome is final; later ones find no waiting entry.  Source: engine specification §11.
+ */
+#ifndef BBW_ENGINE_ASYNC_H
+#define BBW_ENGINE_ASYNC_H
+
+#include "base/map.h"
+#include "base/vec.h"
+#include "bbw/value.h"
+
+typedef struct bbw_frame bbw_frame;
+
+typedef enum bbw_parked_state {
+  BBW_PARKED_FREE,
+  BBW_PARKED_WAITING,
+  BBW_PARKED_COMPLETED, /* results are there */
+  BBW_PARKED_FAILED,    /* detail says why */
+} bbw_parked_state;
+
+typedef struct bbw_parked {
+  uint64_t cmd_id;
+  bbw_frame *frame; /* NULL until dispatch has answered LATER */
+  uint32_t op;
+  uint32_t state;      /* bbw_parked_state */
+  uint64_t order;      /* of the outcome, for processing in order of arrival */
+  bbw_value **results; /* one per declared output at most; entries may be NULL */
+  size_t result_count;
+  uint8_t *detail;
+  size_t detail_len;
+} bbw_parked;
+
+typedef struct bbw_async {
+  const bbw_mem *mem;
+  bbw_vec entries; /* bbw_parked */
+  bbw_vec idle;    /* uint32_t: free entries */
+  bbw_vec done;    /* uint64_t: command ids with an outcome, in order of arrival */
+  bbw_map by_cmd;  /* cmd_id -> entry */
+  uint64_t next_cmd_id;
+  uint64_t count; /* parked ops, with and without outcome */
+  uint64_t unknown_completions;
+} bbw_async;
+
+void bbw_async_init(bbw_async *async, const bbw_mem *mem);
+void bbw_async_free(bbw_async *async);
+
+/* Opens a command.  Afterwards its completion cannot fail for lack of table space. */
+bbw_status bbw_async_open(bbw_async *async, uint64_t *cmd_id);
+/* The entry of a command, or NULL.  Valid until the next open. */
+bbw_parked *bbw_async_find(bbw_async *async, uint64_t cmd_id);
+/* Forgets a command and frees what its entry holds. */
+void bbw_async_close(bbw_async *async, uint64_t cmd_id);
+
+/* Sets the outcome.  BBW_E_UNKNOWN_COMMAND (counted) when nobody waits for it.  complete takes over one reference of each value on BBW_OK. */
+bbw_status bbw_async_complete(bbw_async *async, uint64_t cmd_id, bbw_value *const *results, size_t count);
+bbw_status bbw_async_fail(bbw_async *async, uint64_t cmd_id, bbw_str detail);
+
+#endif

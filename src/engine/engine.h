@@ -1,0 +1,143 @@
+/*
+ * engine: the state machine inside a node.
+ *
+ * Single-threaded and sans-IO.  Work enters through the ingress queue (ingress.h, inbound.h), runs in frames (frame.h) through the frontier, and leaves as step records
+ * (steps.h).  The parts below are plain structs that the files of this room share; other rooms use the functions.
+ * Source: engine specification.
+ */
+#ifndef BBW_ENGINE_ENGINE_H
+#define BBW_ENGINE_ENGINE_H
+
+#include "base/map.h"
+#include "base/vec.h"
+#include "bbw/node.h"
+#include "engine/async.h"
+#include "engine/bus.h"
+#include "engine/frame.h"
+#include "engine/frontier.h"
+#include "engine/graph.h"
+#include "engine/ingress.h"
+#include "engine/named.h"
+#include "engine/op.h"
+#include "engine/outbound.h"
+#include "engine/steps.h"
+#include "engine/timers.h"
+#include "peers/address_book.h"
+#include "peers/backoff.h"
+#include "peers/dedup.h"
+#include "peers/governor.h"
+#include "peers/request_tracker.h"
+
+/* A component bound to a slot. */
+typedef struct bbw_component {
+  const bbw_component_type *type;
+  void *self;
+  bbw_str slot;
+  bool is_running; /* its dispatch is on the stack; it is absent for dependencies then */
+} bbw_component;
+
+struct bbw_engine {
+  const bbw_mem *mem;
+  bbw_config config;
+  bbw_peer_id self_peer;
+  bool is_running;
+  bool is_first_poll_done;
+
+  bbw_vec graphs;     /* bbw_graph * */
+  bbw_vec components; /* bbw_component */
+  bbw_map routes;     /* number of a site in an address -> graph index << 32 | site; Recv payloads only */
+  bbw_value *trigger; /* the one Trigger value; shared by all slots */
+
+  bbw_frontier frontier;
+  size_t frontier_reserved; /* ops of all live frames */
+  bbw_frame *frames_first;
+  bbw_frame *frames_last;
+  uint64_t frame_count;
+  uint64_t slot_count; /* filled slots */
+  uint64_t next_exec_id;
+
+  uint64_t now_ns;
+  uint64_t tick_ns; /* the host's latest time; becomes now_ns at the next poll */
+  bbw_timers timers;
+  bbw_async async;
+  bbw_ingress ingress;
+  uint64_t bytes_in_flight; /* charged against config.ingress_byte_budget */
+  bbw_bus bus;
+  bbw_named named;
+  uint64_t rng_state;
+
+  bbw_step_buffer steps;
+  bbw_outbound outbound;
+  bbw_vec app_events;       /* bbw_app_event */
+  bbw_vec resolve_failures; /* bbw_resolve_failure */
+  bbw_vec phases;           /* bbw_bytes: lifecycle phases to fire, owned copies */
+
+  bbw_address_book address_book;
+  bbw_governor governor;
+  bbw_backoff backoff;
+  bbw_dedup dedup;
+  bbw_requests requests;
+
+  bbw_value **scratch_inputs; /* as many as the widest op has */
+  bbw_value **scratch_outputs;
+  size_t scratch_input_count;
+  size_t scratch_output_count;
+  bbw_vec temps; /* bbw_value *: decoded inputs of the op that runs */
+
+  uint64_t ops_invoked; /* in this poll */
+  bool is_budget_hit;
+};
+
+/* What a function output or an emitted event will be reported as, at the end of the poll. */
+typedef struct bbw_app_event {
+  bbw_str topic;    /* lives in the model */
+  bbw_value *value; /* NULL: no bytes */
+} bbw_app_event;
+
+typedef struct bbw_resolve_failure {
+  bbw_peer_id peer;
+  uint64_t op_ref;
+} bbw_resolve_failure;
+
+bbw_status bbw_engine_init(bbw_engine *engine, const bbw_peer_id *self, const bbw_config *config, const bbw_mem *mem);
+void bbw_engine_free(bbw_engine *engine); /* safe after a failed init */
+
+static inline bbw_graph *bbw_engine_graph(const bbw_engine *engine, size_t index) { return *BBW_VEC_AT(&engine->graphs, bbw_graph *, index); }
+static inline bbw_component *bbw_engine_component(const bbw_engine *engine, size_t index) {
+  return BBW_VEC_AT(&engine->components, bbw_component, index);
+}
+
+/* The byte budget.  charge answers false and changes nothing when the budget does not allow it. */
+bool bbw_engine_charge(bbw_engine *engine, size_t bytes);
+void bbw_engine_release(bbw_engine *engine, size_t bytes);
+uint64_t bbw_engine_budget_left(const bbw_engine *engine);
+
+uint64_t bbw_engine_random(bbw_engine *engine);
+
+/* Makes the scratch arrays wide enough for every op of a graph. */
+bbw_status bbw_engine_fit_scratch(bbw_engine *engine, const bbw_graph *graph);
+
+/* Starts an execution of an entry graph with values for some sites; ownership of the values moves in (also on an error).  charges may be NULL. */
+typedef struct bbw_seed {
+  uint32_t site;
+  bbw_value *value;
+  size_t charge;
+} bbw_seed;
+bbw_status bbw_engine_start(bbw_engine *engine, bbw_graph *graph, const bbw_seed *seeds, size_t count, bbw_inbound *inbound);
+
+/* Runs one ready op (dispatch.c).  The caller has reserved room for its step. */
+void bbw_engine_dispatch(bbw_engine *engine, bbw_frame *frame, uint32_t op);
+/* Most bytes of step records that one dispatch of an op can write. */
+size_t bbw_engine_step_room(const bbw_op *op);
+/* Writes the results of an op that was parked and reports it. */
+void bbw_engine_finish_parked(bbw_engine *engine, bbw_parked *parked);
+
+/* Routes one decoded envelope (inbound.c). */
+void bbw_engine_deliver(bbw_engine *engine, bbw_inbound_event *event);
+
+/* One cycle (poll.c); the records are in engine->steps. */
+bbw_status bbw_engine_poll(bbw_engine *engine);
+bool bbw_engine_is_idle(const bbw_engine *engine);
+bool bbw_engine_next_timer(const bbw_engine *engine, uint64_t *at_ns);
+
+#endif

@@ -1,0 +1,151 @@
+#include "engine/frame.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/engine.h"
+
+/* One allocation: the frame, its slots, its counts. */
+static bool frame_bytes(const bbw_graph *graph, size_t *slots_at, size_t *missing_at, size_t *bytes) {
+  size_t slots, missing;
+  *slots_at = (sizeof(bbw_frame) + 15) & ~(size_t)15;
+  return bbw_size_mul(graph->site_count, sizeof(bbw_slot), &slots) && bbw_size_add(*slots_at, slots, missing_at) &&
+         bbw_size_mul(graph->op_count, sizeof(uint32_t), &missing) && bbw_size_add(*missing_at, missing, bytes);
+}
+
+static void frame_free_memory(bbw_frame *frame, const bbw_mem *mem) {
+  size_t slots_at, missing_at, bytes;
+  bool ok = frame_bytes(frame->graph, &slots_at, &missing_at, &bytes);
+  assert(ok); /* it was allocated with this size */
+  if (ok) { mem->free(mem->ctx, frame, bytes); }
+}
+
+void bbw_frame_pool_free(bbw_graph *graph, const bbw_mem *mem) {
+  while (graph->idle_frames != NULL) {
+    bbw_frame *frame = graph->idle_frames;
+    graph->idle_frames = frame->next;
+    frame_free_memory(frame, mem);
+  }
+  graph->idle_frame_count = 0;
+}
+
+void bbw_inbound_release(bbw_inbound *inbound, const bbw_mem *mem) {
+  if (inbound != NULL && --inbound->refs == 0) { mem->free(mem->ctx, inbound, sizeof(*inbound)); }
+}
+
+bbw_status bbw_frame_new(bbw_frame **out, bbw_engine *engine, bbw_graph *graph) {
+  if (engine->frame_count >= engine->config.max_executions) { return BBW_E_LIMIT; }
+  size_t reserved;
+  if (!bbw_size_add(engine->frontier_reserved, graph->op_count, &reserved)) { return BBW_E_NOMEM; }
+  if (!bbw_frontier_reserve(&engine->frontier, reserved)) { return BBW_E_NOMEM; }
+  bbw_frame *frame = graph->idle_frames;
+  if (frame != NULL) {
+    graph->idle_frames = frame->next;
+    graph->idle_frame_count--;
+  } else {
+    size_t slots_at, missing_at, bytes;
+    if (!frame_bytes(graph, &slots_at, &missing_at, &bytes)) { return BBW_E_NOMEM; }
+    frame = engine->mem->alloc(engine->mem->ctx, bytes);
+    if (frame == NULL) { return BBW_E_NOMEM; }
+    memset(frame, 0, bytes);
+    frame->slots = (bbw_slot *)(void *)((uint8_t *)frame + slots_at);
+    frame->missing = (uint32_t *)(void *)((uint8_t *)frame + missing_at);
+  }
+  engine->frontier_reserved = reserved;
+  bbw_slot *slots = frame->slots; /* all empty: ending a frame clears them */
+  uint32_t *missing = frame->missing;
+  *frame = (bbw_frame){.graph = graph, .slots = slots, .missing = missing};
+  for (uint32_t i = 0; i < graph->op_count; i++) { missing[i] = graph->ops[i].needed; }
+  frame->exec_id = engine->next_exec_id++;
+  frame->started_ns = engine->now_ns;
+  frame->prev = engine->frames_last;
+  if (engine->frames_last != NULL) {
+    engine->frames_last->next = frame;
+  } else {
+    engine->frames_first = frame;
+  }
+  engine->frames_last = frame;
+  engine->frame_count++;
+  *out = frame;
+  return BBW_OK;
+}
+
+void bbw_frame_queue(bbw_engine *engine, bbw_frame *frame, uint32_t op) {
+  if (frame->missing[op] == BBW_OP_FIRED) { return; }
+  frame->missing[op] = BBW_OP_FIRED;
+  frame->work++;
+  bbw_frontier_push(&engine->frontier, frame, op);
+}
+
+void bbw_frame_write(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value, size_t charge) {
+  bbw_slot *slot = &frame->slots[site];
+  if (slot->value != NULL) {
+    bbw_value_release(value, engine->mem);
+    bbw_engine_release(engine, charge);
+    return;
+  }
+  *slot = (bbw_slot){.value = value, .charge = charge};
+  engine->slot_count++;
+  const bbw_graph *graph = frame->graph;
+  const uint32_t *consumers = graph->consumers + graph->sites[site].consumer_first;
+  for (uint32_t i = 0; i < graph->sites[site].consumer_count; i++) {
+    uint32_t op = consumers[i];
+    /* UINT32_MAX is both "fired" and "can never be ready": neither counts down. */
+    if (frame->missing[op] == BBW_OP_FIRED) { continue; }
+    frame->missing[op]--;
+    if (frame->missing[op] == 0 || graph->ops[op].readiness == BBW_READY_ANY) { bbw_frame_queue(engine, frame, op); }
+  }
+}
+
+void bbw_frame_start_part(bbw_engine *engine, bbw_frame *frame, uint32_t part) {
+  const bbw_graph *graph = frame->graph;
+  for (uint32_t i = 0; i < graph->starter_count; i++) {
+    uint32_t op = graph->starters[i];
+    if (part == BBW_NO_INDEX || graph->ops[op].part == part) { bbw_frame_queue(engine, frame, op); }
+  }
+}
+
+static void frame_clear(bbw_engine *engine, bbw_frame *frame) {
+  for (uint32_t i = 0; i < frame->graph->site_count; i++) {
+    bbw_slot *slot = &frame->slots[i];
+    if (slot->value == NULL) { continue; }
+    bbw_value_release(slot->value, engine->mem);
+    bbw_engine_release(engine, slot->charge);
+    *slot = (bbw_slot){.value = NULL, .charge = 0};
+    engine->slot_count--;
+  }
+  bbw_inbound_release(frame->inbound, engine->mem);
+  frame->inbound = NULL;
+}
+
+void bbw_frame_drop(bbw_engine *engine, bbw_frame *frame) {
+  bbw_graph *graph = frame->graph;
+  frame_clear(engine, frame);
+  *(frame->prev != NULL ? &frame->prev->next : &engine->frames_first) = frame->next;
+  *(frame->next != NULL ? &frame->next->prev : &engine->frames_last) = frame->prev;
+  engine->frame_count--;
+  engine->frontier_reserved -= graph->op_count;
+  if (graph->idle_frame_count < BBW_FRAMES_IDLE_MAX) {
+    frame->next = graph->idle_frames;
+    graph->idle_frames = frame;
+    graph->idle_frame_count++;
+  } else {
+    frame_free_memory(frame, engine->mem);
+  }
+}
+
+void bbw_frame_end_if_idle(bbw_engine *engine, bbw_frame *frame) {
+  while (frame != NULL && frame->work == 0) {
+    bbw_frame *parent = frame->parent;
+    bbw_frame_drop(engine, frame);
+    if (parent != NULL) { parent->work--; }
+    frame = parent;
+  }
+}
+
+void bbw_frame_work_done(bbw_engine *engine, bbw_frame *frame) {
+  assert(frame->work > 0);
+  frame->work--;
+  bbw_frame_end_if_idle(engine, frame);
+}

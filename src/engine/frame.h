@@ -1,0 +1,71 @@
+/*
+ * frame: the state of one execution of one graph.
+ *
+ * A slot per site and a count of missing inputs per op.  Writing a slot lowers the counts of its consumers; an op whose count reaches zero is queued, once.  `work` counts what
+ * can still happen in the frame: queued ops, parked ops, running calls.  At zero the execution is over and everything it held is freed at once.
+ * Source: design of the engine; engine specification §4-§6.
+ */
+#ifndef BBW_ENGINE_FRAME_H
+#define BBW_ENGINE_FRAME_H
+
+#include "bbw/peer_id.h"
+#include "bbw/value.h"
+#include "engine/graph.h"
+
+/* Idle frames that a graph keeps for reuse. */
+#define BBW_FRAMES_IDLE_MAX 64u
+/* How deep function calls may nest. */
+#define BBW_CALL_DEPTH_MAX 64u
+/* In `missing`: the op was queued in this execution. */
+#define BBW_OP_FIRED UINT32_MAX
+
+typedef struct bbw_engine bbw_engine;
+
+typedef struct bbw_slot {
+  bbw_value *value;
+  size_t charge; /* bytes of the ingress budget that this slot holds */
+} bbw_slot;
+
+/* What an envelope says about the executions that it starts; shared by reference count. */
+typedef struct bbw_inbound {
+  uint32_t refs;
+  bbw_peer_id src_peer;
+  uint64_t wire_req_id;           /* 0 = none */
+  uint64_t arrival_ns;
+  uint64_t remaining_deadline_ns; /* 0 = none */
+} bbw_inbound;
+
+struct bbw_frame {
+  bbw_frame *prev; /* live frames of the engine, in order of creation */
+  bbw_frame *next;
+  bbw_graph *graph;
+  uint64_t exec_id;
+  bbw_frame *parent; /* of a function body: the frame of the caller */
+  uint32_t parent_op;
+  uint32_t depth;
+  uint32_t work;
+  uint64_t started_ns;
+  bbw_inbound *inbound; /* NULL outside executions that an envelope started */
+  bbw_slot *slots;
+  uint32_t *missing;
+};
+
+/* A new live frame at the end of the engine's list.  The frontier has room for all of its ops afterwards, so that queuing cannot fail.  BBW_OK, BBW_E_NOMEM, BBW_E_LIMIT. */
+bbw_status bbw_frame_new(bbw_frame **out, bbw_engine *engine, bbw_graph *graph);
+/* Puts a value (ownership moves in) and its charge into a slot and queues what becomes ready.  A slot that is filled keeps its first value. */
+void bbw_frame_write(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value, size_t charge);
+/* Queues one op, unless it was queued before in this execution. */
+void bbw_frame_queue(bbw_engine *engine, bbw_frame *frame, uint32_t op);
+/* Queues the ops without inputs in one part of the graph (BBW_NO_INDEX: in all parts). */
+void bbw_frame_start_part(bbw_engine *engine, bbw_frame *frame, uint32_t part);
+/* One unit of work is done; ends the frame, and callers that waited for it, when none is left. */
+void bbw_frame_work_done(bbw_engine *engine, bbw_frame *frame);
+/* Ends the frame now if nothing can happen in it. */
+void bbw_frame_end_if_idle(bbw_engine *engine, bbw_frame *frame);
+/* Drops a frame with all it holds, whatever is left to do; queued and parked ops must have been removed. */
+void bbw_frame_drop(bbw_engine *engine, bbw_frame *frame);
+
+void bbw_inbound_release(bbw_inbound *inbound, const bbw_mem *mem);
+void bbw_frame_pool_free(bbw_graph *graph, const bbw_mem *mem);
+
+#endif

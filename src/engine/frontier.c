@@ -1,0 +1,58 @@
+#include "engine/frontier.h"
+
+#include <assert.h>
+
+#include "base/mem.h"
+
+#define FRONTIER_CAP_MIN 64u
+
+void bbw_frontier_init(bbw_frontier *frontier, const bbw_mem *mem) { *frontier = (bbw_frontier){.mem = mem}; }
+
+void bbw_frontier_free(bbw_frontier *frontier) {
+  bbw_mem_array_free(frontier->mem, frontier->entries, frontier->cap, sizeof(bbw_frontier_entry));
+  frontier->entries = NULL;
+  frontier->cap = 0;
+  frontier->count = 0;
+}
+
+bool bbw_frontier_reserve(bbw_frontier *frontier, size_t count) {
+  if (count <= frontier->cap) { return true; }
+  size_t cap = frontier->cap < FRONTIER_CAP_MIN ? FRONTIER_CAP_MIN : frontier->cap;
+  while (cap < count) {
+    if (cap > SIZE_MAX / 4) { return false; }
+    cap *= 2;
+  }
+  bbw_frontier_entry *entries = bbw_mem_array(frontier->mem, cap, sizeof(*entries));
+  if (entries == NULL) { return false; }
+  for (size_t i = 0; i < frontier->count; i++) { entries[i] = frontier->entries[(frontier->head + i) & (frontier->cap - 1)]; }
+  bbw_mem_array_free(frontier->mem, frontier->entries, frontier->cap, sizeof(*entries));
+  frontier->entries = entries;
+  frontier->cap = cap;
+  frontier->head = 0;
+  return true;
+}
+
+void bbw_frontier_push(bbw_frontier *frontier, bbw_frame *frame, uint32_t op) {
+  assert(frontier->count < frontier->cap);
+  frontier->entries[(frontier->head + frontier->count++) & (frontier->cap - 1)] = (bbw_frontier_entry){.frame = frame, .op = op};
+}
+
+bool bbw_frontier_pop(bbw_frontier *frontier, bbw_frontier_entry *out) {
+  if (frontier->count == 0) { return false; }
+  *out = frontier->entries[frontier->head];
+  frontier->head = (frontier->head + 1) & (frontier->cap - 1);
+  frontier->count--;
+  return true;
+}
+
+size_t bbw_frontier_remove(bbw_frontier *frontier, const bbw_frame *frame) {
+  size_t kept = 0;
+  for (size_t i = 0; i < frontier->count; i++) {
+    bbw_frontier_entry entry = frontier->entries[(frontier->head + i) & (frontier->cap - 1)];
+    if (entry.frame == frame) { continue; }
+    frontier->entries[(frontier->head + kept++) & (frontier->cap - 1)] = entry;
+  }
+  size_t removed = frontier->count - kept;
+  frontier->count = kept;
+  return removed;
+}

@@ -1,0 +1,59 @@
+/*
+ * op: the interface between the engine and the stateless operators, and the context that all operators see.
+ */
+#ifndef BBW_ENGINE_OP_H
+#define BBW_ENGINE_OP_H
+
+#include "bbw/component.h"
+#include "engine/frame.h"
+
+#define BBW_OP_DETAIL_BYTES_MAX 512u
+
+typedef bbw_status bbw_op_run(bbw_ctx *ctx);
+
+/* A row of the operator table (src/ops/ops.def). */
+typedef struct bbw_op_row {
+  bbw_str domain;
+  bbw_str op_type;
+  bbw_readiness readiness;
+  bbw_op_run *run;
+} bbw_op_row;
+
+struct bbw_ctx {
+  bbw_engine *engine;
+  bbw_frame *frame;    /* NULL for a call from the network to a protocol */
+  const bbw_op *op;    /* NULL likewise */
+  uint32_t op_index;
+  bbw_role role;
+  bbw_str op_type;
+  bbw_value **inputs; /* NULL entries are absent */
+  size_t input_count;
+  bbw_value **outputs; /* NULL until set */
+  size_t output_count;
+  const bbw_inbound *inbound;
+  bbw_component *component;
+  bool is_later;
+  bool is_out_of_memory; /* a helper without a status ran out of memory */
+  uint64_t cmd_id;
+  bbw_op_error_kind error_kind;
+  const char *error_reason;
+  size_t error_detail_len;
+  char error_detail[BBW_OP_DETAIL_BYTES_MAX];
+};
+
+/* The op_ref of the running op; 0 for a call from the network. */
+uint64_t bbw_ctx_op_ref(const bbw_ctx *ctx);
+const bbw_onnx_attribute *bbw_ctx_attribute(const bbw_ctx *ctx, const char *name);
+bool bbw_ctx_metadata(const bbw_ctx *ctx, const char *key, bbw_str *value);
+/* Value name of input k. */
+bbw_str bbw_ctx_input_name(const bbw_ctx *ctx, size_t index);
+/* First input whose value has that name; else the one at `fallback`, when it is not past the end. */
+bbw_value *bbw_ctx_input_named(const bbw_ctx *ctx, const char *name, size_t fallback);
+/* Sets output i to the shared Trigger. */
+void bbw_ctx_set_trigger(bbw_ctx *ctx, size_t index);
+/* The first present input, or NULL. */
+bbw_value *bbw_ctx_first_input(const bbw_ctx *ctx);
+
+bbw_str bbw_op_error_kind_name(bbw_op_error_kind kind);
+
+#endif
