@@ -37,6 +37,10 @@ bool bbw_address_find(bbw_bytes bytes, bbw_segment_kind kind, bbw_segment *out);
 /* Appends one segment to buf at *len.  BBW_E_BUFFER if cap is too small, and then *len is unchanged. */
 bbw_status bbw_address_append(uint8_t *buf, size_t cap, size_t *len, const bbw_segment *segment);
 
+/* Rewrites an address in its shortest spelling (the one that every encoder gives); *need is its length, never more than
+ * bytes.len.  BBW_OK, BBW_E_BUFFER or the errors of bbw_address_check. */
+bbw_status bbw_address_canonical(bbw_bytes bytes, uint8_t *buf, size_t cap, size_t *need);
+
 /* Text form of a checked address: writes at most cap characters and sets *need to the full length (no terminator).
  * BBW_OK or BBW_E_BUFFER. */
 bbw_status bbw_address_to_text(bbw_bytes bytes, char *buf, size_t cap, size_t *need);

@@ -30,8 +30,8 @@ typedef enum bbw_type {
 } bbw_type;
 
 #define BBW_TENSOR_RANK_MAX 32u
-/* How deep composites may nest in a payload. */
-#define BBW_COMPOSITE_DEPTH_MAX 128u
+/* How deep lists may nest: a composite of plain values is 1 deep. */
+#define BBW_COMPOSITE_DEPTH_MAX 256u
 
 typedef struct bbw_tensor {
   uint32_t rank;        /* 0 = a scalar with one element */
@@ -47,8 +47,10 @@ typedef struct bbw_hit {
 
 typedef struct bbw_value {
   uint32_t refs;
-  uint32_t type;    /* bbw_type */
-  size_t own_bytes; /* size of this allocation, for its release */
+  uint16_t type;        /* bbw_type */
+  uint16_t depth;       /* levels of lists from here down; 0 for everything that is no list */
+  size_t own_bytes;     /* size of this allocation, for its release */
+  size_t payload_bytes; /* of the wire payload, known when the value is made; SIZE_MAX when that does not fit */
   union {
     uint64_t u64;
     float f32;
@@ -71,14 +73,15 @@ typedef struct bbw_value {
 
 /* Makers.  All return BBW_OK and *out with one reference, or an error and leave *out alone.  Inputs are copied. */
 bbw_status bbw_value_new_plain(bbw_value **out, bbw_type type, uint64_t number,
-                               const bbw_mem *mem);                              /* no-field and u64 types */
+                               const bbw_mem *mem); /* no-field and number types; RAW_U32 checks its range */
 bbw_status bbw_value_new_f32(bbw_value **out, float number, const bbw_mem *mem); /* RAW_F32 */
 /* BYTES, BYTE_SLICE as they are; PEER_ID, RAW_PEER and ADDRESS are checked (BBW_E_PEER_ID, address errors). */
 bbw_status bbw_value_new_bytes(bbw_value **out, bbw_type type, bbw_bytes content, const bbw_mem *mem);
 /* PEER_ID_VEC, RAW_PEER_VEC, ADDRESS_VEC; each item is checked. */
 bbw_status bbw_value_new_blobs(bbw_value **out, bbw_type type, const bbw_bytes *items, size_t count,
                                const bbw_mem *mem);
-/* COMPOSITE, F32_SLICE_VEC; takes a reference of its own on each item. */
+/* COMPOSITE of anything, F32_SLICE_VEC of F32_SLICE; takes a reference of its own on each item.  BBW_E_DEPTH when the result would
+ * nest deeper than BBW_COMPOSITE_DEPTH_MAX. */
 bbw_status bbw_value_new_list(bbw_value **out, bbw_type type, bbw_value *const *items, size_t count,
                               const bbw_mem *mem);
 bbw_status bbw_value_new_hits(bbw_value **out, const bbw_hit *items, size_t count, const bbw_mem *mem);
