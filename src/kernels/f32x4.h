@@ -1,0 +1,95 @@
+/*
+ * f32x4: four f32 lanes, the same operations in WebAssembly SIMD128 and natively.
+ *
+ * Every lane operation is one correctly rounded IEEE-754 operation, so a kernel written with these gives equal bits on
+ * both sides (except for the payload of a NaN, which hardware chooses).  Lanes are added, multiplied and compared with
+ * the operators of C: the type is a compiler vector.  In WebAssembly the few operations that have no operator are the
+ * intrinsics of <wasm_simd128.h>; natively they are the plain C of one lane, four times.
+ */
+#ifndef BBW_KERNELS_F32X4_H
+#define BBW_KERNELS_F32X4_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __wasm_simd128__
+#include <wasm_simd128.h>
+#endif
+
+typedef float bbw_f32x4 __attribute__((vector_size(16)));
+typedef int32_t bbw_i32x4 __attribute__((vector_size(16)));
+
+/* Loads and stores need no alignment. */
+static inline bbw_f32x4 bbw_f32x4_load(const float *p) {
+  bbw_f32x4 v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+static inline void bbw_f32x4_store(float *p, bbw_f32x4 v) { memcpy(p, &v, sizeof v); }
+
+static inline bbw_f32x4 bbw_f32x4_splat(float x) { return (bbw_f32x4){x, x, x, x}; }
+static inline bbw_f32x4 bbw_f32x4_load_splat(const float *p) {
+#ifdef __wasm_simd128__
+  return (bbw_f32x4)wasm_v128_load32_splat(p);
+#else
+  return bbw_f32x4_splat(*p);
+#endif
+}
+static inline bbw_i32x4 bbw_i32x4_splat(int32_t x) { return (bbw_i32x4){x, x, x, x}; }
+
+/* The same bits, read as the other type. */
+static inline bbw_i32x4 bbw_f32x4_bits(bbw_f32x4 v) {
+  bbw_i32x4 r;
+  memcpy(&r, &v, sizeof r);
+  return r;
+}
+static inline bbw_f32x4 bbw_i32x4_floats(bbw_i32x4 v) {
+  bbw_f32x4 r;
+  memcpy(&r, &v, sizeof r);
+  return r;
+}
+
+/* Lanes of a where the mask is all ones, of b where it is zero. */
+static inline bbw_f32x4 bbw_f32x4_select(bbw_i32x4 mask, bbw_f32x4 a, bbw_f32x4 b) {
+#ifdef __wasm_simd128__
+  return (bbw_f32x4)wasm_v128_bitselect((v128_t)a, (v128_t)b, (v128_t)mask);
+#else
+  return bbw_i32x4_floats((bbw_f32x4_bits(a) & mask) | (bbw_f32x4_bits(b) & ~mask));
+#endif
+}
+
+static inline bbw_f32x4 bbw_f32x4_abs(bbw_f32x4 v) { return bbw_i32x4_floats(bbw_f32x4_bits(v) & bbw_i32x4_splat(0x7fffffff)); }
+
+static inline bbw_f32x4 bbw_f32x4_sqrt(bbw_f32x4 v) {
+#ifdef __wasm_simd128__
+  return (bbw_f32x4)wasm_f32x4_sqrt((v128_t)v);
+#else
+  return (bbw_f32x4){sqrtf(v[0]), sqrtf(v[1]), sqrtf(v[2]), sqrtf(v[3])};
+#endif
+}
+
+/* Rows r0..r3 of a 4x4 block become its columns. */
+static inline void bbw_f32x4_transpose(bbw_f32x4 *r0, bbw_f32x4 *r1, bbw_f32x4 *r2, bbw_f32x4 *r3) {
+  bbw_f32x4 a = *r0;
+  bbw_f32x4 b = *r1;
+  bbw_f32x4 c = *r2;
+  bbw_f32x4 d = *r3;
+#ifdef __wasm_simd128__
+  v128_t ab_low = wasm_i32x4_shuffle((v128_t)a, (v128_t)b, 0, 4, 1, 5);
+  v128_t ab_high = wasm_i32x4_shuffle((v128_t)a, (v128_t)b, 2, 6, 3, 7);
+  v128_t cd_low = wasm_i32x4_shuffle((v128_t)c, (v128_t)d, 0, 4, 1, 5);
+  v128_t cd_high = wasm_i32x4_shuffle((v128_t)c, (v128_t)d, 2, 6, 3, 7);
+  *r0 = (bbw_f32x4)wasm_i64x2_shuffle(ab_low, cd_low, 0, 2);
+  *r1 = (bbw_f32x4)wasm_i64x2_shuffle(ab_low, cd_low, 1, 3);
+  *r2 = (bbw_f32x4)wasm_i64x2_shuffle(ab_high, cd_high, 0, 2);
+  *r3 = (bbw_f32x4)wasm_i64x2_shuffle(ab_high, cd_high, 1, 3);
+#else
+  *r0 = (bbw_f32x4){a[0], b[0], c[0], d[0]};
+  *r1 = (bbw_f32x4){a[1], b[1], c[1], d[1]};
+  *r2 = (bbw_f32x4){a[2], b[2], c[2], d[2]};
+  *r3 = (bbw_f32x4){a[3], b[3], c[3], d[3]};
+#endif
+}
+
+#endif

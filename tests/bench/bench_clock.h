@@ -1,0 +1,27 @@
+/*
+ * bench_clock: seconds that only go forward, and a sink that keeps a result alive.
+ */
+#ifndef BBW_BENCH_CLOCK_H
+#define BBW_BENCH_CLOCK_H
+
+#include <time.h>
+
+#ifdef __wasm__
+#define BENCH_TARGET "wasm"
+#else
+#define BENCH_TARGET "native"
+#endif
+
+static inline double bench_seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* The compiler must assume that the number is used. */
+static inline void bench_keep(float x) {
+  volatile float sink = x;
+  (void)sink;
+}
+
+#endif
