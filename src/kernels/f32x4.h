@@ -18,7 +18,8 @@
 #endif
 
 typedef float bbw_f32x4 __attribute__((vector_size(16)));
-typedef int32_t bbw_i32x4 __attribute__((vector_size(16)));
+typedef int32_t bbw_i32x4 __attribute__((vector_size(16)));  /* what comparisons give: all ones or zero per lane */
+typedef uint32_t bbw_u32x4 __attribute__((vector_size(16))); /* bits; arithmetic wraps */
 
 /* Loads and stores need no alignment. */
 static inline bbw_f32x4 bbw_f32x4_load(const float *p) {
@@ -36,15 +37,15 @@ static inline bbw_f32x4 bbw_f32x4_load_splat(const float *p) {
   return bbw_f32x4_splat(*p);
 #endif
 }
-static inline bbw_i32x4 bbw_i32x4_splat(int32_t x) { return (bbw_i32x4){x, x, x, x}; }
+static inline bbw_u32x4 bbw_u32x4_splat(uint32_t x) { return (bbw_u32x4){x, x, x, x}; }
 
 /* The same bits, read as the other type. */
-static inline bbw_i32x4 bbw_f32x4_bits(bbw_f32x4 v) {
-  bbw_i32x4 r;
+static inline bbw_u32x4 bbw_f32x4_bits(bbw_f32x4 v) {
+  bbw_u32x4 r;
   memcpy(&r, &v, sizeof r);
   return r;
 }
-static inline bbw_f32x4 bbw_i32x4_floats(bbw_i32x4 v) {
+static inline bbw_f32x4 bbw_u32x4_floats(bbw_u32x4 v) {
   bbw_f32x4 r;
   memcpy(&r, &v, sizeof r);
   return r;
@@ -55,11 +56,15 @@ static inline bbw_f32x4 bbw_f32x4_select(bbw_i32x4 mask, bbw_f32x4 a, bbw_f32x4 
 #ifdef __wasm_simd128__
   return (bbw_f32x4)wasm_v128_bitselect((v128_t)a, (v128_t)b, (v128_t)mask);
 #else
-  return bbw_i32x4_floats((bbw_f32x4_bits(a) & mask) | (bbw_f32x4_bits(b) & ~mask));
+  bbw_u32x4 bits;
+  memcpy(&bits, &mask, sizeof bits);
+  return bbw_u32x4_floats((bbw_f32x4_bits(a) & bits) | (bbw_f32x4_bits(b) & ~bits));
 #endif
 }
 
-static inline bbw_f32x4 bbw_f32x4_abs(bbw_f32x4 v) { return bbw_i32x4_floats(bbw_f32x4_bits(v) & bbw_i32x4_splat(0x7fffffff)); }
+static inline bbw_f32x4 bbw_f32x4_abs(bbw_f32x4 v) {
+  return bbw_u32x4_floats(bbw_f32x4_bits(v) & bbw_u32x4_splat(0x7fffffffu));
+}
 
 static inline bbw_f32x4 bbw_f32x4_sqrt(bbw_f32x4 v) {
 #ifdef __wasm_simd128__

@@ -32,8 +32,8 @@ static float finish_one(float x, size_t j, const bbw_gemm_options *o) {
   return x;
 }
 
-void bbw_gemm_f32_scalar(const float *a, const float *b, float *c, size_t m, size_t n, size_t k, const bbw_gemm_options *options,
-                         float *scratch) {
+void bbw_gemm_f32_scalar(const float *a, const float *b, float *c, size_t m, size_t n, size_t k,
+                         const bbw_gemm_options *options, float *scratch) {
   (void)scratch;
   size_t a_row = options->is_a_transposed ? 1 : k;
   size_t a_step = options->is_a_transposed ? m : 1;
@@ -76,7 +76,9 @@ static void pack_lanes(float *dst, const float *src, size_t stride, size_t lanes
     }
   }
   for (; p < depth; p++) {
-    for (size_t lane = 0; lane < width; lane++) { dst[p * width + lane] = lane < lanes ? src[lane * stride + p] : 0.0f; }
+    for (size_t lane = 0; lane < width; lane++) {
+      dst[p * width + lane] = lane < lanes ? src[lane * stride + p] : 0.0f;
+    }
   }
 }
 
@@ -91,7 +93,9 @@ static void pack_rows(float *dst, const float *src, size_t stride, size_t lanes,
     return;
   }
   for (size_t p = 0; p < depth; p++) {
-    for (size_t lane = 0; lane < width; lane++) { dst[p * width + lane] = lane < lanes ? src[p * stride + lane] : 0.0f; }
+    for (size_t lane = 0; lane < width; lane++) {
+      dst[p * width + lane] = lane < lanes ? src[p * stride + lane] : 0.0f;
+    }
   }
 }
 
@@ -99,8 +103,8 @@ static void pack_rows(float *dst, const float *src, size_t stride, size_t lanes,
  * c[4,8] = alpha * a . b, or added to c.  a is packed [depth,4], b is packed [depth,8].
  * Not inlined: the eight sums have to keep their registers.
  */
-static __attribute__((noinline)) void tile_4x8(const float *a, const float *b, size_t depth, float *c, size_t stride, float alpha,
-                                               bool is_adding) {
+static __attribute__((noinline)) void tile_4x8(const float *a, const float *b, size_t depth, float *c, size_t stride,
+                                               float alpha, bool is_adding) {
   bbw_f32x4 c00 = bbw_f32x4_splat(0.0f), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
   for (size_t p = 0; p < depth; p++) {
     bbw_f32x4 b0 = bbw_f32x4_load(b);
@@ -132,8 +136,8 @@ static __attribute__((noinline)) void tile_4x8(const float *a, const float *b, s
 }
 
 /* A tile over the edge of c goes through a full one beside it. */
-static void tile_edge(const float *a, const float *b, size_t depth, float *c, size_t stride, size_t rows, size_t columns,
-                      float alpha, bool is_adding) {
+static void tile_edge(const float *a, const float *b, size_t depth, float *c, size_t stride, size_t rows,
+                      size_t columns, float alpha, bool is_adding) {
   float tile[TILE_M * TILE_N];
   tile_4x8(a, b, depth, tile, TILE_N, alpha, false);
   for (size_t i = 0; i < rows; i++) {
@@ -162,8 +166,8 @@ static void finish_block(float *c, size_t stride, size_t rows, size_t columns, s
 }
 
 /* A block of c from one packed block of each input. */
-static void multiply_block(const float *a, const float *b, size_t depth, float *c, size_t stride, size_t rows, size_t columns,
-                           float alpha, bool is_adding) {
+static void multiply_block(const float *a, const float *b, size_t depth, float *c, size_t stride, size_t rows,
+                           size_t columns, float alpha, bool is_adding) {
   for (size_t j = 0; j < columns; j += TILE_N) {
     size_t tile_columns = min_size(columns - j, TILE_N);
     for (size_t i = 0; i < rows; i += TILE_M) {
@@ -211,8 +215,8 @@ static void skinny_row(const float *a, size_t a_step, const float *b, float *c, 
 }
 
 /* One row of a against b as stored [n,k]: four columns at a time, turned in registers, so that lanes add in order of k. */
-static void skinny_row_transposed(const float *a, size_t a_step, const float *b, size_t b_stride, float *c, size_t n, size_t depth,
-                                  float alpha, bool is_adding) {
+static void skinny_row_transposed(const float *a, size_t a_step, const float *b, size_t b_stride, float *c, size_t n,
+                                  size_t depth, float alpha, bool is_adding) {
   bbw_f32x4 scale = bbw_f32x4_splat(alpha);
   size_t j = 0;
   for (; j + 4 <= n; j += 4) {
@@ -246,7 +250,8 @@ static void skinny_row_transposed(const float *a, size_t a_step, const float *b,
 }
 
 /* Few rows: b is read once per row and packed never. */
-static void gemm_skinny(const float *a, const float *b, float *c, size_t m, size_t n, size_t k, const bbw_gemm_options *o) {
+static void gemm_skinny(const float *a, const float *b, float *c, size_t m, size_t n, size_t k,
+                        const bbw_gemm_options *o) {
   size_t a_step = o->is_a_transposed ? m : 1;
   for (size_t i = 0; i < m; i++) {
     const float *row = o->is_a_transposed ? a + i : a + i * k;
@@ -290,8 +295,8 @@ static void pack_b(float *dst, const float *b, size_t j0, size_t columns, size_t
   }
 }
 
-void bbw_gemm_f32_simd128(const float *a, const float *b, float *c, size_t m, size_t n, size_t k, const bbw_gemm_options *options,
-                          float *scratch) {
+void bbw_gemm_f32_simd128(const float *a, const float *b, float *c, size_t m, size_t n, size_t k,
+                          const bbw_gemm_options *options, float *scratch) {
   if (m == 0 || n == 0) { return; }
   if (k == 0) { a = b = c; } /* nothing is read; empty inputs may be NULL, which no offset may be added to */
   if (m <= SKINNY_M || k == 0) {
