@@ -56,10 +56,13 @@ export function concatBytes(parts) {
  * @typedef {Uint8Array | ArrayBuffer | ArrayBufferView} BytesLike
  */
 
-/** A view of the same memory, nothing is copied. @param {BytesLike} source @returns {Uint8Array} */
+/**
+ * A view of the same memory, nothing is copied. Always a plain Uint8Array: Node's Buffer has a `slice` that shares memory.
+ * @param {BytesLike} source @returns {Uint8Array}
+ */
 export function asBytes(source) {
-  if (source instanceof Uint8Array) return source;
   if (source instanceof ArrayBuffer) return new Uint8Array(source);
+  if (source instanceof Uint8Array && source.constructor === Uint8Array) return source;
   if (ArrayBuffer.isView(source)) return new Uint8Array(source.buffer, source.byteOffset, source.byteLength);
   throw new BbwError('E_ARG', 'expected bytes: a Uint8Array, an ArrayBuffer or a view of one');
 }
