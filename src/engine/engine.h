@@ -68,7 +68,8 @@ struct bbw_engine {
 
   bbw_step_buffer steps;
   bbw_outbound outbound;
-  bbw_vec app_events;       /* bbw_app_event */
+  bbw_vec app_events;       /* bbw_app_event; has room for every output that live executions can still produce */
+  size_t outputs_reserved;  /* outputs of all live frames of entry graphs */
   bbw_vec resolve_failures; /* bbw_resolve_failure */
   bbw_vec phases;           /* bbw_bytes: lifecycle phases to fire, owned copies */
 
@@ -85,6 +86,7 @@ struct bbw_engine {
   bbw_vec temps; /* bbw_value *: decoded inputs of the op that runs */
 
   uint64_t ops_invoked; /* in this poll */
+  bbw_status poll_status; /* why the poll stops early, or BBW_OK */
   bool is_budget_hit;
 };
 
@@ -117,13 +119,14 @@ uint64_t bbw_engine_random(bbw_engine *engine);
 /* Makes the scratch arrays wide enough for every op of a graph. */
 bbw_status bbw_engine_fit_scratch(bbw_engine *engine, const bbw_graph *graph);
 
-/* Starts an execution of an entry graph with values for some sites; ownership of the values moves in (also on an error).  charges may be NULL. */
-typedef struct bbw_seed {
-  uint32_t site;
-  bbw_value *value;
-  size_t charge;
-} bbw_seed;
-bbw_status bbw_engine_start(bbw_engine *engine, bbw_graph *graph, const bbw_seed *seeds, size_t count, bbw_inbound *inbound);
+/* Starts an execution of an entry graph with values for some sites, which move in only on BBW_OK.  exec_id NULL: the next id. */
+bbw_status bbw_engine_start(bbw_engine *engine, bbw_graph *graph, const bbw_seed *seeds, size_t count, const uint64_t *exec_id);
+/* Frees what seeds hold, charges included. */
+void bbw_engine_drop_seeds(bbw_engine *engine, const bbw_seed *seeds, size_t count);
+/* Writes a value (ownership moves in) to a site, reports it if it is an output of the node, and hands it to the caller if the frame is a function body. */
+void bbw_engine_write(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value, size_t charge);
+/* Queues an event for the application (the value's reference moves in on BBW_OK). */
+bbw_status bbw_engine_emit(bbw_engine *engine, bbw_str topic, bbw_value *value);
 
 /* Runs one ready op (dispatch.c).  The caller has reserved room for its step. */
 void bbw_engine_dispatch(bbw_engine *engine, bbw_frame *frame, uint32_t op);
@@ -131,6 +134,9 @@ void bbw_engine_dispatch(bbw_engine *engine, bbw_frame *frame, uint32_t op);
 size_t bbw_engine_step_room(const bbw_op *op);
 /* Writes the results of an op that was parked and reports it. */
 void bbw_engine_finish_parked(bbw_engine *engine, bbw_parked *parked);
+
+/* Runs a protocol's operator for an envelope that addresses the component (dispatch.c).  Outputs are dropped, errors are published. */
+bbw_status bbw_engine_call_protocol(bbw_engine *engine, uint32_t index, bbw_str op_type, bbw_value *payload, bbw_value *correlation, const bbw_inbound *inbound);
 
 /* Routes one decoded envelope (inbound.c). */
 void bbw_engine_deliver(bbw_engine *engine, bbw_inbound_event *event);

@@ -34,11 +34,13 @@ void bbw_inbound_release(bbw_inbound *inbound, const bbw_mem *mem) {
   if (inbound != NULL && --inbound->refs == 0) { mem->free(mem->ctx, inbound, sizeof(*inbound)); }
 }
 
-bbw_status bbw_frame_new(bbw_frame **out, bbw_engine *engine, bbw_graph *graph) {
+bbw_status bbw_frame_new(bbw_frame **out, bbw_engine *engine, bbw_graph *graph, const uint64_t *exec_id) {
   if (engine->frame_count >= engine->config.max_executions) { return BBW_E_LIMIT; }
   size_t reserved;
   if (!bbw_size_add(engine->frontier_reserved, graph->op_count, &reserved)) { return BBW_E_NOMEM; }
   if (!bbw_frontier_reserve(&engine->frontier, reserved)) { return BBW_E_NOMEM; }
+  size_t outputs = graph->is_entry_point ? graph->function->output.count : 0;
+  if (!bbw_vec_reserve(&engine->app_events, engine->outputs_reserved + outputs)) { return BBW_E_NOMEM; }
   bbw_frame *frame = graph->idle_frames;
   if (frame != NULL) {
     graph->idle_frames = frame->next;
@@ -53,11 +55,12 @@ bbw_status bbw_frame_new(bbw_frame **out, bbw_engine *engine, bbw_graph *graph) 
     frame->missing = (uint32_t *)(void *)((uint8_t *)frame + missing_at);
   }
   engine->frontier_reserved = reserved;
+  engine->outputs_reserved += outputs;
   bbw_slot *slots = frame->slots; /* all empty: ending a frame clears them */
   uint32_t *missing = frame->missing;
   *frame = (bbw_frame){.graph = graph, .slots = slots, .missing = missing};
   for (uint32_t i = 0; i < graph->op_count; i++) { missing[i] = graph->ops[i].needed; }
-  frame->exec_id = engine->next_exec_id++;
+  frame->exec_id = exec_id != NULL ? *exec_id : engine->next_exec_id++;
   frame->started_ns = engine->now_ns;
   frame->prev = engine->frames_last;
   if (engine->frames_last != NULL) {
@@ -126,6 +129,7 @@ void bbw_frame_drop(bbw_engine *engine, bbw_frame *frame) {
   *(frame->next != NULL ? &frame->next->prev : &engine->frames_last) = frame->prev;
   engine->frame_count--;
   engine->frontier_reserved -= graph->op_count;
+  engine->outputs_reserved -= graph->is_entry_point ? graph->function->output.count : 0;
   if (graph->idle_frame_count < BBW_FRAMES_IDLE_MAX) {
     frame->next = graph->idle_frames;
     graph->idle_frames = frame;

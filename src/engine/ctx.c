@@ -1,0 +1,239 @@
+#include "engine/op.h"
+
+#include <string.h>
+
+#include "base/bytes.h"
+#include "engine/engine.h"
+#include "format/tensor_proto.h"
+
+typedef struct role_row {
+  bbw_role role;
+  bbw_str name;
+} role_row;
+
+static const role_row role_rows[] = {
+#define ROLE(name, js, domain) {BBW_ROLE_##name, {#js, sizeof(#js) - 1}},
+#include "bbw/roles.def"
+#undef ROLE
+};
+
+bbw_str bbw_role_name(bbw_role role) { return role < BBW_ROLE_COUNT ? role_rows[role].name : BBW_STR("?"); }
+
+bool bbw_role_from_name(bbw_str name, bbw_role *out) {
+  bbw_str suffix = BBW_STR("Runtime");
+  if (bbw_str_ends_with(name, suffix)) { name.len -= suffix.len; }
+  for (size_t i = 0; i < BBW_ROLE_COUNT; i++) {
+    if (bbw_str_equal(role_rows[i].name, name)) {
+      *out = role_rows[i].role;
+      return true;
+    }
+  }
+  return false;
+}
+
+bbw_str bbw_op_error_kind_name(bbw_op_error_kind kind) {
+  switch (kind) {
+    case BBW_OP_TYPE_MISMATCH: return BBW_STR("TypeMismatch");
+    case BBW_OP_MISSING_SLOT: return BBW_STR("MissingSlot");
+    case BBW_OP_NOT_REGISTERED: return BBW_STR("NotRegistered");
+    case BBW_OP_EXECUTION_FAILED: return BBW_STR("ExecutionFailed");
+    case BBW_OP_REMOTE_FAILED: return BBW_STR("RemoteFailed");
+    case BBW_OP_TIMEOUT: return BBW_STR("Timeout");
+    case BBW_OP_BAD_INPUT: return BBW_STR("BadInput");
+    case BBW_OP_COOLDOWN: return BBW_STR("Cooldown");
+    case BBW_OP_OTHER: break;
+  }
+  return BBW_STR("Other");
+}
+
+bbw_role bbw_ctx_role(const bbw_ctx *ctx) { return ctx->role; }
+bbw_str bbw_ctx_op_type(const bbw_ctx *ctx) { return ctx->op_type; }
+size_t bbw_ctx_input_count(const bbw_ctx *ctx) { return ctx->input_count; }
+bbw_value *bbw_ctx_input(const bbw_ctx *ctx, size_t index) { return index < ctx->input_count ? ctx->inputs[index] : NULL; }
+size_t bbw_ctx_output_count(const bbw_ctx *ctx) { return ctx->output_count; }
+const bbw_mem *bbw_ctx_mem(const bbw_ctx *ctx) { return ctx->engine->mem; }
+uint64_t bbw_ctx_now_ns(const bbw_ctx *ctx) { return ctx->engine->now_ns; }
+const bbw_peer_id *bbw_ctx_self_peer(const bbw_ctx *ctx) { return &ctx->engine->self_peer; }
+const bbw_peer_id *bbw_ctx_src_peer(const bbw_ctx *ctx) { return ctx->inbound == NULL ? NULL : &ctx->inbound->src_peer; }
+uint64_t bbw_ctx_random(bbw_ctx *ctx) { return bbw_engine_random(ctx->engine); }
+
+uint64_t bbw_ctx_op_ref(const bbw_ctx *ctx) { return ctx->frame == NULL ? 0 : bbw_graph_op_ref(ctx->frame->graph, ctx->op_index); }
+
+const bbw_onnx_attribute *bbw_ctx_attribute(const bbw_ctx *ctx, const char *name) {
+  if (ctx->op == NULL) { return NULL; }
+  return bbw_onnx_attribute_find(ctx->op->node, (bbw_str){name, strlen(name)});
+}
+
+bool bbw_ctx_attr_i64(const bbw_ctx *ctx, const char *name, int64_t *out) {
+  const bbw_onnx_attribute *attribute = bbw_ctx_attribute(ctx, name);
+  if (attribute != NULL) { *out = attribute->i; }
+  return attribute != NULL;
+}
+
+bool bbw_ctx_attr_f32(const bbw_ctx *ctx, const char *name, float *out) {
+  const bbw_onnx_attribute *attribute = bbw_ctx_attribute(ctx, name);
+  if (attribute != NULL) { *out = attribute->f; }
+  return attribute != NULL;
+}
+
+bool bbw_ctx_attr_bytes(const bbw_ctx *ctx, const char *name, bbw_bytes *out) {
+  const bbw_onnx_attribute *attribute = bbw_ctx_attribute(ctx, name);
+  if (attribute != NULL) { *out = attribute->s; }
+  return attribute != NULL;
+}
+
+bool bbw_ctx_attr_ints(const bbw_ctx *ctx, const char *name, const int64_t **items, size_t *count) {
+  const bbw_onnx_attribute *attribute = bbw_ctx_attribute(ctx, name);
+  if (attribute == NULL) { return false; }
+  *items = attribute->ints.items;
+  *count = attribute->ints.count;
+  return true;
+}
+
+bool bbw_ctx_metadata(const bbw_ctx *ctx, const char *key, bbw_str *value) {
+  if (ctx->op == NULL) { return false; }
+  return bbw_onnx_entry_find(&ctx->op->node->metadata_props, (bbw_str){key, strlen(key)}, value);
+}
+
+bbw_str bbw_ctx_input_name(const bbw_ctx *ctx, size_t index) {
+  if (ctx->op == NULL || index >= ctx->op->node->input.count) { return (bbw_str){NULL, 0}; }
+  return *BBW_PROTO_AT(&ctx->op->node->input, bbw_str, index);
+}
+
+bbw_value *bbw_ctx_input_named(const bbw_ctx *ctx, const char *name, size_t fallback) {
+  bbw_str wanted = {name, strlen(name)};
+  for (size_t i = 0; i < ctx->input_count; i++) {
+    if (ctx->inputs[i] != NULL && bbw_str_equal(bbw_ctx_input_name(ctx, i), wanted)) { return ctx->inputs[i]; }
+  }
+  return bbw_ctx_input(ctx, fallback);
+}
+
+bbw_value *bbw_ctx_first_input(const bbw_ctx *ctx) {
+  for (size_t i = 0; i < ctx->input_count; i++) {
+    if (ctx->inputs[i] != NULL) { return ctx->inputs[i]; }
+  }
+  return NULL;
+}
+
+void bbw_ctx_set_output(bbw_ctx *ctx, size_t index, bbw_value *value) {
+  if (index >= ctx->output_count) {
+    bbw_value_release(value, ctx->engine->mem);
+    return;
+  }
+  bbw_value_release(ctx->outputs[index], ctx->engine->mem);
+  ctx->outputs[index] = value;
+}
+
+void bbw_ctx_set_trigger(bbw_ctx *ctx, size_t index) { bbw_ctx_set_output(ctx, index, bbw_value_retain(ctx->engine->trigger)); }
+
+size_t bbw_ctx_peer_count(const bbw_ctx *ctx) {
+  const bbw_address_book *book = &ctx->engine->address_book;
+  const bbw_bytes *items;
+  size_t count;
+  bool knows_self = bbw_address_book_lookup(book, &ctx->engine->self_peer, &items, &count);
+  size_t all = bbw_address_book_count(book);
+  return knows_self ? all - 1 : all;
+}
+
+const bbw_peer_id *bbw_ctx_peer(const bbw_ctx *ctx, size_t index) {
+  const bbw_address_book *book = &ctx->engine->address_book;
+  for (size_t i = 0; i < bbw_address_book_count(book); i++) {
+    const bbw_peer_id *peer = bbw_address_book_peer(book, i);
+    if (bbw_peer_id_equal(peer, &ctx->engine->self_peer)) { continue; }
+    if (index == 0) { return peer; }
+    index--;
+  }
+  return NULL;
+}
+
+void *bbw_ctx_dependency(const bbw_ctx *ctx, bbw_str slot, bbw_str type_name) {
+  for (size_t i = 0; i < ctx->engine->components.count; i++) {
+    const bbw_component *component = bbw_engine_component(ctx->engine, i);
+    if (!bbw_str_equal(component->slot, slot)) { continue; }
+    bbw_str type = {component->type->type_name, strlen(component->type->type_name)};
+    return component->is_running || !bbw_str_equal(type, type_name) ? NULL : component->self;
+  }
+  return NULL;
+}
+
+bbw_status bbw_ctx_later(bbw_ctx *ctx, uint64_t *cmd_id) {
+  bbw_engine *engine = ctx->engine;
+  if (ctx->is_later) {
+    *cmd_id = ctx->cmd_id;
+    return BBW_OK;
+  }
+  if (ctx->frame == NULL) {
+    return bbw_ctx_fail(ctx, BBW_OP_OTHER, "later_without_execution", BBW_STR("a call from the network cannot be answered later"));
+  }
+  if (engine->async.count >= engine->config.max_pending_async) {
+    return bbw_ctx_fail(ctx, BBW_OP_COOLDOWN, "pending_async_limit", BBW_STR("pending-async limit exceeded"));
+  }
+  bbw_status rv = bbw_async_open(&engine->async, &ctx->cmd_id);
+  if (rv != BBW_OK) { return rv; }
+  ctx->is_later = true;
+  *cmd_id = ctx->cmd_id;
+  return BBW_OK;
+}
+
+bbw_status bbw_ctx_fail(bbw_ctx *ctx, bbw_op_error_kind kind, const char *reason, bbw_str detail) {
+  size_t len = detail.len;
+  if (len > BBW_OP_DETAIL_BYTES_MAX) {
+    len = BBW_OP_DETAIL_BYTES_MAX;
+    while (len > 0 && ((uint8_t)detail.ptr[len] & 0xc0) == 0x80) { len--; } /* not inside a character */
+  }
+  ctx->error_kind = kind;
+  ctx->error_reason = reason;
+  ctx->error_detail_len = len;
+  if (len != 0) { memcpy(ctx->error_detail, detail.ptr, len); }
+  return BBW_E_COMPONENT;
+}
+
+bbw_status bbw_ctx_fail_input(bbw_ctx *ctx, size_t index, const char *expected) {
+  if (ctx->is_out_of_memory) { return BBW_E_NOMEM; }
+  char text[128] = "input ";
+  size_t len = 6;
+  char digits[20];
+  size_t digit_count = bbw_format_u64(index, digits);
+  memcpy(text + len, digits, digit_count);
+  len += digit_count;
+  memcpy(text + len, " expected `", 11);
+  len += 11;
+  size_t expected_len = strlen(expected);
+  if (expected_len > sizeof(text) - len - 1) { expected_len = sizeof(text) - len - 1; }
+  memcpy(text + len, expected, expected_len);
+  len += expected_len;
+  text[len++] = '`';
+  return bbw_ctx_fail(ctx, BBW_OP_TYPE_MISMATCH, "input_type_mismatch", (bbw_str){text, len});
+}
+
+/* Bytes that the host gave: a TensorProto, or else the wire form of a CpuTensor. */
+static bbw_value *tensor_from_bytes(bbw_ctx *ctx, bbw_bytes bytes) {
+  const bbw_mem *mem = ctx->engine->mem;
+  bbw_value *value = NULL;
+  bbw_arena arena;
+  bbw_arena_init(&arena, mem);
+  bbw_onnx_tensor proto;
+  bbw_status rv = bbw_proto_decode(&proto, &bbw_onnx_tensor_type_table, bytes, &arena, NULL);
+  if (rv == BBW_OK) { rv = bbw_tensor_proto_to_value(&value, &proto, mem, NULL); }
+  bbw_arena_free(&arena);
+  if (rv != BBW_OK && rv != BBW_E_NOMEM) { rv = bbw_value_decode(&value, bbw_type_hash(BBW_TYPE_CPU_TENSOR), bytes, mem, NULL); }
+  ctx->is_out_of_memory = ctx->is_out_of_memory || rv == BBW_E_NOMEM;
+  return rv == BBW_OK ? value : NULL;
+}
+
+const bbw_tensor *bbw_ctx_input_tensor(bbw_ctx *ctx, size_t index) {
+  bbw_value *value = bbw_ctx_input(ctx, index);
+  if (value == NULL) { return NULL; }
+  if (bbw_value_is_tensor(value)) { return &value->as.tensor; }
+  if (value->type != BBW_TYPE_BYTES) { return NULL; }
+  if (!bbw_vec_reserve(&ctx->engine->temps, 1)) {
+    ctx->is_out_of_memory = true;
+    return NULL;
+  }
+  bbw_value *decoded = tensor_from_bytes(ctx, value->as.bytes);
+  if (decoded == NULL) { return NULL; }
+  bool ok = bbw_vec_append(&ctx->engine->temps, &decoded, 1);
+  (void)ok; /* reserved above */
+  ctx->inputs[index] = decoded; /* asked again, the input is a tensor already */
+  return &decoded->as.tensor;
+}

@@ -1,0 +1,240 @@
+/* dispatch: running one ready op and reporting what came of it. */
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "engine/engine.h"
+
+/* Record of a failure: header, op_ref, exec_id, and three texts of bounded length. */
+#define FAILURE_ROOM (BBW_STEP_HEADER_BYTES + 16u + 3u * 16u + 64u + 128u + BBW_OP_DETAIL_BYTES_MAX)
+
+static uint64_t site_number(const bbw_graph *graph, uint32_t site) {
+  /* Formals of library functions have no number in the reference; nothing outside can name them. */
+  return graph->site_base + site;
+}
+
+size_t bbw_engine_step_room(const bbw_op *op) {
+  size_t completed = BBW_STEP_HEADER_BYTES + 16 + 8 + 8 * (size_t)op->output_count;
+  return completed > FAILURE_ROOM ? completed : FAILURE_ROOM;
+}
+
+static void report_failed(bbw_engine *engine, const bbw_frame *frame, uint32_t op, bbw_op_error_kind kind, bbw_str reason, bbw_str detail) {
+  bbw_bus_publish(&engine->bus, BBW_STR("OpFailure"));
+  if (!bbw_step_begin(&engine->steps, BBW_STEP_OP_FAILED)) { return; }
+  bbw_step_put_u64(&engine->steps, bbw_graph_op_ref(frame->graph, op));
+  bbw_step_put_u64(&engine->steps, frame->exec_id);
+  bbw_step_put_bytes(&engine->steps, bbw_str_bytes(bbw_op_error_kind_name(kind)));
+  bbw_step_put_bytes(&engine->steps, bbw_str_bytes(reason));
+  bbw_step_put_bytes(&engine->steps, bbw_str_bytes(detail));
+  bbw_step_end(&engine->steps);
+}
+
+/* Writes the outputs that were set and reports the op as completed with their sites. */
+static void complete(bbw_engine *engine, bbw_frame *frame, uint32_t op_index, bbw_value **outputs, size_t count) {
+  const bbw_op *op = &frame->graph->ops[op_index];
+  bool is_kept = bbw_step_begin(&engine->steps, BBW_STEP_OP_COMPLETED);
+  size_t written = 0;
+  for (size_t i = 0; i < count; i++) { written += outputs[i] != NULL && op->outputs[i] != BBW_NO_INDEX; }
+  if (is_kept) {
+    bbw_step_put_u64(&engine->steps, bbw_graph_op_ref(frame->graph, op_index));
+    bbw_step_put_u64(&engine->steps, frame->exec_id);
+    bbw_step_put_u64(&engine->steps, written);
+    for (size_t i = 0; i < count; i++) {
+      if (outputs[i] != NULL && op->outputs[i] != BBW_NO_INDEX) { bbw_step_put_u64(&engine->steps, site_number(frame->graph, op->outputs[i])); }
+    }
+    bbw_step_end(&engine->steps);
+  }
+  for (size_t i = 0; i < count; i++) {
+    bbw_value *value = outputs[i];
+    outputs[i] = NULL;
+    if (value == NULL) { continue; }
+    if (op->outputs[i] == BBW_NO_INDEX) {
+      bbw_value_release(value, engine->mem);
+    } else {
+      bbw_engine_write(engine, frame, op->outputs[i], value, 0);
+    }
+  }
+}
+
+/* Why an op failed that returned a bare status instead of calling bbw_ctx_fail. */
+static void explain_status(bbw_ctx *ctx, bbw_status status) {
+  if (status == BBW_E_COMPONENT && ctx->error_reason != NULL) { return; }
+  bbw_op_error_kind kind = status == BBW_E_TYPE_MISMATCH ? BBW_OP_TYPE_MISMATCH : BBW_OP_EXECUTION_FAILED;
+  bbw_ctx_fail(ctx, kind, status == BBW_E_NOMEM ? "out_of_memory" : "", bbw_status_text(status));
+}
+
+static void ctx_finish(bbw_engine *engine, bbw_ctx *ctx, bbw_status status) {
+  for (size_t i = 0; i < engine->temps.count; i++) { bbw_value_release(*BBW_VEC_AT(&engine->temps, bbw_value *, i), engine->mem); }
+  engine->temps.count = 0;
+  if (status == BBW_OK) { return; }
+  for (size_t i = 0; i < ctx->output_count; i++) {
+    bbw_value_release(ctx->outputs[i], engine->mem);
+    ctx->outputs[i] = NULL;
+  }
+}
+
+static bbw_status run_component(bbw_engine *engine, bbw_ctx *ctx, uint32_t index) {
+  bbw_component *component = bbw_engine_component(engine, index);
+  ctx->component = component;
+  component->is_running = true;
+  bbw_status status = component->type->dispatch(component->self, ctx);
+  component->is_running = false;
+  if (status == BBW_OK && ctx->output_count != 0) {
+    bool is_any_set = false;
+    for (size_t i = 0; i < ctx->output_count; i++) { is_any_set = is_any_set || ctx->outputs[i] != NULL; }
+    if (!is_any_set) { bbw_ctx_set_trigger(ctx, 0); } /* so that what waits for the op goes on */
+  }
+  return status;
+}
+
+static void dispatch_run(bbw_engine *engine, bbw_frame *frame, uint32_t op_index) {
+  const bbw_op *op = &frame->graph->ops[op_index];
+  bbw_ctx ctx;
+  ctx.error_reason = NULL; /* the text buffer stays unset: only its used part is ever read */
+  ctx.error_detail_len = 0;
+  ctx.error_kind = BBW_OP_OTHER;
+  ctx.engine = engine;
+  ctx.frame = frame;
+  ctx.op = op;
+  ctx.op_index = op_index;
+  ctx.role = (bbw_role)op->role;
+  ctx.op_type = op->node->op_type;
+  ctx.inputs = engine->scratch_inputs;
+  ctx.input_count = op->input_count;
+  ctx.outputs = engine->scratch_outputs;
+  ctx.output_count = op->output_count;
+  ctx.inbound = frame->inbound;
+  ctx.component = NULL;
+  ctx.is_later = false;
+  ctx.is_out_of_memory = false;
+  ctx.cmd_id = 0;
+  for (uint32_t i = 0; i < op->input_count; i++) {
+    ctx.inputs[i] = op->inputs[i] == BBW_NO_INDEX ? NULL : frame->slots[op->inputs[i]].value;
+  }
+  for (uint32_t i = 0; i < op->output_count; i++) { ctx.outputs[i] = NULL; }
+
+  bbw_status status = op->kind == BBW_DISPATCH_STATELESS ? op->row->run(&ctx) : run_component(engine, &ctx, op->component);
+  if (status == BBW_LATER && !ctx.is_later) {
+    status = bbw_ctx_fail(&ctx, BBW_OP_OTHER, "later_without_command", BBW_STR("answered later without opening a command"));
+  }
+  ctx_finish(engine, &ctx, status);
+  if (status == BBW_LATER) {
+    bbw_parked *parked = bbw_async_find(&engine->async, ctx.cmd_id);
+    parked->frame = frame;
+    parked->op = op_index;
+    if (bbw_step_begin(&engine->steps, BBW_STEP_ASYNC_SUSPENDED)) {
+      bbw_step_put_u64(&engine->steps, bbw_graph_op_ref(frame->graph, op_index));
+      bbw_step_put_u64(&engine->steps, frame->exec_id);
+      bbw_step_put_u64(&engine->steps, ctx.cmd_id);
+      bbw_step_end(&engine->steps);
+    }
+    return; /* the op's unit of work lasts until its completion */
+  }
+  if (ctx.is_later) { bbw_async_close(&engine->async, ctx.cmd_id); }
+  if (status == BBW_OK) {
+    complete(engine, frame, op_index, ctx.outputs, ctx.output_count);
+  } else {
+    explain_status(&ctx, status);
+    bbw_str reason = {ctx.error_reason, strlen(ctx.error_reason)};
+    if (reason.len > 120) { reason.len = 120; }
+    report_failed(engine, frame, op_index, ctx.error_kind, reason, (bbw_str){ctx.error_detail, ctx.error_detail_len});
+  }
+  bbw_frame_work_done(engine, frame);
+}
+
+static void fail(bbw_engine *engine, bbw_frame *frame, uint32_t op, bbw_op_error_kind kind, bbw_str reason, bbw_str detail) {
+  report_failed(engine, frame, op, kind, reason, detail);
+  bbw_frame_work_done(engine, frame);
+}
+
+static void dispatch_call(bbw_engine *engine, bbw_frame *frame, uint32_t op_index) {
+  const bbw_op *op = &frame->graph->ops[op_index];
+  if (frame->depth + 1 > BBW_CALL_DEPTH_MAX) {
+    fail(engine, frame, op_index, BBW_OP_EXECUTION_FAILED, BBW_STR("call_depth"), BBW_STR("function calls nest too deep"));
+    return;
+  }
+  bbw_frame *body;
+  bbw_status rv = bbw_frame_new(&body, engine, op->callee, NULL);
+  if (rv != BBW_OK) {
+    bbw_str reason = rv == BBW_E_NOMEM ? BBW_STR("out_of_memory") : BBW_STR("execution_limit");
+    fail(engine, frame, op_index, BBW_OP_EXECUTION_FAILED, reason, bbw_status_text(rv));
+    return;
+  }
+  body->parent = frame; /* the call's unit of work lasts until the body ends */
+  body->parent_op = op_index;
+  body->depth = frame->depth + 1;
+  body->inbound = frame->inbound; /* gates and replies inside the body see who sent the envelope */
+  if (body->inbound != NULL) { body->inbound->refs++; }
+  complete(engine, frame, op_index, NULL, 0);
+  size_t formals = op->callee->function->input.count;
+  for (uint32_t i = 0; i < op->input_count && i < formals; i++) {
+    bbw_value *value = op->inputs[i] == BBW_NO_INDEX ? NULL : frame->slots[op->inputs[i]].value;
+    if (value == NULL || op->callee->formal_sites[i] == BBW_NO_INDEX) { continue; }
+    bbw_engine_write(engine, body, op->callee->formal_sites[i], bbw_value_retain(value), 0);
+  }
+  bbw_frame_start_part(engine, body, BBW_NO_INDEX);
+  bbw_frame_end_if_idle(engine, body);
+}
+
+static void dispatch_unresolved(bbw_engine *engine, bbw_frame *frame, uint32_t op_index) {
+  const bbw_onnx_node *node = frame->graph->ops[op_index].node;
+  char text[256] = "unresolved dispatch for ";
+  size_t len = strlen(text);
+  bbw_str parts[3] = {node->domain, BBW_STR("::"), node->op_type};
+  for (size_t i = 0; i < 3; i++) {
+    size_t room = sizeof(text) - len;
+    size_t n = parts[i].len < room ? parts[i].len : room;
+    if (n != 0) { memcpy(text + len, parts[i].ptr, n); }
+    len += n;
+  }
+  fail(engine, frame, op_index, BBW_OP_NOT_REGISTERED, BBW_STR("unresolved_dispatch"), (bbw_str){text, len});
+}
+
+void bbw_engine_dispatch(bbw_engine *engine, bbw_frame *frame, uint32_t op) {
+  switch ((bbw_dispatch_kind)frame->graph->ops[op].kind) {
+    case BBW_DISPATCH_STATELESS:
+    case BBW_DISPATCH_COMPONENT: dispatch_run(engine, frame, op); break;
+    case BBW_DISPATCH_CALL: dispatch_call(engine, frame, op); break;
+    case BBW_DISPATCH_UNRESOLVED: dispatch_unresolved(engine, frame, op); break;
+  }
+}
+
+void bbw_engine_finish_parked(bbw_engine *engine, bbw_parked *parked) {
+  bbw_frame *frame = parked->frame;
+  uint32_t op_index = parked->op;
+  const bbw_op *op = &frame->graph->ops[op_index];
+  if (parked->state == BBW_PARKED_COMPLETED) {
+    bbw_value **outputs = engine->scratch_outputs;
+    for (size_t i = 0; i < op->output_count; i++) {
+      outputs[i] = i < parked->result_count ? parked->results[i] : NULL;
+      if (i < parked->result_count) { parked->results[i] = NULL; }
+    }
+    if (op->output_count != 0 && parked->result_count == 0) { outputs[0] = bbw_value_retain(engine->trigger); }
+    bbw_async_close(&engine->async, parked->cmd_id);
+    complete(engine, frame, op_index, outputs, op->output_count);
+  } else {
+    /* The detail is longer than a dispatch may give; its room was reserved by the caller. */
+    report_failed(engine, frame, op_index, BBW_OP_REMOTE_FAILED, BBW_STR("completion_failed"), (bbw_str){(const char *)parked->detail, parked->detail_len});
+    bbw_async_close(&engine->async, parked->cmd_id);
+  }
+  bbw_frame_work_done(engine, frame);
+}
+
+bbw_status bbw_engine_call_protocol(bbw_engine *engine, uint32_t index, bbw_str op_type, bbw_value *payload, bbw_value *correlation, const bbw_inbound *inbound) {
+  bbw_ctx ctx = {
+      .engine = engine,
+      .role = BBW_ROLE_PROTOCOL,
+      .op_type = op_type,
+      .inputs = engine->scratch_inputs,
+      .input_count = 2,
+      .outputs = engine->scratch_outputs,
+      .output_count = 0, /* what it answers goes nowhere */
+      .inbound = inbound,
+  };
+  ctx.inputs[0] = payload;
+  ctx.inputs[1] = correlation;
+  bbw_status status = run_component(engine, &ctx, index);
+  ctx_finish(engine, &ctx, status);
+  if (status < 0) { bbw_bus_publish(&engine->bus, BBW_STR("OpFailure")); }
+  return status;
+}

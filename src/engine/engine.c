@@ -1,0 +1,173 @@
+#include "engine/engine.h"
+
+#include "base/bytes.h"
+#include "base/mem.h"
+
+bbw_status bbw_engine_init(bbw_engine *engine, const bbw_peer_id *self, const bbw_config *config, const bbw_mem *mem) {
+  *engine = (bbw_engine){.mem = mem, .config = *config, .self_peer = *self, .rng_state = config->rng_seed};
+  bbw_vec_init(&engine->graphs, sizeof(bbw_graph *), mem);
+  bbw_vec_init(&engine->components, sizeof(bbw_component), mem);
+  bbw_map_init(&engine->routes, 0x2077, mem);
+  bbw_frontier_init(&engine->frontier, mem);
+  bbw_timers_init(&engine->timers, mem);
+  bbw_async_init(&engine->async, mem);
+  bbw_ingress_init(&engine->ingress, (size_t)config->bus_capacity * 4, mem);
+  bbw_bus_init(&engine->bus, (size_t)config->bus_capacity, mem);
+  bbw_named_init(&engine->named, mem);
+  bbw_step_buffer_init(&engine->steps, config->step_mask, mem);
+  bbw_outbound_init(&engine->outbound, config->max_outbound_queue, mem);
+  bbw_vec_init(&engine->app_events, sizeof(bbw_app_event), mem);
+  bbw_vec_init(&engine->resolve_failures, sizeof(bbw_resolve_failure), mem);
+  bbw_vec_init(&engine->phases, sizeof(bbw_bytes), mem);
+  bbw_vec_init(&engine->temps, sizeof(bbw_value *), mem);
+  bbw_address_book_init(&engine->address_book, mem);
+  bbw_governor_init(&engine->governor, mem);
+  bbw_backoff_init(&engine->backoff, mem);
+  bbw_dedup_init(&engine->dedup, mem);
+  bbw_requests_init(&engine->requests, mem);
+  return bbw_value_new_plain(&engine->trigger, BBW_TYPE_TRIGGER, 0, mem);
+}
+
+static void event_drop(bbw_engine *engine, bbw_ingress_event *event) {
+  bbw_engine_drop_seeds(engine, event->seeds, event->seed_count);
+  bbw_mem_array_free(engine->mem, event->seeds, event->seed_count, sizeof(bbw_seed));
+  if (event->envelope != NULL) {
+    bbw_engine_release(engine, event->envelope->charge);
+    bbw_inbound_event_del(event->envelope, engine->mem);
+  }
+}
+
+void bbw_engine_free(bbw_engine *engine) {
+  const bbw_mem *mem = engine->mem;
+  if (mem == NULL) { return; }
+  bbw_ingress_event event;
+  while (bbw_ingress_pop(&engine->ingress, &event)) { event_drop(engine, &event); }
+  bbw_ingress_free(&engine->ingress);
+  while (engine->frames_first != NULL) { bbw_frame_drop(engine, engine->frames_first); }
+  bbw_async_free(&engine->async);
+  bbw_frontier_free(&engine->frontier);
+  for (size_t i = 0; i < engine->components.count; i++) {
+    bbw_component *component = bbw_engine_component(engine, i);
+    component->type->destroy(component->self, mem);
+  }
+  bbw_vec_free(&engine->components);
+  for (size_t i = 0; i < engine->graphs.count; i++) { bbw_graph_del(bbw_engine_graph(engine, i), mem); }
+  bbw_vec_free(&engine->graphs);
+  bbw_map_free(&engine->routes);
+  bbw_timers_free(&engine->timers);
+  bbw_bus_free(&engine->bus);
+  bbw_named_free(&engine->named);
+  bbw_step_buffer_free(&engine->steps);
+  bbw_outbound_free(&engine->outbound);
+  for (size_t i = 0; i < engine->app_events.count; i++) { bbw_value_release(BBW_VEC_AT(&engine->app_events, bbw_app_event, i)->value, mem); }
+  bbw_vec_free(&engine->app_events);
+  bbw_vec_free(&engine->resolve_failures);
+  for (size_t i = 0; i < engine->phases.count; i++) {
+    bbw_bytes *phase = BBW_VEC_AT(&engine->phases, bbw_bytes, i);
+    mem->free(mem->ctx, (void *)(uintptr_t)phase->ptr, phase->len + 1);
+  }
+  bbw_vec_free(&engine->phases);
+  bbw_vec_free(&engine->temps);
+  bbw_mem_array_free(mem, engine->scratch_inputs, engine->scratch_input_count, sizeof(bbw_value *));
+  bbw_mem_array_free(mem, engine->scratch_outputs, engine->scratch_output_count, sizeof(bbw_value *));
+  bbw_address_book_free(&engine->address_book);
+  bbw_governor_free(&engine->governor);
+  bbw_backoff_free(&engine->backoff);
+  bbw_dedup_free(&engine->dedup);
+  bbw_requests_free(&engine->requests);
+  bbw_value_release(engine->trigger, mem);
+  *engine = (bbw_engine){.mem = NULL};
+}
+
+bool bbw_engine_charge(bbw_engine *engine, size_t bytes) {
+  if (bytes > bbw_engine_budget_left(engine)) { return false; }
+  engine->bytes_in_flight += bytes;
+  return true;
+}
+
+void bbw_engine_release(bbw_engine *engine, size_t bytes) { engine->bytes_in_flight -= bytes; }
+
+uint64_t bbw_engine_budget_left(const bbw_engine *engine) {
+  uint64_t budget = engine->config.ingress_byte_budget;
+  return engine->bytes_in_flight >= budget ? 0 : budget - engine->bytes_in_flight;
+}
+
+/* SplitMix64 (Steele, Lea and Flood 2014). */
+uint64_t bbw_engine_random(bbw_engine *engine) {
+  uint64_t x = engine->rng_state += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+static bool scratch_fit(bbw_engine *engine, bbw_value ***scratch, size_t *have, size_t need) {
+  if (need <= *have) { return true; }
+  bbw_value **grown = bbw_mem_array(engine->mem, need, sizeof(*grown));
+  if (grown == NULL) { return false; }
+  bbw_mem_array_free(engine->mem, *scratch, *have, sizeof(*grown));
+  *scratch = grown;
+  *have = need;
+  return true;
+}
+
+bbw_status bbw_engine_fit_scratch(bbw_engine *engine, const bbw_graph *graph) {
+  size_t inputs = 2; /* a protocol called from the network has two */
+  size_t outputs = 2;
+  for (uint32_t i = 0; i < graph->op_count; i++) {
+    if (graph->ops[i].input_count > inputs) { inputs = graph->ops[i].input_count; }
+    if (graph->ops[i].output_count > outputs) { outputs = graph->ops[i].output_count; }
+  }
+  bool ok = scratch_fit(engine, &engine->scratch_inputs, &engine->scratch_input_count, inputs) &&
+            scratch_fit(engine, &engine->scratch_outputs, &engine->scratch_output_count, outputs);
+  return ok ? BBW_OK : BBW_E_NOMEM;
+}
+
+void bbw_engine_drop_seeds(bbw_engine *engine, const bbw_seed *seeds, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    bbw_value_release(seeds[i].value, engine->mem);
+    bbw_engine_release(engine, seeds[i].charge);
+  }
+}
+
+bbw_status bbw_engine_start(bbw_engine *engine, bbw_graph *graph, const bbw_seed *seeds, size_t count, const uint64_t *exec_id) {
+  bbw_frame *frame;
+  bbw_status rv = bbw_frame_new(&frame, engine, graph, exec_id);
+  if (rv != BBW_OK) { return rv; }
+  for (size_t i = 0; i < count; i++) { bbw_engine_write(engine, frame, seeds[i].site, seeds[i].value, seeds[i].charge); }
+  if (count == 0) { bbw_frame_start_part(engine, frame, BBW_NO_INDEX); }
+  for (size_t i = 0; i < count; i++) { bbw_frame_start_part(engine, frame, graph->sites[seeds[i].site].part); }
+  bbw_frame_end_if_idle(engine, frame);
+  return BBW_OK;
+}
+
+bbw_status bbw_engine_emit(bbw_engine *engine, bbw_str topic, bbw_value *value) {
+  /* The room that live executions were promised stays theirs. */
+  if (!bbw_vec_reserve(&engine->app_events, engine->outputs_reserved + 1)) { return BBW_E_NOMEM; }
+  bbw_app_event *event = bbw_vec_push(&engine->app_events);
+  *event = (bbw_app_event){.topic = topic, .value = value};
+  return BBW_OK;
+}
+
+/* Reports a function output of the node: produced by an entry graph and consumed by nothing in it. */
+static void surface(bbw_engine *engine, const bbw_frame *frame, uint32_t site) {
+  const bbw_site *info = &frame->graph->sites[site];
+  bool is_output = frame->graph->is_entry_point && info->output_index != BBW_NO_INDEX && info->consumer_count == 0;
+  if (!is_output) { return; }
+  bbw_app_event *event = bbw_vec_push(&engine->app_events); /* room was reserved with the frame */
+  if (event != NULL) { *event = (bbw_app_event){.topic = info->name, .value = bbw_value_retain(frame->slots[site].value)}; }
+}
+
+/* Recursion goes up the chain of callers, which BBW_CALL_DEPTH_MAX bounds. */
+void bbw_engine_write(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value, size_t charge) {
+  bool is_first = frame->slots[site].value == NULL;
+  bbw_frame_write(engine, frame, site, value, charge);
+  if (!is_first) { return; }
+  surface(engine, frame, site);
+  if (frame->parent == NULL) { return; }
+  const bbw_op *call = &frame->parent->graph->ops[frame->parent_op];
+  size_t results = frame->graph->function->output.count;
+  for (uint32_t i = 0; i < results && i < call->output_count; i++) {
+    if (frame->graph->result_sites[i] != site || call->outputs[i] == BBW_NO_INDEX) { continue; }
+    bbw_engine_write(engine, frame->parent, call->outputs[i], bbw_value_retain(frame->slots[site].value), 0);
+  }
+}

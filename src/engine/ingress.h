@@ -1,0 +1,66 @@
+/*
+ * ingress: what the host handed in and the next poll works on.
+ *
+ * A bounded ring; when it is full the host keeps its bytes and may offer them again.  Events own what they carry, charges included.  Completions and time do not pass through here
+ * (async.h, engine.h), so they are never refused for lack of room.  Source: engine specification §8.
+ */
+#ifndef BBW_ENGINE_INGRESS_H
+#define BBW_ENGINE_INGRESS_H
+
+#include "base/arena.h"
+#include "bbw/envelope.h"
+#include "engine/frame.h"
+
+typedef struct bbw_seed {
+  uint32_t site;
+  bbw_value *value; /* owned */
+  size_t charge;
+} bbw_seed;
+
+/* A decoded envelope and the bytes it points into. */
+typedef struct bbw_inbound_event {
+  bbw_arena arena;
+  bbw_envelope envelope;
+  bbw_peer_id src_peer;
+  size_t charge;
+} bbw_inbound_event;
+
+typedef enum bbw_ingress_kind {
+  BBW_INGRESS_APP_EVENT,
+  BBW_INGRESS_INVOKE,
+  BBW_INGRESS_ENVELOPE,
+  BBW_INGRESS_SEND_FAILED,
+} bbw_ingress_kind;
+
+typedef struct bbw_ingress_event {
+  bbw_ingress_kind kind;
+  bbw_graph *graph;            /* APP_EVENT, INVOKE */
+  bbw_seed *seeds;             /* APP_EVENT (one), INVOKE; an array of seed_count */
+  size_t seed_count;
+  uint64_t exec_id;            /* INVOKE */
+  bbw_inbound_event *envelope; /* ENVELOPE */
+  bbw_peer_id peer;            /* SEND_FAILED */
+  uint64_t wire_req_id;        /* SEND_FAILED */
+} bbw_ingress_event;
+
+typedef struct bbw_ingress {
+  const bbw_mem *mem;
+  bbw_ingress_event *events; /* ring of cap; allocated when the first event comes */
+  size_t cap;
+  size_t size; /* allocated entries, grows up to cap */
+  size_t head;
+  size_t count;
+  uint64_t dropped; /* refused because the queue was full */
+} bbw_ingress;
+
+void bbw_ingress_init(bbw_ingress *ingress, size_t cap, const bbw_mem *mem);
+/* The queue must be empty. */
+void bbw_ingress_free(bbw_ingress *ingress);
+/* Makes room for one event: BBW_OK, BBW_E_INGRESS_FULL (counted) or BBW_E_NOMEM.  The next push then cannot fail. */
+bbw_status bbw_ingress_reserve(bbw_ingress *ingress);
+void bbw_ingress_push(bbw_ingress *ingress, const bbw_ingress_event *event);
+bool bbw_ingress_pop(bbw_ingress *ingress, bbw_ingress_event *out);
+
+void bbw_inbound_event_del(bbw_inbound_event *event, const bbw_mem *mem);
+
+#endif

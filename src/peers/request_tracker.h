@@ -1,0 +1,47 @@
+/*
+ * request_tracker: which requests of ours are without an answer?
+ *
+ * Ids start at 1 and grow.  A heap by expiry finds what is overdue without a scan.  A response counts only when it comes from the peer that was asked.
+ * Source: wire specification §10 (RequestTracker).
+ */
+#ifndef BBW_PEERS_REQUEST_TRACKER_H
+#define BBW_PEERS_REQUEST_TRACKER_H
+
+#include "base/map.h"
+#include "base/vec.h"
+#include "bbw/error.h"
+
+#define BBW_REQUESTS_IN_FLIGHT_MAX 65536u
+
+typedef struct bbw_request {
+  uint64_t id;
+  uint64_t started_at_ns;
+  uint64_t expires_at_ns; /* 0 = never */
+  uint64_t target_site;   /* bbw_peer_id_site of the peer */
+} bbw_request;
+
+typedef struct bbw_requests {
+  const bbw_mem *mem;
+  uint64_t next_token;
+  bbw_map by_id;   /* id -> index into pool */
+  bbw_vec pool;    /* bbw_request */
+  bbw_vec idle;    /* uint32_t */
+  bbw_vec expiry;  /* heap of {expires_at_ns, id}; entries of answered requests are skipped when they come up */
+} bbw_requests;
+
+void bbw_requests_init(bbw_requests *requests, const bbw_mem *mem);
+void bbw_requests_free(bbw_requests *requests);
+uint64_t bbw_requests_mint_token(bbw_requests *requests);
+/* Replaces a request of the same id.  ttl_ns of at least 1.  BBW_OK, BBW_E_LIMIT, BBW_E_NOMEM. */
+bbw_status bbw_requests_register(bbw_requests *requests, uint64_t id, uint64_t now_ns, uint64_t target_site, uint64_t ttl_ns);
+/* Takes the request out if it is open and was sent to that peer. */
+bool bbw_requests_observe_response(bbw_requests *requests, uint64_t id, uint64_t from_site, bbw_request *out);
+/* Takes a request out whoever it was sent to. */
+bool bbw_requests_remove(bbw_requests *requests, uint64_t id, bbw_request *out);
+/* Takes out one request with expires_at_ns <= now_ns, earliest first, then by id; false when none is left. */
+bool bbw_requests_pop_stale(bbw_requests *requests, uint64_t now_ns, bbw_request *out);
+/* When the next request expires; false if none does. */
+bool bbw_requests_next_expiry(bbw_requests *requests, uint64_t *at_ns);
+size_t bbw_requests_in_flight(const bbw_requests *requests);
+
+#endif
