@@ -114,6 +114,11 @@ export const STATUS = Object.freeze({
   E_EMPTY: -173,
   E_NOT_FINITE: -174,
   E_COMPONENT: -175,
+  E_PEER_DUPLICATE: -190,
+  E_PEER_MISMATCH: -191,
+  E_PROTOCOL: -192,
+  E_TRAP: -193,
+  E_ABI: -194,
 });
 
 /** The other cells of status.def. */
@@ -206,6 +211,11 @@ export const STATUS_ROWS = Object.freeze({
   E_EMPTY: 'there is nothing to work on',
   E_NOT_FINITE: 'a number is not finite',
   E_COMPONENT: 'the component reported an error',
+  E_PEER_DUPLICATE: 'a peer with this id is connected already',
+  E_PEER_MISMATCH: 'the other side is not the peer that was expected',
+  E_PROTOCOL: 'the other side does not speak this protocol',
+  E_TRAP: 'the wasm instance has trapped and cannot be used any more',
+  E_ABI: 'the wasm module does not fit this package',
 });
 
 /** From step.def. */

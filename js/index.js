@@ -1,0 +1,13 @@
+// bb-wasm: everything that a program needs, except transports and the driver, which have entries of their own.
+
+export { Address } from './address.js';
+export { BbwError, isBbwError } from './errors.js';
+export { attribute, types } from './graph.js';
+export { defineModule, Module } from './module.js';
+export { ATTRIBUTE, DATA_TYPE, decodeModel, denseNetwork, encodeModel } from './onnx.js';
+export { PeerId } from './peer-id.js';
+export { slots } from './slots.js';
+export { syscalls } from './syscalls.js';
+export {
+  address, addresses, bytes, composite, decodeValue, encodeValue, peer, peers, samples, tensor, trigger, typeHash, u64,
+} from './values.js';
