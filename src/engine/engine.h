@@ -29,12 +29,12 @@
 #include "peers/request_tracker.h"
 
 /* A component bound to a slot. */
-typedef struct bbw_component {
+struct bbw_component {
   const bbw_component_type *type;
   void *self;
   bbw_str slot;
   bool is_running; /* its dispatch is on the stack; it is absent for dependencies then */
-} bbw_component;
+};
 
 struct bbw_engine {
   const bbw_mem *mem;
@@ -88,6 +88,7 @@ struct bbw_engine {
   uint64_t ops_invoked; /* in this poll */
   bbw_status poll_status; /* why the poll stops early, or BBW_OK */
   bool is_budget_hit;
+  bool is_held; /* work waits because the cap on live executions is reached */
 };
 
 /* What a function output or an emitted event will be reported as, at the end of the poll. */
@@ -138,7 +139,10 @@ void bbw_engine_finish_parked(bbw_engine *engine, bbw_parked *parked);
 /* Runs a protocol's operator for an envelope that addresses the component (dispatch.c).  Outputs are dropped, errors are published. */
 bbw_status bbw_engine_call_protocol(bbw_engine *engine, uint32_t index, bbw_str op_type, bbw_value *payload, bbw_value *correlation, const bbw_inbound *inbound);
 
-/* Routes one decoded envelope (inbound.c). */
+/* Counts a success or failure of a peer and reports when it goes down or comes back. */
+void bbw_engine_note_health(bbw_engine *engine, const bbw_peer_id *peer, bool is_success);
+
+/* Routes one decoded envelope and frees it (inbound.c). */
 void bbw_engine_deliver(bbw_engine *engine, bbw_inbound_event *event);
 
 /* One cycle (poll.c); the records are in engine->steps. */

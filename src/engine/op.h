@@ -9,6 +9,8 @@
 
 #define BBW_OP_DETAIL_BYTES_MAX 512u
 
+typedef struct bbw_component bbw_component;
+
 typedef bbw_status bbw_op_run(bbw_ctx *ctx);
 
 /* A row of the operator table (src/ops/ops.def). */
@@ -16,6 +18,7 @@ typedef struct bbw_op_row {
   bbw_str domain;
   bbw_str op_type;
   bbw_readiness readiness;
+  bool is_self_starting; /* runs once when the node is polled first (Interval) */
   bbw_op_run *run;
 } bbw_op_row;
 

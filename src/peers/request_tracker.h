@@ -41,7 +41,7 @@ bool bbw_requests_remove(bbw_requests *requests, uint64_t id, bbw_request *out);
 /* Takes out one request with expires_at_ns <= now_ns, earliest first, then by id; false when none is left. */
 bool bbw_requests_pop_stale(bbw_requests *requests, uint64_t now_ns, bbw_request *out);
 /* When the next request expires; false if none does. */
-bool bbw_requests_next_expiry(bbw_requests *requests, uint64_t *at_ns);
+bool bbw_requests_next_expiry(const bbw_requests *requests, uint64_t *at_ns);
 size_t bbw_requests_in_flight(const bbw_requests *requests);
 
 #endif

@@ -1,0 +1,264 @@
+/* inbound: from a decoded envelope to values in executions, and to calls of protocols (wire specification §8). */
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "bbw/address.h"
+#include "engine/engine.h"
+
+/* The payload of this type is a backpressure notice, not a value (wire specification §16.4). */
+#define NOTICE_TYPE_HASH 0x835411050e7217c5u
+#define NOTICE_PAYLOAD_BYTES 20u
+#define NOTICE_CAUSE_MAX 2u
+
+/* Executions that one envelope has started: at most one per entry graph. */
+typedef struct delivery {
+  bbw_engine *engine;
+  const bbw_inbound_event *event;
+  bbw_inbound *inbound;
+  bbw_frame *before; /* the engine's last frame before this envelope: its own frames come after */
+} delivery;
+
+static bool steps_have_room(bbw_engine *engine, size_t extra) {
+  if (bbw_step_reserve(&engine->steps, BBW_STEP_HEADER_BYTES + 6 * 16 + BBW_PEER_ID_BYTES_MAX + extra)) { return true; }
+  engine->poll_status = BBW_E_NOMEM;
+  return false;
+}
+
+static void put_peer(bbw_step_buffer *steps, const bbw_peer_id *peer) {
+  uint8_t bytes[BBW_PEER_ID_BYTES_MAX];
+  bbw_step_put_bytes(steps, (bbw_bytes){bytes, bbw_peer_id_encode(peer, bytes)});
+}
+
+static void report_decode_failed(bbw_engine *engine, uint64_t hash, size_t payload_size, bbw_str detail) {
+  bbw_bus_publish(&engine->bus, BBW_STR("WireDecodeFailure"));
+  if (!steps_have_room(engine, detail.len) || !bbw_step_begin(&engine->steps, BBW_STEP_WIRE_DECODE_FAILED)) { return; }
+  bbw_step_put_u64(&engine->steps, hash);
+  bbw_step_put_u64(&engine->steps, payload_size);
+  bbw_step_put_bytes(&engine->steps, bbw_str_bytes(detail));
+  bbw_step_end(&engine->steps);
+}
+
+static void report_receive_failed(const delivery *d, size_t index, bbw_str kind, bbw_str detail) {
+  bbw_engine *engine = d->engine;
+  const bbw_slot_fill *fill = &d->event->envelope.fills[index];
+  bbw_bus_publish(&engine->bus, BBW_STR("WireReceiveError"));
+  if (!steps_have_room(engine, kind.len + detail.len) || !bbw_step_begin(&engine->steps, BBW_STEP_WIRE_RECEIVE_FAILED)) { return; }
+  put_peer(&engine->steps, &d->event->src_peer);
+  bbw_step_put_u64(&engine->steps, index);
+  bbw_step_put_u64(&engine->steps, fill->type_hash);
+  bbw_step_put_u64(&engine->steps, fill->payload.len);
+  bbw_step_put_bytes(&engine->steps, bbw_str_bytes(kind));
+  bbw_step_put_bytes(&engine->steps, bbw_str_bytes(detail));
+  bbw_step_end(&engine->steps);
+}
+
+static void report_peer(bbw_engine *engine, bbw_step_kind kind, const bbw_peer_id *peer, const bbw_str *reason) {
+  if (!steps_have_room(engine, reason == NULL ? 0 : reason->len) || !bbw_step_begin(&engine->steps, kind)) { return; }
+  put_peer(&engine->steps, peer);
+  if (reason != NULL) { bbw_step_put_bytes(&engine->steps, bbw_str_bytes(*reason)); }
+  bbw_step_end(&engine->steps);
+}
+
+void bbw_engine_note_health(bbw_engine *engine, const bbw_peer_id *peer, bool is_success) {
+  bbw_health_change change = is_success ? bbw_governor_record_success(&engine->governor, peer, engine->now_ns)
+                                        : bbw_governor_record_failure(&engine->governor, peer, engine->now_ns);
+  if (change == BBW_HEALTH_WENT_DOWN) { report_peer(engine, BBW_STEP_PEER_DOWN, peer, NULL); }
+  if (change == BBW_HEALTH_CAME_UP) { report_peer(engine, BBW_STEP_PEER_UP, peer, NULL); }
+}
+
+/* Addresses that the sender claims for itself; one bad address drops the whole list. */
+static void merge_claimed(bbw_engine *engine, const bbw_inbound_event *event) {
+  const bbw_envelope *envelope = &event->envelope;
+  if (envelope->src_peer_address_count == 0 || bbw_peer_id_equal(&event->src_peer, &engine->self_peer)) { return; }
+  for (size_t i = 0; i < envelope->src_peer_address_count; i++) {
+    if (bbw_address_check(envelope->src_peer_addresses[i], NULL) != BBW_OK) { return; }
+  }
+  const bbw_bytes *known;
+  size_t known_count;
+  bbw_status rv = BBW_OK;
+  if (!bbw_address_book_lookup(&engine->address_book, &event->src_peer, &known, &known_count)) {
+    rv = bbw_address_book_add_peer(&engine->address_book, &event->src_peer, envelope->src_peer_addresses, envelope->src_peer_address_count);
+  } else {
+    /* A claim counts as one reference, however often it is repeated. */
+    for (size_t i = 0; rv == BBW_OK && i < envelope->src_peer_address_count; i++) {
+      rv = bbw_address_book_register_address(&engine->address_book, &event->src_peer, envelope->src_peer_addresses[i]);
+    }
+  }
+  if (rv == BBW_E_AB_ALLOCATION_FAILED) {
+    delivery d = {.engine = engine, .event = event};
+    if (envelope->fill_count != 0) { report_receive_failed(&d, 0, BBW_STR("AllocationFailed"), BBW_STR("HeapExhausted")); }
+  }
+}
+
+static bool deliver_notice(bbw_engine *engine, const bbw_inbound_event *event) {
+  if (event->envelope.fill_count == 0 || event->envelope.fills[0].type_hash != NOTICE_TYPE_HASH) { return false; }
+  bbw_bytes payload = event->envelope.fills[0].payload;
+  if (payload.len < NOTICE_PAYLOAD_BYTES || bbw_load_u32le(payload.ptr + 8) > NOTICE_CAUSE_MAX) {
+    report_decode_failed(engine, NOTICE_TYPE_HASH, payload.len, BBW_STR("BackoffNoticePayload bincode decode failed"));
+    return true;
+  }
+  /* Out of memory only means that the advice is not remembered. */
+  (void)bbw_backoff_record_remote_advisory(&engine->backoff, &event->src_peer, engine->now_ns, bbw_load_u64le(payload.ptr));
+  bbw_engine_note_health(engine, &event->src_peer, false);
+  return true;
+}
+
+/* The execution of `graph` that this envelope has started, made with its first fill. */
+static bbw_status delivery_frame(delivery *d, bbw_graph *graph, bbw_frame **out) {
+  for (bbw_frame *frame = d->engine->frames_last; frame != d->before; frame = frame->prev) {
+    if (frame->graph == graph) {
+      *out = frame;
+      return BBW_OK;
+    }
+  }
+  bbw_frame *frame;
+  bbw_status rv = bbw_frame_new(&frame, d->engine, graph, NULL);
+  if (rv != BBW_OK) { return rv; }
+  frame->inbound = d->inbound;
+  d->inbound->refs++;
+  /* Holds the frame while further fills of the envelope may join it. */
+  frame->work = 1;
+  *out = frame;
+  return BBW_OK;
+}
+
+static bbw_value *fill_decode(const delivery *d, size_t index) {
+  bbw_engine *engine = d->engine;
+  const bbw_slot_fill *fill = &d->event->envelope.fills[index];
+  if (fill->trigger_only) { return bbw_value_retain(engine->trigger); }
+  bbw_value *value = NULL;
+  bbw_error err;
+  bbw_status rv = bbw_value_decode(&value, fill->type_hash, fill->payload, engine->mem, &err);
+  if (rv == BBW_OK) { return value; }
+  if (rv == BBW_E_UNKNOWN_TYPE_HASH) {
+    report_receive_failed(d, index, BBW_STR("UnknownTypeHash"), BBW_STR(""));
+  } else if (rv == BBW_E_NOMEM) {
+    report_receive_failed(d, index, BBW_STR("AllocationFailed"), BBW_STR("HeapExhausted"));
+  } else {
+    report_receive_failed(d, index, BBW_STR("DecodeFailed"), bbw_status_text(rv));
+  }
+  return NULL;
+}
+
+static void deliver_data(delivery *d, size_t index, uint64_t site_number) {
+  bbw_engine *engine = d->engine;
+  const bbw_slot_fill *fill = &d->event->envelope.fills[index];
+  uint64_t route;
+  if (!bbw_map_get(&engine->routes, site_number, &route)) {
+    report_decode_failed(engine, 0, fill->payload.len, BBW_STR("dest_suffix names a site that receives nothing"));
+    return;
+  }
+  size_t charge = fill->trigger_only ? 0 : fill->payload.len;
+  if (!bbw_engine_charge(engine, charge)) {
+    report_receive_failed(d, index, BBW_STR("BudgetExceeded"), BBW_STR(""));
+    return;
+  }
+  bbw_value *value = fill_decode(d, index);
+  if (value == NULL) {
+    bbw_engine_release(engine, charge);
+    return;
+  }
+  bbw_graph *graph = bbw_engine_graph(engine, (size_t)(route >> 32));
+  uint32_t site = (uint32_t)route;
+  bbw_frame *frame;
+  bbw_status rv = delivery_frame(d, graph, &frame);
+  bbw_value *sender = NULL;
+  uint32_t sender_site = graph->sites[site].sender_site;
+  if (rv == BBW_OK && sender_site != BBW_NO_INDEX) {
+    uint8_t bytes[BBW_PEER_ID_BYTES_MAX];
+    bbw_bytes peer = {bytes, bbw_peer_id_encode(&d->event->src_peer, bytes)};
+    rv = bbw_value_new_bytes(&sender, BBW_TYPE_PEER_ID, peer, engine->mem);
+  }
+  if (rv != BBW_OK) {
+    bbw_value_release(value, engine->mem);
+    bbw_engine_release(engine, charge);
+    report_receive_failed(d, index, rv == BBW_E_LIMIT ? BBW_STR("ExecutionLimit") : BBW_STR("AllocationFailed"), bbw_status_text(rv));
+    return;
+  }
+  if (sender != NULL) { bbw_engine_write(engine, frame, sender_site, sender, 0); }
+  bbw_engine_write(engine, frame, site, value, charge);
+  bbw_frame_start_part(engine, frame, graph->sites[site].part);
+}
+
+static void deliver_control(const delivery *d, size_t index, uint64_t number, bbw_bytes op_type) {
+  bbw_engine *engine = d->engine;
+  const bbw_slot_fill *fill = &d->event->envelope.fills[index];
+  bool is_protocol = number < engine->components.count &&
+                     (bbw_engine_component(engine, (size_t)number)->type->role_bits & BBW_ROLE_BIT(BBW_ROLE_PROTOCOL)) != 0;
+  if (!is_protocol) {
+    report_decode_failed(engine, 0, fill->payload.len, BBW_STR("dest_suffix names a component that does not serve the network"));
+    return;
+  }
+  bbw_value *payload = NULL;
+  bbw_value *correlation = NULL;
+  bbw_status rv = bbw_value_new_bytes(&payload, BBW_TYPE_BYTES, fill->payload, engine->mem);
+  if (rv == BBW_OK) { rv = bbw_value_new_plain(&correlation, BBW_TYPE_WIRE_REQ_ID, d->inbound->wire_req_id, engine->mem); }
+  if (rv == BBW_OK) {
+    (void)bbw_engine_call_protocol(engine, (uint32_t)number, bbw_bytes_str(op_type), payload, correlation, d->inbound);
+  } else {
+    report_receive_failed(d, index, BBW_STR("AllocationFailed"), BBW_STR("HeapExhausted"));
+  }
+  bbw_value_release(payload, engine->mem);
+  bbw_value_release(correlation, engine->mem);
+}
+
+static void deliver_fill(delivery *d, size_t index) {
+  const bbw_slot_fill *fill = &d->event->envelope.fills[index];
+  bbw_segment site, component, op;
+  if (bbw_address_check(fill->dest_suffix, NULL) != BBW_OK) {
+    report_decode_failed(d->engine, 0, fill->payload.len, BBW_STR("dest_suffix parse: not an address"));
+  } else if (bbw_address_find(fill->dest_suffix, BBW_SEGMENT_SITE, &site)) {
+    deliver_data(d, index, site.number);
+  } else if (bbw_address_find(fill->dest_suffix, BBW_SEGMENT_COMPONENT, &component) && bbw_address_find(fill->dest_suffix, BBW_SEGMENT_OP, &op)) {
+    deliver_control(d, index, component.number, op.bytes);
+  } else {
+    report_decode_failed(d->engine, 0, fill->payload.len, BBW_STR("address shape neither data-plane nor control-plane"));
+  }
+}
+
+static void deliver_fills(bbw_engine *engine, const bbw_inbound_event *event) {
+  bbw_inbound *inbound = bbw_mem_array(engine->mem, 1, sizeof(*inbound));
+  delivery d = {.engine = engine, .event = event, .inbound = inbound, .before = engine->frames_last};
+  if (inbound == NULL) {
+    for (size_t i = 0; i < event->envelope.fill_count; i++) { report_receive_failed(&d, i, BBW_STR("AllocationFailed"), BBW_STR("HeapExhausted")); }
+    return;
+  }
+  *inbound = (bbw_inbound){
+      .refs = 1,
+      .src_peer = event->src_peer,
+      .wire_req_id = event->envelope.wire_req_id,
+      .arrival_ns = engine->now_ns,
+      .remaining_deadline_ns = event->envelope.remaining_deadline_ns,
+  };
+  for (size_t i = 0; i < event->envelope.fill_count; i++) { deliver_fill(&d, i); }
+  for (bbw_frame *frame = engine->frames_last; frame != d.before;) {
+    bbw_frame *prev = frame->prev;
+    bbw_frame_work_done(engine, frame);
+    frame = prev;
+  }
+  bbw_inbound_release(inbound, engine->mem);
+}
+
+void bbw_engine_deliver(bbw_engine *engine, bbw_inbound_event *event) {
+  const bbw_peer_id *peer = &event->src_peer;
+  /* From here on the bytes are accounted for fill by fill. */
+  bbw_engine_release(engine, event->charge);
+  event->charge = 0;
+  bbw_verdict verdict = bbw_governor_check_inbound(&engine->governor, peer);
+  if (verdict != BBW_VERDICT_ALLOW) {
+    bbw_str reason = verdict == BBW_VERDICT_BLOCKLISTED ? BBW_STR("Blocklisted") : BBW_STR("NotAllowlisted");
+    report_peer(engine, BBW_STEP_PEER_BLOCKED, peer, &reason);
+  } else {
+    merge_claimed(engine, event);
+    if (!deliver_notice(engine, event)) {
+      bbw_request request;
+      bool is_answer = event->envelope.wire_req_id != 0 &&
+                       bbw_requests_observe_response(&engine->requests, event->envelope.wire_req_id, bbw_peer_id_site(peer), &request);
+      if (is_answer) { bbw_engine_note_health(engine, peer, true); }
+      deliver_fills(engine, event);
+    }
+  }
+  bbw_inbound_event_del(event, engine->mem);
+}

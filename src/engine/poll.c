@@ -1,0 +1,369 @@
+/* poll: one bounded cycle (engine specification §7). */
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "engine/engine.h"
+
+/* Steps that carry work can not be masked out. */
+static bool reserve_steps(bbw_engine *engine, size_t bytes) {
+  if (bbw_step_reserve(&engine->steps, bytes)) { return true; }
+  engine->poll_status = BBW_E_NOMEM;
+  return false;
+}
+
+static void finish_command(bbw_engine *engine, uint64_t cmd_id) {
+  bbw_parked *parked = bbw_async_find(&engine->async, cmd_id);
+  if (parked == NULL || parked->frame == NULL) { return; }
+  bbw_engine_finish_parked(engine, parked);
+}
+
+static size_t parked_room(bbw_engine *engine, uint64_t cmd_id) {
+  const bbw_parked *parked = bbw_async_find(&engine->async, cmd_id);
+  if (parked == NULL || parked->frame == NULL) { return 0; }
+  return bbw_engine_step_room(&parked->frame->graph->ops[parked->op]) + bbw_step_bytes_size(parked->detail_len);
+}
+
+/* Completions in order of their arrival. */
+static void run_completions(bbw_engine *engine) {
+  size_t taken = 0;
+  size_t due = engine->async.done.count;
+  for (; taken < due; taken++) {
+    uint64_t cmd_id = *BBW_VEC_AT(&engine->async.done, uint64_t, taken);
+    if (!reserve_steps(engine, parked_room(engine, cmd_id))) { break; }
+    finish_command(engine, cmd_id);
+  }
+  size_t left = engine->async.done.count - taken;
+  uint64_t *done = engine->async.done.items;
+  for (size_t i = 0; i < left; i++) { done[i] = done[taken + i]; }
+  engine->async.done.count = left;
+}
+
+/* Work that found no room for its execution waits; only a lack of memory is worth reporting. */
+static void note_held(bbw_engine *engine, bbw_status rv) {
+  if (rv == BBW_E_NOMEM) {
+    engine->poll_status = rv;
+  } else {
+    engine->is_held = true;
+  }
+}
+
+/* Starts an execution in which a source op runs, or its output is filled with a Trigger. */
+static bool start_source(bbw_engine *engine, bbw_graph *graph, uint32_t op_index, bool is_run) {
+  bbw_frame *frame;
+  bbw_status rv = bbw_frame_new(&frame, engine, graph, NULL);
+  if (rv != BBW_OK) {
+    note_held(engine, rv);
+    return false;
+  }
+  const bbw_op *op = &graph->ops[op_index];
+  if (is_run) {
+    bbw_frame_queue(engine, frame, op_index);
+  } else if (op->output_count != 0 && op->outputs[0] != BBW_NO_INDEX) {
+    bbw_engine_write(engine, frame, op->outputs[0], bbw_value_retain(engine->trigger), 0);
+  }
+  if (op->part != BBW_NO_INDEX) { bbw_frame_start_part(engine, frame, op->part); }
+  bbw_frame_end_if_idle(engine, frame);
+  return true;
+}
+
+/* False when an interval could not start; its timer is back in the heap then. */
+static bool fire_timer(bbw_engine *engine, const bbw_timer *timer) {
+  if (timer->kind == BBW_TIMER_INTERVAL) {
+    bbw_graph *graph = bbw_engine_graph(engine, (size_t)(timer->subject >> 32));
+    uint32_t op = (uint32_t)timer->subject;
+    graph->ops[op].is_timer_armed = false;
+    if (start_source(engine, graph, op, true)) { return true; }
+    graph->ops[op].is_timer_armed = bbw_timers_add(&engine->timers, timer->at_ns, timer->kind, timer->subject) == BBW_OK; /* into the room it just left */
+    return false;
+  }
+  /* A command that is gone, or has its outcome already, is not due any more. */
+  bbw_parked *parked = bbw_async_find(&engine->async, timer->subject);
+  if (parked == NULL || parked->state != BBW_PARKED_WAITING || parked->frame == NULL) { return true; }
+  parked->state = BBW_PARKED_COMPLETED;
+  bbw_engine_finish_parked(engine, parked);
+  return true;
+}
+
+static void run_timers(bbw_engine *engine) {
+  bbw_timer timer;
+  uint64_t at_ns;
+  while (engine->poll_status == BBW_OK && bbw_timers_next(&engine->timers, &at_ns) && at_ns <= engine->now_ns) {
+    const bbw_timer *next = BBW_VEC_AT(&engine->timers.heap, const bbw_timer, 0);
+    size_t room = next->kind == BBW_TIMER_COMMAND ? parked_room(engine, next->subject) : 0;
+    if (!reserve_steps(engine, room)) { return; }
+    if (!bbw_timers_pop_due(&engine->timers, engine->now_ns, &timer) || !fire_timer(engine, &timer)) { return; }
+  }
+}
+
+static void run_send_failed(bbw_engine *engine, const bbw_ingress_event *event) {
+  bbw_request request;
+  bool was_open = bbw_requests_remove(&engine->requests, event->wire_req_id, &request);
+  bbw_engine_note_health(engine, &event->peer, false);
+  if (!was_open || !reserve_steps(engine, BBW_STEP_HEADER_BYTES + 24) || !bbw_step_begin(&engine->steps, BBW_STEP_WIRE_TIMEOUT)) { return; }
+  bbw_step_put_u64(&engine->steps, request.id);
+  bbw_step_put_u64(&engine->steps, request.target_site);
+  bbw_step_put_u64(&engine->steps, request.started_at_ns);
+  bbw_step_end(&engine->steps);
+}
+
+/* The reference reports an application event back before it runs. */
+static void echo_app_event(bbw_engine *engine, const bbw_ingress_event *event) {
+  bbw_str name = event->graph->sites[event->seeds[0].site].name;
+  if (!bbw_step_begin(&engine->steps, BBW_STEP_APP_EVENT)) { return; }
+  bbw_step_put_bytes(&engine->steps, bbw_str_bytes(event->graph->name));
+  bbw_step_put_bytes(&engine->steps, bbw_str_bytes(name));
+  bbw_step_put_bytes(&engine->steps, event->seeds[0].value->as.bytes);
+  bbw_step_end(&engine->steps);
+}
+
+static size_t echo_room(const bbw_ingress_event *event) {
+  if (event->kind != BBW_INGRESS_APP_EVENT) { return 0; }
+  return BBW_STEP_HEADER_BYTES + bbw_step_bytes_size(event->graph->name.len) + bbw_step_bytes_size(event->graph->sites[event->seeds[0].site].name.len) +
+         bbw_step_bytes_size(event->seeds[0].value->as.bytes.len);
+}
+
+/* False when memory ran out before anything of the event was done. */
+static bool run_event(bbw_engine *engine, bbw_ingress_event *event) {
+  if (event->kind == BBW_INGRESS_ENVELOPE) {
+    bbw_engine_deliver(engine, event->envelope);
+    return true;
+  }
+  if (event->kind == BBW_INGRESS_SEND_FAILED) {
+    run_send_failed(engine, event);
+    return true;
+  }
+  if (!reserve_steps(engine, echo_room(event))) { return false; }
+  bbw_value *echoed = NULL;
+  if (event->kind == BBW_INGRESS_APP_EVENT) { echoed = bbw_value_retain(event->seeds[0].value); }
+  const uint64_t *exec_id = event->kind == BBW_INGRESS_INVOKE ? &event->exec_id : NULL;
+  /* The echo comes first in the record order, so it is written first; starting may still fail for memory and is then tried again. */
+  size_t steps_before = engine->steps.bytes.count;
+  if (echoed != NULL) { echo_app_event(engine, event); }
+  bbw_status rv = bbw_engine_start(engine, event->graph, event->seeds, event->seed_count, exec_id);
+  bbw_value_release(echoed, engine->mem);
+  if (rv == BBW_E_NOMEM || rv == BBW_E_LIMIT) {
+    /* Too many live executions, or no memory: the event stays in the queue until there is room. */
+    engine->steps.bytes.count = steps_before;
+    note_held(engine, rv);
+    return false;
+  }
+  bbw_mem_array_free(engine->mem, event->seeds, event->seed_count, sizeof(bbw_seed));
+  return true;
+}
+
+static void run_ingress(bbw_engine *engine) {
+  size_t due = engine->ingress.count; /* what arrives from now on waits for the next poll */
+  for (size_t i = 0; i < due && engine->poll_status == BBW_OK; i++) {
+    bbw_ingress_event *event = &engine->ingress.events[engine->ingress.head];
+    if (!run_event(engine, event)) { return; }
+    bbw_ingress_event done;
+    (void)bbw_ingress_pop(&engine->ingress, &done);
+  }
+}
+
+static void drain_frontier(bbw_engine *engine) {
+  while (engine->frontier.count != 0 && !engine->is_budget_hit && engine->poll_status == BBW_OK) {
+    const bbw_frontier_entry *next = &engine->frontier.entries[engine->frontier.head];
+    if (!reserve_steps(engine, bbw_engine_step_room(&next->frame->graph->ops[next->op]))) { return; }
+    bbw_frontier_entry entry;
+    (void)bbw_frontier_pop(&engine->frontier, &entry);
+    bbw_engine_dispatch(engine, entry.frame, entry.op);
+    engine->ops_invoked++;
+    engine->is_budget_hit = engine->ops_invoked >= engine->config.cycle_op_budget;
+  }
+}
+
+static void run_bus(bbw_engine *engine) {
+  if (engine->bus.dropped_new != 0) {
+    engine->bus.dropped_new = 0;
+    bbw_bus_publish(&engine->bus, BBW_STR("BusOverflow"));
+  }
+  size_t due = engine->bus.count;
+  uint32_t first;
+  for (size_t n = 0; n < due && engine->poll_status == BBW_OK && bbw_bus_pop(&engine->bus, &first); n++) {
+    bbw_str kind = BBW_VEC_AT(&engine->bus.subscriptions, bbw_subscription, first)->kind;
+    for (size_t i = first; i < engine->bus.subscriptions.count; i++) {
+      const bbw_subscription *subscription = BBW_VEC_AT(&engine->bus.subscriptions, bbw_subscription, i);
+      bool is_match = bbw_str_equal(subscription->kind, kind);
+      if (is_match && !start_source(engine, subscription->graph, subscription->op, false)) { engine->bus.dropped++; }
+    }
+  }
+}
+
+static void run_stale_requests(bbw_engine *engine) {
+  bbw_request request;
+  while (reserve_steps(engine, BBW_STEP_HEADER_BYTES + 24) && bbw_requests_pop_stale(&engine->requests, engine->now_ns, &request)) {
+    if (!bbw_step_begin(&engine->steps, BBW_STEP_WIRE_TIMEOUT)) { continue; }
+    bbw_step_put_u64(&engine->steps, request.id);
+    bbw_step_put_u64(&engine->steps, request.target_site);
+    bbw_step_put_u64(&engine->steps, request.started_at_ns);
+    bbw_step_end(&engine->steps);
+  }
+}
+
+static bool fire_phase(bbw_engine *engine, bbw_str phase) {
+  if (!reserve_steps(engine, BBW_STEP_HEADER_BYTES + bbw_step_bytes_size(phase.len))) { return false; }
+  for (size_t g = 0; g < engine->graphs.count; g++) {
+    bbw_graph *graph = bbw_engine_graph(engine, g);
+    if (!graph->is_entry_point) { continue; }
+    for (uint32_t i = 0; i < graph->op_count; i++) {
+      const bbw_op *op = &graph->ops[i];
+      if (op->readiness != BBW_READY_SOURCE || !bbw_str_equal(op->node->op_type, BBW_STR("LifecyclePhase"))) { continue; }
+      const bbw_onnx_attribute *wanted = bbw_onnx_attribute_find(op->node, BBW_STR("phase"));
+      if (wanted != NULL && bbw_str_equal(bbw_bytes_str(wanted->s), phase)) { (void)start_source(engine, graph, i, true); }
+    }
+  }
+  if (bbw_step_begin(&engine->steps, BBW_STEP_LIFECYCLE_FIRED)) {
+    bbw_step_put_bytes(&engine->steps, bbw_str_bytes(phase));
+    bbw_step_end(&engine->steps);
+  }
+  return true;
+}
+
+static void run_phases(bbw_engine *engine) {
+  while (engine->phases.count != 0 && engine->poll_status == BBW_OK) {
+    bbw_bytes phase = *BBW_VEC_AT(&engine->phases, bbw_bytes, 0);
+    if (!fire_phase(engine, bbw_bytes_str(phase))) { return; }
+    engine->mem->free(engine->mem->ctx, (void *)(uintptr_t)phase.ptr, phase.len + 1);
+    engine->phases.count--;
+    bbw_bytes *phases = engine->phases.items;
+    for (size_t i = 0; i < engine->phases.count; i++) { phases[i] = phases[i + 1]; }
+  }
+}
+
+static void write_envelopes(bbw_engine *engine) {
+  const bbw_outbound_entry *entry;
+  while ((entry = bbw_outbound_front(&engine->outbound)) != NULL) {
+    size_t count = 0;
+    size_t room = BBW_STEP_HEADER_BYTES + 16 + bbw_step_bytes_size(BBW_PEER_ID_BYTES_MAX) + bbw_step_bytes_size(entry->dest_len + entry->tail->len);
+    bbw_bytes address;
+    for (size_t at = 0; bbw_outbound_address(entry, &at, &address); count++) { room += bbw_step_bytes_size(address.len); }
+    if (!reserve_steps(engine, room)) { return; }
+    if (bbw_step_begin(&engine->steps, BBW_STEP_SEND_ENVELOPE)) {
+      uint8_t peer[BBW_PEER_ID_BYTES_MAX];
+      bbw_step_put_bytes(&engine->steps, (bbw_bytes){peer, bbw_peer_id_encode(&entry->peer, peer)});
+      bbw_step_put_u64(&engine->steps, count);
+      for (size_t at = 0; bbw_outbound_address(entry, &at, &address);) { bbw_step_put_bytes(&engine->steps, address); }
+      uint8_t *out = bbw_step_put_space(&engine->steps, entry->dest_len + entry->tail->len);
+      if (entry->dest_len != 0) { memcpy(out, entry->dest, entry->dest_len); }
+      memcpy(out + entry->dest_len, entry->tail->bytes, entry->tail->len);
+      bbw_step_end(&engine->steps);
+    }
+    bbw_outbound_pop(&engine->outbound);
+  }
+}
+
+static void write_resolve_failures(bbw_engine *engine) {
+  size_t count = engine->resolve_failures.count;
+  if (count == 0 || !reserve_steps(engine, count * (BBW_STEP_HEADER_BYTES + 16 + bbw_step_bytes_size(BBW_PEER_ID_BYTES_MAX)))) { return; }
+  for (size_t i = 0; i < count; i++) {
+    const bbw_resolve_failure *failure = BBW_VEC_AT(&engine->resolve_failures, bbw_resolve_failure, i);
+    if (!bbw_step_begin(&engine->steps, BBW_STEP_PEER_RESOLVE_FAILED)) { continue; }
+    uint8_t peer[BBW_PEER_ID_BYTES_MAX];
+    bbw_step_put_bytes(&engine->steps, (bbw_bytes){peer, bbw_peer_id_encode(&failure->peer, peer)});
+    bbw_step_put_u64(&engine->steps, failure->op_ref);
+    bbw_step_put_u64(&engine->steps, 0);
+    bbw_step_end(&engine->steps);
+  }
+  engine->resolve_failures.count = 0;
+}
+
+static void write_count(bbw_engine *engine, bbw_step_kind kind, uint64_t count) {
+  if (!bbw_step_begin(&engine->steps, kind)) { return; }
+  bbw_step_put_u64(&engine->steps, count);
+  bbw_step_end(&engine->steps);
+}
+
+static void write_app_events(bbw_engine *engine) {
+  size_t written = 0;
+  for (; written < engine->app_events.count; written++) {
+    const bbw_app_event *event = BBW_VEC_AT(&engine->app_events, bbw_app_event, written);
+    const bbw_value *value = event->value;
+    bool is_raw = value != NULL && value->type == BBW_TYPE_BYTES;
+    size_t len = value == NULL ? 0 : (is_raw ? value->as.bytes.len : bbw_value_payload_size(value));
+    if (len == SIZE_MAX) { len = 0; }
+    if (!reserve_steps(engine, BBW_STEP_HEADER_BYTES + 8 + bbw_step_bytes_size(event->topic.len) + bbw_step_bytes_size(len))) { break; }
+    if (bbw_step_begin(&engine->steps, BBW_STEP_APP_EVENT)) {
+      bbw_step_put_bytes(&engine->steps, (bbw_bytes){NULL, 0});
+      bbw_step_put_bytes(&engine->steps, bbw_str_bytes(event->topic));
+      if (is_raw) {
+        bbw_step_put_bytes(&engine->steps, value->as.bytes);
+      } else {
+        uint8_t *out = bbw_step_put_space(&engine->steps, len);
+        if (len != 0) { bbw_value_payload_write(value, out); }
+      }
+      bbw_step_end(&engine->steps);
+    }
+    bbw_value_release(event->value, engine->mem);
+  }
+  bbw_app_event *events = engine->app_events.items;
+  for (size_t i = written; i < engine->app_events.count; i++) { events[i - written] = events[i]; }
+  engine->app_events.count -= written;
+}
+
+static void write_output(bbw_engine *engine) {
+  write_envelopes(engine);
+  write_resolve_failures(engine);
+  if (engine->outbound.dropped_new != 0 && reserve_steps(engine, BBW_STEP_HEADER_BYTES + 8)) {
+    write_count(engine, BBW_STEP_OUTBOUND_DROPPED, engine->outbound.dropped_new);
+    engine->outbound.dropped_new = 0;
+  }
+  if (engine->is_budget_hit && reserve_steps(engine, BBW_STEP_HEADER_BYTES + 8)) {
+    write_count(engine, BBW_STEP_CYCLE_BUDGET_EXCEEDED, engine->ops_invoked);
+  }
+  write_app_events(engine);
+}
+
+/* Ops that run by themselves from the first poll on. */
+static void start_self_starting(bbw_engine *engine) {
+  for (size_t g = 0; g < engine->graphs.count; g++) {
+    bbw_graph *graph = bbw_engine_graph(engine, g);
+    if (!graph->is_entry_point) { continue; }
+    for (uint32_t i = 0; i < graph->op_count; i++) {
+      const bbw_op *op = &graph->ops[i];
+      if (op->row != NULL && op->row->is_self_starting && !op->is_timer_armed) { (void)start_source(engine, graph, i, true); }
+    }
+  }
+  engine->is_first_poll_done = engine->poll_status == BBW_OK;
+}
+
+bbw_status bbw_engine_poll(bbw_engine *engine) {
+  bbw_step_buffer_clear(&engine->steps);
+  engine->poll_status = BBW_OK;
+  engine->ops_invoked = 0;
+  engine->is_budget_hit = false;
+  engine->is_held = false;
+  if (engine->tick_ns > engine->now_ns) { engine->now_ns = engine->tick_ns; }
+  if (!engine->is_first_poll_done) { start_self_starting(engine); }
+  run_timers(engine);
+  run_completions(engine);
+  run_ingress(engine);
+  drain_frontier(engine);
+  run_bus(engine);
+  run_timers(engine);
+  run_stale_requests(engine);
+  run_completions(engine);
+  drain_frontier(engine);
+  run_phases(engine);
+  drain_frontier(engine);
+  write_output(engine);
+  /* Steps that were made before memory ran out are not withheld; the rest goes on in the next poll. */
+  return engine->steps.bytes.count != 0 ? BBW_OK : engine->poll_status;
+}
+
+bool bbw_engine_is_idle(const bbw_engine *engine) {
+  bool is_output_done = bbw_outbound_count(&engine->outbound) == 0 && engine->app_events.count == 0 && engine->resolve_failures.count == 0;
+  bool is_work_done = engine->frontier.count == 0 && engine->bus.count == 0 && engine->async.done.count == 0 && engine->phases.count == 0;
+  uint64_t at_ns;
+  bool is_timer_due = bbw_timers_next(&engine->timers, &at_ns) && at_ns <= engine->now_ns;
+  if (!is_output_done || !is_work_done || !engine->is_first_poll_done) { return false; }
+  /* Held work goes on when an execution ends, and that takes new work from outside. */
+  return engine->is_held || (!is_timer_due && engine->ingress.count == 0);
+}
+
+bool bbw_engine_next_timer(const bbw_engine *engine, uint64_t *at_ns) {
+  uint64_t expiry;
+  bool has_timer = bbw_timers_next(&engine->timers, at_ns);
+  if (!bbw_requests_next_expiry(&engine->requests, &expiry)) { return has_timer; }
+  if (!has_timer || expiry < *at_ns) { *at_ns = expiry; }
+  return true;
+}
