@@ -1,0 +1,232 @@
+/* wire: values to other nodes and from them (operator specification §3.9, wire specification §9). */
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "bbw/address.h"
+#include "engine/engine.h"
+#include "ops/ops.h"
+
+/* More would make the envelope undeliverable under the default caps of a receiver. */
+#define SRC_ADDRESSES_MAX 8u
+#define SUFFIX_ATTRIBUTE "ai.bytesandbrains.dest_suffix."
+#define TRIGGER_ATTRIBUTE "ai.bytesandbrains.trigger_only."
+
+static const bbw_str peer_names[] = {{"dest", 4}, {"dest_peer", 9}, {"peer", 4}, {"peers", 5}, {"peer_id", 7}};
+
+static bool is_peer_name(bbw_str name) {
+  for (size_t i = 0; i < sizeof(peer_names) / sizeof(peer_names[0]); i++) {
+    if (bbw_str_equal(peer_names[i], name)) { return true; }
+  }
+  return false;
+}
+
+/* The peers that a value names, as multihash bytes; *is_list is false when its type names none. */
+static bbw_status peers_of(bbw_ctx *ctx, bbw_value *value, const bbw_bytes **items, size_t *count, bool *is_list) {
+  *is_list = true;
+  switch ((bbw_type)value->type) {
+    case BBW_TYPE_PEER_ID_VEC:
+    case BBW_TYPE_RAW_PEER_VEC:
+      *items = value->as.blobs.items;
+      *count = value->as.blobs.count;
+      return BBW_OK;
+    case BBW_TYPE_PEER_ID:
+    case BBW_TYPE_RAW_PEER:
+      *items = &value->as.bytes;
+      *count = 1;
+      return BBW_OK;
+    case BBW_TYPE_BYTES: {
+      bbw_value *decoded;
+      if (!bbw_vec_reserve(&ctx->engine->temps, 1)) { return BBW_E_NOMEM; }
+      bbw_status rv = bbw_value_decode(&decoded, bbw_type_hash(BBW_TYPE_PEER_ID_VEC), value->as.bytes, bbw_ctx_mem(ctx), NULL);
+      if (rv == BBW_E_NOMEM) { return rv; }
+      *is_list = rv == BBW_OK;
+      if (rv != BBW_OK) { return BBW_OK; }
+      *(bbw_value **)bbw_vec_push(&ctx->engine->temps) = decoded; /* lives until the op is done */
+      *items = decoded->as.blobs.items;
+      *count = decoded->as.blobs.count;
+      return BBW_OK;
+    }
+    default: break;
+  }
+  *is_list = false;
+  return BBW_OK;
+}
+
+typedef struct send {
+  const bbw_bytes *peers;
+  size_t peer_count;
+  size_t peer_input; /* position of the input that names the peers; SIZE_MAX if none */
+  bbw_slot_fill *fills;
+  size_t fill_count;
+  uint64_t request_id;
+  bool is_forwarder;
+  uint64_t deadline_ns;
+} send;
+
+/* First an input with one of the known names, else the second input. */
+static bbw_status find_peers(bbw_ctx *ctx, send *s) {
+  s->peer_input = SIZE_MAX;
+  for (size_t pass = 0; pass < 2 && s->peer_input == SIZE_MAX; pass++) {
+    for (size_t i = 0; i < ctx->input_count && s->peer_input == SIZE_MAX; i++) {
+      bool is_candidate = pass == 0 ? is_peer_name(bbw_ctx_input_name(ctx, i)) : i == 1;
+      if (!is_candidate || ctx->inputs[i] == NULL) { continue; }
+      bool is_list;
+      bbw_status rv = peers_of(ctx, ctx->inputs[i], &s->peers, &s->peer_count, &is_list);
+      if (rv != BBW_OK) { return rv; }
+      if (is_list) { s->peer_input = i; }
+    }
+  }
+  if (s->peer_input != SIZE_MAX) { return BBW_OK; }
+  return bbw_ctx_fail(ctx, BBW_OP_TYPE_MISMATCH, "expected_peers", BBW_STR("no input of Send names peers"));
+}
+
+/* Attribute `prefix` + `name`; the last one counts. */
+static const bbw_onnx_attribute *attribute_of_input(const bbw_ctx *ctx, bbw_str prefix, bbw_str name) {
+  const bbw_proto_list *attributes = &ctx->op->node->attribute;
+  for (size_t i = attributes->count; i-- > 0;) {
+    const bbw_onnx_attribute *attribute = BBW_PROTO_AT(attributes, bbw_onnx_attribute, i);
+    bool is_long_enough = attribute->name.len == prefix.len + name.len;
+    if (is_long_enough && bbw_str_starts_with(attribute->name, prefix) && bbw_str_ends_with(attribute->name, name)) { return attribute; }
+  }
+  return NULL;
+}
+
+/* The suffix from an input named `<name>_suffix`: the binary form of an Address, or raw bytes. */
+static bbw_bytes suffix_from_input(const bbw_ctx *ctx, bbw_str name) {
+  bbw_str ending = BBW_STR("_suffix");
+  for (size_t i = 0; i < ctx->input_count; i++) {
+    bbw_str other = bbw_ctx_input_name(ctx, i);
+    const bbw_value *value = ctx->inputs[i];
+    bool is_companion = other.len == name.len + ending.len && bbw_str_starts_with(other, name) && bbw_str_ends_with(other, ending);
+    if (is_companion && value != NULL && (value->type == BBW_TYPE_ADDRESS || value->type == BBW_TYPE_BYTES)) { return value->as.bytes; }
+  }
+  return (bbw_bytes){NULL, 0};
+}
+
+static bool is_payload(const bbw_ctx *ctx, const send *s, size_t i) {
+  bbw_str name = bbw_ctx_input_name(ctx, i);
+  bool is_special = is_peer_name(name) || bbw_str_equal(name, BBW_STR("req_id")) || bbw_str_ends_with(name, BBW_STR("_suffix"));
+  return ctx->inputs[i] != NULL && i != s->peer_input && !is_special && !bbw_str_ends_with(name, BBW_STR("#__trigger_deadline"));
+}
+
+static bbw_status make_fills(bbw_ctx *ctx, bbw_arena *arena, send *s) {
+  s->fills = bbw_arena_array(arena, ctx->input_count, sizeof(*s->fills));
+  if (s->fills == NULL) { return BBW_E_NOMEM; }
+  for (size_t i = 0; i < ctx->input_count; i++) {
+    if (!is_payload(ctx, s, i)) { continue; }
+    const bbw_value *value = ctx->inputs[i];
+    bbw_str name = bbw_ctx_input_name(ctx, i);
+    size_t size = bbw_value_payload_size(value);
+    if (size == SIZE_MAX) { return bbw_ctx_fail(ctx, BBW_OP_EXECUTION_FAILED, "wire_encode_failed", BBW_STR("the value has no payload form")); }
+    uint8_t *payload = bbw_arena_array(arena, size, 1);
+    if (payload == NULL) { return BBW_E_NOMEM; }
+    bbw_value_payload_write(value, payload);
+    const bbw_onnx_attribute *suffix = attribute_of_input(ctx, BBW_STR(SUFFIX_ATTRIBUTE), name);
+    const bbw_onnx_attribute *trigger = attribute_of_input(ctx, BBW_STR(TRIGGER_ATTRIBUTE), name);
+    s->fills[s->fill_count++] = (bbw_slot_fill){
+        .dest_suffix = suffix != NULL ? suffix->s : suffix_from_input(ctx, name),
+        .payload = {payload, size},
+        .trigger_only = trigger != NULL ? trigger->s.len != 0 || trigger->i != 0 : size == 0,
+        .type_hash = bbw_type_hash((bbw_type)value->type),
+    };
+  }
+  return BBW_OK;
+}
+
+/* Wire specification §11, except that a budget that ran out stays "as good as none left" instead of turning into "no deadline". */
+static uint64_t deadline_of(const bbw_ctx *ctx, const send *s) {
+  if (ctx->inbound != NULL && ctx->inbound->remaining_deadline_ns != 0) {
+    uint64_t elapsed = bbw_ctx_now_ns(ctx) - ctx->inbound->arrival_ns;
+    return elapsed >= ctx->inbound->remaining_deadline_ns ? 1 : ctx->inbound->remaining_deadline_ns - elapsed;
+  }
+  int64_t deadline_ns;
+  if (bbw_ctx_attr_i64(ctx, "deadline_ns", &deadline_ns)) { return deadline_ns < 0 ? 0 : (uint64_t)deadline_ns; }
+  return s->peer_count == 0 ? 0 : ctx->engine->config.per_hop_budget_ns;
+}
+
+static void choose_request_id(bbw_ctx *ctx, send *s) {
+  bbw_str chain_id;
+  s->is_forwarder = ctx->inbound != NULL && ctx->inbound->wire_req_id != 0;
+  if (s->is_forwarder) {
+    s->request_id = ctx->inbound->wire_req_id;
+  } else if (!bbw_ctx_metadata(ctx, "ai.bytesandbrains.wire.chain_id", &chain_id) || !bbw_parse_u64(chain_id, &s->request_id)) {
+    s->request_id = bbw_requests_mint_token(&ctx->engine->requests);
+  }
+}
+
+static bbw_status note_unresolved(bbw_ctx *ctx, const bbw_peer_id *peer) {
+  bbw_resolve_failure *failure = bbw_vec_push(&ctx->engine->resolve_failures);
+  if (failure == NULL) { return BBW_E_NOMEM; }
+  *failure = (bbw_resolve_failure){.peer = *peer, .op_ref = bbw_ctx_op_ref(ctx)};
+  bbw_bus_publish(&ctx->engine->bus, BBW_STR("PeerResolveFailure"));
+  return BBW_OK;
+}
+
+static bbw_status push_to_peers(bbw_ctx *ctx, const send *s, bbw_tail *tail) {
+  bbw_engine *engine = ctx->engine;
+  for (size_t i = 0; i < s->peer_count; i++) {
+    bbw_peer_id peer;
+    bbw_status rv = bbw_peer_id_decode(&peer, s->peers[i], NULL);
+    if (rv != BBW_OK) { return rv; } /* list values hold checked ids only */
+    const bbw_bytes *addresses;
+    size_t count;
+    bool is_known = bbw_address_book_lookup(&engine->address_book, &peer, &addresses, &count);
+    rv = is_known ? bbw_outbound_push(&engine->outbound, &peer, addresses, count, tail) : note_unresolved(ctx, &peer);
+    if (rv != BBW_OK) { return rv; }
+  }
+  return BBW_OK;
+}
+
+static bbw_status send_run(bbw_ctx *ctx, bbw_arena *arena) {
+  bbw_engine *engine = ctx->engine;
+  send s = {.fill_count = 0};
+  bbw_status rv = find_peers(ctx, &s);
+  if (rv == BBW_OK) { rv = make_fills(ctx, arena, &s); }
+  if (rv != BBW_OK) { return rv; }
+  bbw_value *handle;
+  choose_request_id(ctx, &s);
+  s.deadline_ns = deadline_of(ctx, &s);
+  rv = bbw_value_new_plain(&handle, BBW_TYPE_WIRE_REQ_ID, s.request_id, engine->mem);
+  if (rv != BBW_OK) { return rv; }
+  bbw_ctx_set_output(ctx, 1, handle);
+  const bbw_bytes *local;
+  size_t local_count = 0;
+  if (!bbw_address_book_lookup(&engine->address_book, &engine->self_peer, &local, &local_count)) { local = NULL; }
+  bbw_envelope envelope = {
+      .fills = s.fills,
+      .fill_count = s.fill_count,
+      .has_correlation = true,
+      .correlation_kind = s.request_id != 0 ? BBW_CORRELATION_REQUEST : BBW_CORRELATION_NONE,
+      .wire_req_id = s.request_id,
+      .remaining_deadline_ns = s.deadline_ns,
+      .schema_version = BBW_ENVELOPE_SCHEMA_VERSION,
+      .src_peer_addresses = local,
+      .src_peer_address_count = local_count > SRC_ADDRESSES_MAX ? SRC_ADDRESSES_MAX : local_count,
+  };
+  bbw_tail *tail;
+  rv = bbw_tail_new(&tail, &envelope, engine->mem);
+  if (rv != BBW_OK) { return rv; }
+  if (s.peer_count != 0 && !s.is_forwarder) {
+    bbw_peer_id first;
+    rv = bbw_peer_id_decode(&first, s.peers[0], NULL);
+    uint64_t ttl_ns = s.deadline_ns == 0 ? 1 : s.deadline_ns;
+    if (rv == BBW_OK) { rv = bbw_requests_register(&engine->requests, s.request_id, engine->now_ns, bbw_peer_id_site(&first), ttl_ns); }
+  }
+  if (rv == BBW_OK) { rv = push_to_peers(ctx, &s, tail); }
+  bbw_tail_release(tail, engine->mem);
+  if (rv == BBW_OK) { bbw_ctx_set_trigger(ctx, 0); }
+  return rv;
+}
+
+bbw_status bbw_op_wire_send(bbw_ctx *ctx) {
+  bbw_arena arena;
+  bbw_arena_init(&arena, bbw_ctx_mem(ctx));
+  bbw_status rv = send_run(ctx, &arena);
+  bbw_arena_free(&arena);
+  return rv;
+}
+
+bbw_status bbw_op_wire_recv(bbw_ctx *ctx) {
+  (void)ctx; /* its outputs are filled by delivery */
+  return BBW_OK;
+}
