@@ -8,16 +8,24 @@
 
 #define JSON_DEPTH_MAX 64
 
-typedef enum json_kind { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT } json_kind;
+typedef enum json_kind {
+  JSON_NULL,
+  JSON_FALSE,
+  JSON_TRUE,
+  JSON_NUMBER,
+  JSON_STRING,
+  JSON_ARRAY,
+  JSON_OBJECT
+} json_kind;
 
 typedef struct json json;
 struct json {
   json_kind kind;
-  bbw_str key;   /* in an object */
-  bbw_str text;  /* strings: decoded; numbers: as written */
-  json *child;   /* first element of an array or object */
-  json *next;    /* next sibling */
-  size_t count;  /* elements */
+  bbw_str key;  /* in an object */
+  bbw_str text; /* strings: decoded; numbers: as written */
+  json *child;  /* first element of an array or object */
+  json *next;   /* next sibling */
+  size_t count; /* elements */
 };
 
 /* NULL when the text is not JSON. */

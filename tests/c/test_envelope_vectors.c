@@ -40,7 +40,8 @@ static bool list_matches(vectors_case *c, const bbw_bytes *got, size_t count, co
 }
 
 static bool fields_match(vectors_case *c, const bbw_envelope *got, const json *want) {
-  VECTOR(list_matches(c, got->dest_peer_addresses, got->dest_peer_address_count, json_get(want, "dest_peer_addresses")));
+  VECTOR(
+      list_matches(c, got->dest_peer_addresses, got->dest_peer_address_count, json_get(want, "dest_peer_addresses")));
   VECTOR(list_matches(c, got->src_peer_addresses, got->src_peer_address_count, json_get(want, "src_peer_addresses")));
   const json *fills = json_get(want, "fills");
   VECTOR(got->fill_count == json_count(fills));

@@ -130,10 +130,10 @@ static bool check_peer(vectors_case *c) {
 
 static bool segment_matches(vectors_case *c, const bbw_segment *got, const json *want) {
   switch (got->kind) {
-    case BBW_SEGMENT_P2P: return bytes_are(got->bytes, json_hex(json_get(want, "p2p"), &c->arena));
-    case BBW_SEGMENT_SITE: return got->number == json_u64(json_get(want, "site"));
-    case BBW_SEGMENT_COMPONENT: return got->number == json_u64(json_get(want, "component"));
-    case BBW_SEGMENT_OP: return bytes_are(got->bytes, json_hex(json_get(want, "op_utf8"), &c->arena));
+  case BBW_SEGMENT_P2P: return bytes_are(got->bytes, json_hex(json_get(want, "p2p"), &c->arena));
+  case BBW_SEGMENT_SITE: return got->number == json_u64(json_get(want, "site"));
+  case BBW_SEGMENT_COMPONENT: return got->number == json_u64(json_get(want, "component"));
+  case BBW_SEGMENT_OP: return bytes_are(got->bytes, json_hex(json_get(want, "op_utf8"), &c->arena));
   }
   return false;
 }

@@ -27,7 +27,8 @@ static void counted_free(void *ctx, void *ptr, size_t size) {
 }
 
 void test_mem_init(test_mem *mem) {
-  *mem = (test_mem){.mem = {.alloc = counted_alloc, .free = counted_free}, .fail_at = TEST_MEM_NEVER, .limit_bytes = SIZE_MAX};
+  *mem = (test_mem){
+      .mem = {.alloc = counted_alloc, .free = counted_free}, .fail_at = TEST_MEM_NEVER, .limit_bytes = SIZE_MAX};
   mem->mem.ctx = mem;
 }
 

@@ -45,7 +45,8 @@ static bool floats_match(vectors_case *c, const bbw_tensor *tensor, const json *
     bbw_bytes want = json_hex(json_at(bits, i), &c->arena); /* written big end first */
     uint32_t got;
     memcpy(&got, &tensor->data[i], sizeof(got));
-    VECTOR(got == ((uint32_t)want.ptr[0] << 24 | (uint32_t)want.ptr[1] << 16 | (uint32_t)want.ptr[2] << 8 | want.ptr[3]));
+    VECTOR(got ==
+           ((uint32_t)want.ptr[0] << 24 | (uint32_t)want.ptr[1] << 16 | (uint32_t)want.ptr[2] << 8 | want.ptr[3]));
   }
   return true;
 }
@@ -73,29 +74,29 @@ static bool children_match(vectors_case *c, const bbw_value *value, const json *
 
 static bool content_matches(vectors_case *c, const bbw_value *value, const json *want) {
   switch ((bbw_type)value->type) {
-    case BBW_TYPE_COMMAND_ID:
-    case BBW_TYPE_TIMESTAMP:
-    case BBW_TYPE_WIRE_REQ_ID:
-    case BBW_TYPE_CORRELATION_TOKEN:
-    case BBW_TYPE_U64:
-    case BBW_TYPE_RAW_U64:
-    case BBW_TYPE_RAW_U32: VECTOR(value->as.u64 == json_u64(want)); return true;
-    case BBW_TYPE_PEER_ID: VECTOR(bbw_bytes_equal(value->as.bytes, json_hex(want, &c->arena))); return true;
-    case BBW_TYPE_BYTES:
-      if (want->kind == JSON_STRING) { VECTOR(bbw_bytes_equal(value->as.bytes, json_hex(want, &c->arena))); }
-      return true;
-    case BBW_TYPE_ADDRESS: return address_matches(c, value->as.bytes, want);
-    case BBW_TYPE_PEER_ID_VEC:
-    case BBW_TYPE_ADDRESS_VEC:
-      VECTOR(value->as.blobs.count == json_count(want));
-      for (size_t i = 0; i < value->as.blobs.count; i++) {
-        VECTOR(bbw_bytes_equal(value->as.blobs.items[i], json_hex(json_at(want, i), &c->arena)));
-      }
-      return true;
-    case BBW_TYPE_COMPOSITE: return children_match(c, value, want);
-    case BBW_TYPE_CPU_TENSOR: return tensor_matches(c, value, want);
-    case BBW_TYPE_TRIGGER: VECTOR(json_is_null(want)); return true;
-    default: return true; /* plain Rust values: the payload says it all */
+  case BBW_TYPE_COMMAND_ID:
+  case BBW_TYPE_TIMESTAMP:
+  case BBW_TYPE_WIRE_REQ_ID:
+  case BBW_TYPE_CORRELATION_TOKEN:
+  case BBW_TYPE_U64:
+  case BBW_TYPE_RAW_U64:
+  case BBW_TYPE_RAW_U32: VECTOR(value->as.u64 == json_u64(want)); return true;
+  case BBW_TYPE_PEER_ID: VECTOR(bbw_bytes_equal(value->as.bytes, json_hex(want, &c->arena))); return true;
+  case BBW_TYPE_BYTES:
+    if (want->kind == JSON_STRING) { VECTOR(bbw_bytes_equal(value->as.bytes, json_hex(want, &c->arena))); }
+    return true;
+  case BBW_TYPE_ADDRESS: return address_matches(c, value->as.bytes, want);
+  case BBW_TYPE_PEER_ID_VEC:
+  case BBW_TYPE_ADDRESS_VEC:
+    VECTOR(value->as.blobs.count == json_count(want));
+    for (size_t i = 0; i < value->as.blobs.count; i++) {
+      VECTOR(bbw_bytes_equal(value->as.blobs.items[i], json_hex(json_at(want, i), &c->arena)));
+    }
+    return true;
+  case BBW_TYPE_COMPOSITE: return children_match(c, value, want);
+  case BBW_TYPE_CPU_TENSOR: return tensor_matches(c, value, want);
+  case BBW_TYPE_TRIGGER: VECTOR(json_is_null(want)); return true;
+  default: return true; /* plain Rust values: the payload says it all */
   }
 }
 
@@ -210,7 +211,8 @@ static bool check_tensor_proto(vectors_case *c) {
 /* ---- the rest ----------------------------------------------------------------------------------------------------- */
 
 static bool check_hash(vectors_case *c, const char *key) {
-  VECTOR(bbw_fnv1a(BBW_FNV1A_OFFSET, bbw_str_bytes(json_text(vector_get(c, key)))) == json_u64(vector_get(c, "fnv1a64")));
+  VECTOR(bbw_fnv1a(BBW_FNV1A_OFFSET, bbw_str_bytes(json_text(vector_get(c, key)))) ==
+         json_u64(vector_get(c, "fnv1a64")));
   return true;
 }
 

@@ -45,9 +45,13 @@ static bool read_file(const char *path, bbw_arena *arena, bbw_bytes *out) {
 
 const json *vector_get(const vectors_case *c, const char *key) { return json_get(c->json, key); }
 
-bbw_bytes vector_hex(vectors_case *c, const char *key) { return vector_exact(c, json_hex(vector_get(c, key), &c->arena)); }
+bbw_bytes vector_hex(vectors_case *c, const char *key) {
+  return vector_exact(c, json_hex(vector_get(c, key), &c->arena));
+}
 
-bool vector_is(const vectors_case *c, const char *kind) { return bbw_str_equal(c->kind, (bbw_str){kind, strlen(kind)}); }
+bool vector_is(const vectors_case *c, const char *kind) {
+  return bbw_str_equal(c->kind, (bbw_str){kind, strlen(kind)});
+}
 
 bool vector_skip(vectors_case *c, const char *why) {
   c->is_skipped = true;

@@ -21,10 +21,10 @@ typedef struct vectors_case {
   bbw_arena arena; /* for the check; freed after it */
   test_mem mem;    /* for the code under test; what it leaves behind fails the case */
   bool is_skipped;
-  const char *why; /* the condition that did not hold */
+  const char *why;                /* the condition that did not hold */
   void *exact[VECTORS_EXACT_MAX]; /* blocks of vector_exact */
   size_t exact_count;
-  bbw_error err;   /* for the code under test */
+  bbw_error err; /* for the code under test */
 } vectors_case;
 
 /* True when the case holds.  Use VECTOR(condition) inside. */
@@ -33,12 +33,12 @@ typedef bool vectors_check(vectors_case *c);
 /* Returns the number of failed cases; prints the summary. */
 unsigned vectors_run(const char *set, vectors_check *check);
 
-#define VECTOR(condition) \
-  do { \
-    if (!(condition)) { \
+#define VECTOR(condition)  \
+  do {                     \
+    if (!(condition)) {    \
       c->why = #condition; \
-      return false; \
-    } \
+      return false;        \
+    }                      \
   } while (0)
 
 /* Field of the case, or NULL. */
