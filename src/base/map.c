@@ -64,8 +64,13 @@ bool bbw_map_reserve(bbw_map *map, size_t extra) {
 }
 
 static bool map_put(bbw_map *map, uint64_t number, const bbw_bytes *key, uint64_t value) {
-  if (!bbw_map_reserve(map, 1)) { return false; }
-  size_t i = map_find(map, number, key);
+  /* Replacing needs no room, so it cannot fail. */
+  size_t i = map->cap == 0 ? 0 : map_find(map, number, key);
+  bool is_there = map->cap != 0 && map->entries[i].is_used;
+  if (!is_there) {
+    if (!bbw_map_reserve(map, 1)) { return false; }
+    i = map_find(map, number, key);
+  }
   if (!map->entries[i].is_used) {
     map->count++;
     map->entries[i] = (bbw_map_entry){

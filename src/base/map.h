@@ -30,7 +30,7 @@ void bbw_map_free(bbw_map *map); /* safe on a zeroed map */
 /* Makes room, so that the next `extra` puts cannot fail. */
 bool bbw_map_reserve(bbw_map *map, size_t extra);
 
-/* Number keys. put inserts or replaces; false when memory runs out. */
+/* Number keys. put inserts or replaces; false when memory runs out, which replacing never does. */
 bool bbw_map_put(bbw_map *map, uint64_t key, uint64_t value);
 bool bbw_map_get(const bbw_map *map, uint64_t key, uint64_t *value);
 bool bbw_map_remove(bbw_map *map, uint64_t key);

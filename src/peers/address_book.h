@@ -8,26 +8,27 @@
 #ifndef BBW_PEERS_ADDRESS_BOOK_H
 #define BBW_PEERS_ADDRESS_BOOK_H
 
-#include "base/map.h"
 #include "base/vec.h"
-#include "bbw/peer_id.h"
+#include "peers/peer_table.h"
 
 #define BBW_ADDRESS_BOOK_PEERS_MAX 16384u
 #define BBW_ADDRESSES_PER_PEER_MAX 16u
 
 typedef struct bbw_address_book {
   const bbw_mem *mem;
-  bbw_vec entries; /* pointers to entries, in order of first sight */
-  bbw_map by_peer; /* peer id bytes -> index */
-  size_t cap;
+  bbw_peer_table entries;
+  bbw_vec in_order; /* entry pointers, in order of first sight */
+  size_t cap;       /* peers, BBW_ADDRESS_BOOK_PEERS_MAX unless changed */
 } bbw_address_book;
 
 void bbw_address_book_init(bbw_address_book *book, const bbw_mem *mem);
 void bbw_address_book_free(bbw_address_book *book);
 
-/* New peer: count 1.  Known peer: count + 1, unknown addresses appended.  Addresses are copied; they have been checked.
+/* New peer: count 1.  Known peer: count + 1, unknown addresses appended.  Addresses are copied, in their shortest spelling;
+ * they have been checked (BBW_E_ARG otherwise).
  * BBW_E_AB_EMPTY (checked first), BBW_E_AB_FULL, BBW_E_AB_ALLOCATION_FAILED; the book is unchanged then. */
-bbw_status bbw_address_book_add_peer(bbw_address_book *book, const bbw_peer_id *peer, const bbw_bytes *addresses, size_t count);
+bbw_status bbw_address_book_add_peer(bbw_address_book *book, const bbw_peer_id *peer, const bbw_bytes *addresses,
+                                     size_t count);
 /* Count - 1; the entry goes at 0.  BBW_E_AB_UNKNOWN_PEER. */
 bbw_status bbw_address_book_drop_peer(bbw_address_book *book, const bbw_peer_id *peer);
 /* Appends unless present.  BBW_E_AB_UNKNOWN_PEER, BBW_E_AB_ALLOCATION_FAILED. */
@@ -35,7 +36,8 @@ bbw_status bbw_address_book_register_address(bbw_address_book *book, const bbw_p
 /* Removes it; the entry stays, possibly empty.  BBW_E_AB_UNKNOWN_PEER. */
 bbw_status bbw_address_book_forget_address(bbw_address_book *book, const bbw_peer_id *peer, bbw_bytes address);
 /* The list, borrowed until the book changes; false for an unknown peer or an empty list. */
-bool bbw_address_book_lookup(const bbw_address_book *book, const bbw_peer_id *peer, const bbw_bytes **items, size_t *count);
+bool bbw_address_book_lookup(const bbw_address_book *book, const bbw_peer_id *peer, const bbw_bytes **items,
+                             size_t *count);
 uint64_t bbw_address_book_ref_count(const bbw_address_book *book, const bbw_peer_id *peer); /* 0 if unknown */
 size_t bbw_address_book_count(const bbw_address_book *book);
 const bbw_peer_id *bbw_address_book_peer(const bbw_address_book *book, size_t index); /* NULL past the end */

@@ -2,39 +2,37 @@
  * backoff: when may a failing peer be tried again?
  *
  * One entry per peer with failures; success removes it.  The wait doubles from BBW_BACKOFF_BASE_NS up to BBW_BACKOFF_CAP_NS.  Time is an argument (monotonic ns), so this module
- * reads no clock.  Bounded; the entry whose wait ended longest ago is evicted.  Source: wire specification §15 (BackoffTable).
+ * reads no clock.  Bounded; the entry whose last failure is the oldest is evicted.  Source: wire specification §15 (BackoffTable).
  */
 #ifndef BBW_PEERS_BACKOFF_H
 #define BBW_PEERS_BACKOFF_H
 
-#include "base/map.h"
-#include "base/vec.h"
-#include "bbw/peer_id.h"
+#include "peers/peer_table.h"
 
-#define BBW_BACKOFF_BASE_NS UINT64_C(10000000)
-#define BBW_BACKOFF_CAP_NS UINT64_C(60000000000)
+#define BBW_BACKOFF_BASE_NS   UINT64_C(10000000)
+#define BBW_BACKOFF_CAP_NS    UINT64_C(60000000000)
 #define BBW_BACKOFF_PEERS_MAX 16384u
 
 typedef struct bbw_backoff_entry {
-  bbw_peer_id peer;
+  bbw_peer_entry head;
   uint32_t attempts;
   uint64_t last_attempt_ns;
   uint64_t next_retry_ns;
 } bbw_backoff_entry;
 
 typedef struct bbw_backoff {
-  const bbw_mem *mem;
-  bbw_vec entries; /* bbw_backoff_entry * */
-  bbw_map by_peer;
-  uint64_t base_ns;
-  uint64_t cap_ns;
+  bbw_peer_table entries; /* oldest failure first */
+  uint64_t base_ns;       /* at least 1 */
+  uint64_t cap_ns;        /* at least 1 */
 } bbw_backoff;
 
 void bbw_backoff_init(bbw_backoff *backoff, const bbw_mem *mem);
 void bbw_backoff_free(bbw_backoff *backoff);
 /* BBW_OK or BBW_E_NOMEM (nothing changed). */
 bbw_status bbw_backoff_record_failure(bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns);
-bbw_status bbw_backoff_record_remote_advisory(bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns, uint64_t min_ns);
+/* The peer asked for a pause of min_ns (capped).  It never shortens a wait that is longer already. */
+bbw_status bbw_backoff_record_remote_advisory(bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns,
+                                              uint64_t min_ns);
 void bbw_backoff_record_success(bbw_backoff *backoff, const bbw_peer_id *peer);
 bool bbw_backoff_should_retry(const bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns);
 const bbw_backoff_entry *bbw_backoff_find(const bbw_backoff *backoff, const bbw_peer_id *peer); /* NULL if none */

@@ -21,7 +21,9 @@ typedef struct bbw_dedup {
   size_t cap;
 } bbw_dedup;
 
-void bbw_dedup_init(bbw_dedup *dedup, const bbw_mem *mem); /* cap BBW_DEDUP_WINDOW; set cap (at least 1) before the first record to change it */
+void bbw_dedup_init(
+    bbw_dedup *dedup,
+    const bbw_mem *mem); /* cap BBW_DEDUP_WINDOW; set cap (at least 1) before the first record to change it */
 void bbw_dedup_free(bbw_dedup *dedup);
 /* *is_repeat: the hash was in the window.  BBW_OK or BBW_E_NOMEM (nothing recorded). */
 bbw_status bbw_dedup_record(bbw_dedup *dedup, uint64_t hash, bool *is_repeat);

@@ -7,15 +7,17 @@
 #ifndef BBW_PEERS_GOVERNOR_H
 #define BBW_PEERS_GOVERNOR_H
 
-#include "base/map.h"
-#include "base/vec.h"
-#include "bbw/peer_id.h"
 #include "peers/backoff.h"
 
 #define BBW_GOVERNOR_FAILURE_THRESHOLD 5u
-#define BBW_GOVERNOR_PEERS_MAX 16384u
+#define BBW_GOVERNOR_PEERS_MAX         16384u
 
-typedef enum bbw_verdict { BBW_VERDICT_ALLOW, BBW_VERDICT_BLOCKLISTED, BBW_VERDICT_NOT_ALLOWLISTED, BBW_VERDICT_COOLDOWN } bbw_verdict;
+typedef enum bbw_verdict {
+  BBW_VERDICT_ALLOW,
+  BBW_VERDICT_BLOCKLISTED,
+  BBW_VERDICT_NOT_ALLOWLISTED,
+  BBW_VERDICT_COOLDOWN
+} bbw_verdict;
 typedef enum bbw_health_change { BBW_HEALTH_NONE, BBW_HEALTH_WENT_DOWN, BBW_HEALTH_CAME_UP } bbw_health_change;
 
 typedef struct bbw_peer_health {
@@ -26,14 +28,11 @@ typedef struct bbw_peer_health {
 
 typedef struct bbw_governor {
   const bbw_mem *mem;
-  bbw_vec blocked; /* bbw_peer_id *, keys of is_blocked */
-  bbw_map is_blocked;
+  bbw_peer_table blocked;
   bool has_allowlist;
-  bbw_vec allowed;
-  bbw_map is_allowed;
-  bbw_vec health; /* entries */
-  bbw_map health_by_peer;
-  uint32_t failure_threshold;
+  bbw_peer_table allowed;
+  bbw_peer_table health;      /* touched longest ago first */
+  uint32_t failure_threshold; /* at least 1 */
 } bbw_governor;
 
 void bbw_governor_init(bbw_governor *governor, const bbw_mem *mem);
@@ -41,10 +40,13 @@ void bbw_governor_free(bbw_governor *governor);
 
 bbw_verdict bbw_governor_check_inbound(const bbw_governor *governor, const bbw_peer_id *peer);
 /* The same two tests, then the backoff table.  *retry_ns is written for COOLDOWN. */
-bbw_verdict bbw_governor_check_outbound(const bbw_governor *governor, const bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns, uint64_t *retry_ns);
+bbw_verdict bbw_governor_check_outbound(const bbw_governor *governor, const bbw_backoff *backoff,
+                                        const bbw_peer_id *peer, uint64_t now_ns, uint64_t *retry_ns);
 bbw_str bbw_verdict_label(bbw_verdict verdict); /* "", "blocklisted", "not_allowlisted", "cooldown" */
 
-bbw_status bbw_governor_block(bbw_governor *governor, const bbw_peer_id *peer); /* BBW_OK (also when blocked already), BBW_E_LIMIT, BBW_E_NOMEM */
+bbw_status
+bbw_governor_block(bbw_governor *governor,
+                   const bbw_peer_id *peer); /* BBW_OK (also when blocked already), BBW_E_LIMIT, BBW_E_NOMEM */
 void bbw_governor_unblock(bbw_governor *governor, const bbw_peer_id *peer);
 /* peers == NULL: open; otherwise exactly these (none: nobody). */
 bbw_status bbw_governor_set_allowlist(bbw_governor *governor, const bbw_peer_id *peers, size_t count);

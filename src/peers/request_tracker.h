@@ -23,17 +23,16 @@ typedef struct bbw_request {
 typedef struct bbw_requests {
   const bbw_mem *mem;
   uint64_t next_token;
-  bbw_map by_id;   /* id -> index into pool */
-  bbw_vec pool;    /* bbw_request */
-  bbw_vec idle;    /* uint32_t */
-  bbw_vec expiry;  /* heap of {expires_at_ns, id}; entries of answered requests are skipped when they come up */
+  bbw_vec heap;  /* bbw_request, the next to expire first */
+  bbw_map by_id; /* id -> index in heap */
 } bbw_requests;
 
 void bbw_requests_init(bbw_requests *requests, const bbw_mem *mem);
 void bbw_requests_free(bbw_requests *requests);
 uint64_t bbw_requests_mint_token(bbw_requests *requests);
 /* Replaces a request of the same id.  ttl_ns of at least 1.  BBW_OK, BBW_E_LIMIT, BBW_E_NOMEM. */
-bbw_status bbw_requests_register(bbw_requests *requests, uint64_t id, uint64_t now_ns, uint64_t target_site, uint64_t ttl_ns);
+bbw_status bbw_requests_register(bbw_requests *requests, uint64_t id, uint64_t now_ns, uint64_t target_site,
+                                 uint64_t ttl_ns);
 /* Takes the request out if it is open and was sent to that peer. */
 bool bbw_requests_observe_response(bbw_requests *requests, uint64_t id, uint64_t from_site, bbw_request *out);
 /* Takes a request out whoever it was sent to. */
