@@ -95,6 +95,7 @@ typedef struct bbw_dependency {
  *              BBW_E_INST_MISSING_CONFIG, BBW_E_INST_CONFIG_TYPE or BBW_E_INST_CONSTRUCTION (field "detail").
  *   destroy    frees it.
  *   dispatch   runs one role operator; see above.
+ *   supports   says whether an operator of a role has an implementation, so that install can list what is missing; NULL: everything.
  *   save       appends the instance's state: allocates with mem, *out receives pointer and length (the caller frees with that length).
  *   restore    replaces the state; on an error the instance is as before.  BBW_E_RESTORE_COMPONENT for bytes that do not fit.
  * save and restore may be NULL for components without state.
@@ -110,6 +111,7 @@ typedef struct bbw_component_type {
                           const bbw_mem *mem, bbw_error *err);
   void (*destroy)(void *self, const bbw_mem *mem);
   bbw_status (*dispatch)(void *self, bbw_ctx *ctx);
+  bool (*supports)(const void *self, bbw_role role, bbw_str op_type);
   bbw_status (*save)(const void *self, const bbw_mem *mem, uint8_t **out, size_t *len);
   bbw_status (*restore)(void *self, bbw_bytes state, const bbw_mem *mem, bbw_error *err);
 } bbw_component_type;

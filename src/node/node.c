@@ -1,0 +1,344 @@
+#include "node/node.h"
+
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "bbw/address.h"
+#include "format/envelope.h"
+
+/* Texts of failed completions are cut to this many bytes. */
+#define FAIL_DETAIL_BYTES_MAX 4096u
+
+void bbw_node_del(bbw_node *node) {
+  if (node == NULL) { return; }
+  const bbw_mem *mem = node->mem;
+  bbw_engine_free(&node->engine);
+  bbw_arena_free(&node->arena);
+  bbw_mem_array_free(mem, node, 1, sizeof(*node));
+}
+
+static bbw_status enter(const bbw_node *node, bbw_error *err) { return bbw_error_set(err, node->engine.is_running ? BBW_E_BUSY : BBW_OK); }
+
+static bbw_status take_peer(bbw_peer_id *out, bbw_bytes bytes, bbw_error *err) { return bbw_peer_id_decode(out, bytes, err); }
+
+bbw_graph *bbw_node_module_find(const bbw_node *node, bbw_str name) {
+  bbw_graph *found = NULL;
+  size_t matches = 0;
+  for (size_t i = 0; i < node->module_count; i++) {
+    bbw_str module = node->modules[i]->name;
+    if (bbw_str_equal(module, name)) { return node->modules[i]; }
+    if (module.len > name.len && module.ptr[name.len] == '#' && bbw_str_starts_with(module, name)) {
+      found = node->modules[i];
+      matches++;
+    }
+  }
+  return matches == 1 ? found : NULL;
+}
+
+static bbw_status find_module(const bbw_node *node, bbw_str name, bbw_graph **out, bbw_error *err) {
+  *out = bbw_node_module_find(node, name);
+  if (*out != NULL) { return BBW_OK; }
+  bbw_error_set(err, BBW_E_UNKNOWN_MODULE);
+  bbw_error_add_str(err, "module", name);
+  for (size_t i = 0; i < node->module_count; i++) { bbw_error_add_item(err, "available", node->modules[i]->name); }
+  return BBW_E_UNKNOWN_MODULE;
+}
+
+/* The site of a declared input. */
+static bbw_status find_input(const bbw_graph *graph, bbw_str input, uint32_t *site, bbw_error *err) {
+  const bbw_proto_list *names = &graph->function->input;
+  for (size_t i = 0; i < names->count; i++) {
+    if (bbw_str_equal(*BBW_PROTO_AT(names, bbw_str, i), input) && graph->formal_sites[i] != BBW_NO_INDEX) {
+      *site = graph->formal_sites[i];
+      return BBW_OK;
+    }
+  }
+  bbw_error_set(err, BBW_E_UNKNOWN_INPUT);
+  bbw_error_add_str(err, "module", graph->name);
+  bbw_error_add_str(err, "input", input);
+  for (size_t i = 0; i < names->count; i++) { bbw_error_add_item(err, "available", *BBW_PROTO_AT(names, bbw_str, i)); }
+  return BBW_E_UNKNOWN_INPUT;
+}
+
+/* A refusal that graphs may want to know of. */
+static bbw_status refuse(bbw_node *node, bbw_error *err, bbw_status status, const char *a, uint64_t a_value, const char *b, uint64_t b_value) {
+  bbw_bus_publish(&node->engine.bus, BBW_STR("AppIngressError"));
+  bbw_error_set(err, status);
+  bbw_error_add_u64(err, a, a_value);
+  if (b != NULL) { bbw_error_add_u64(err, b, b_value); }
+  return status;
+}
+
+static bbw_status refuse_alloc(bbw_node *node, bbw_error *err, uint64_t bytes) {
+  refuse(node, err, BBW_E_ALLOCATION_FAILED, "byte_count", bytes, NULL, 0);
+  bbw_error_add_str(err, "reason", BBW_STR("HeapExhausted"));
+  return BBW_E_ALLOCATION_FAILED;
+}
+
+static bbw_status charge(bbw_node *node, size_t bytes, bbw_error *err) {
+  if (bbw_engine_charge(&node->engine, bytes)) { return BBW_OK; }
+  return refuse(node, err, BBW_E_BUDGET_EXCEEDED, "byte_count", bytes, "budget_remaining", bbw_engine_budget_left(&node->engine));
+}
+
+static bbw_status reserve_ingress(bbw_node *node, bbw_error *err) {
+  bbw_status rv = bbw_ingress_reserve(&node->engine.ingress);
+  if (rv == BBW_E_INGRESS_FULL) {
+    bbw_error_set(err, rv);
+    bbw_error_add_u64(err, "capacity", node->engine.ingress.cap);
+  }
+  return rv == BBW_E_NOMEM ? refuse_alloc(node, err, 0) : rv;
+}
+
+bbw_status bbw_node_tick(bbw_node *node, uint64_t now_ns) {
+  if (node->engine.is_running) { return BBW_E_BUSY; }
+  if (now_ns > node->engine.tick_ns) { node->engine.tick_ns = now_ns; }
+  return BBW_OK;
+}
+
+/* Queues seeds for one execution, charging their bytes.  All or nothing. */
+static bbw_status queue_seeds(bbw_node *node, bbw_ingress_kind kind, bbw_graph *graph, const uint32_t *sites, const bbw_named_bytes *inputs, size_t count,
+                              size_t total, uint64_t *exec_id, bbw_error *err) {
+  bbw_engine *engine = &node->engine;
+  bbw_status rv = charge(node, total, err);
+  if (rv != BBW_OK) { return rv; }
+  bbw_seed *seeds = bbw_mem_array(node->mem, count, sizeof(*seeds));
+  rv = seeds == NULL && count != 0 ? refuse_alloc(node, err, total) : reserve_ingress(node, err);
+  size_t made = 0;
+  for (; rv == BBW_OK && made < count; made++) {
+    rv = bbw_value_new_bytes(&seeds[made].value, BBW_TYPE_BYTES, inputs[made].bytes, node->mem);
+    if (rv != BBW_OK) {
+      rv = refuse_alloc(node, err, total);
+      break;
+    }
+    seeds[made].site = sites[made];
+    seeds[made].charge = inputs[made].bytes.len;
+  }
+  if (rv != BBW_OK) {
+    for (size_t i = 0; i < made; i++) { bbw_value_release(seeds[i].value, node->mem); }
+    bbw_mem_array_free(node->mem, seeds, count, sizeof(*seeds));
+    bbw_engine_release(engine, total);
+    return rv;
+  }
+  bbw_ingress_event event = {.kind = kind, .graph = graph, .seeds = seeds, .seed_count = count};
+  if (exec_id != NULL) { event.exec_id = *exec_id = engine->next_exec_id++; }
+  bbw_ingress_push(&engine->ingress, &event);
+  return BBW_OK;
+}
+
+bbw_status bbw_node_deliver_event(bbw_node *node, bbw_str module, bbw_str input, bbw_bytes bytes, bbw_error *err) {
+  bbw_graph *graph;
+  uint32_t site = 0;
+  bbw_status rv = enter(node, err);
+  if (rv == BBW_OK) { rv = find_module(node, module, &graph, err); }
+  if (rv != BBW_OK) { return rv; }
+  if (bytes.len > node->engine.config.max_app_event_bytes) {
+    return refuse(node, err, BBW_E_OVERSIZE_PAYLOAD, "byte_count", bytes.len, "cap", node->engine.config.max_app_event_bytes);
+  }
+  rv = find_input(graph, input, &site, err);
+  if (rv != BBW_OK) { return rv; }
+  bbw_named_bytes named = {.name = input, .bytes = bytes};
+  return queue_seeds(node, BBW_INGRESS_APP_EVENT, graph, &site, &named, 1, bytes.len, NULL, err);
+}
+
+bbw_status bbw_node_invoke(bbw_node *node, bbw_str module, const bbw_named_bytes *inputs, size_t count, uint64_t *exec_id, bbw_error *err) {
+  bbw_graph *graph;
+  const bbw_config *config = &node->engine.config;
+  bbw_status rv = enter(node, err);
+  if (rv == BBW_OK) { rv = find_module(node, module, &graph, err); }
+  if (rv != BBW_OK) { return rv; }
+  if (count > config->max_invoke_inputs) { return refuse(node, err, BBW_E_TOO_MANY_INPUTS, "count", count, "cap", config->max_invoke_inputs); }
+  size_t total = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (!bbw_size_add(total, inputs[i].bytes.len, &total)) { total = SIZE_MAX; }
+  }
+  if (total > config->max_invoke_bytes) { return refuse(node, err, BBW_E_OVERSIZE_PAYLOAD, "byte_count", total, "cap", config->max_invoke_bytes); }
+  uint32_t *sites = bbw_mem_array(node->mem, count + 1, sizeof(*sites));
+  if (sites == NULL) { return refuse_alloc(node, err, total); }
+  for (size_t i = 0; rv == BBW_OK && i < count; i++) { rv = find_input(graph, inputs[i].name, &sites[i], err); }
+  if (rv == BBW_OK) { rv = queue_seeds(node, BBW_INGRESS_INVOKE, graph, sites, inputs, count, total, exec_id, err); }
+  bbw_mem_array_free(node->mem, sites, count + 1, sizeof(*sites));
+  return rv;
+}
+
+bbw_status bbw_node_deliver_inbound(bbw_node *node, bbw_bytes peer, bbw_bytes envelope, bbw_error *err) {
+  bbw_engine *engine = &node->engine;
+  bbw_status rv = enter(node, err);
+  if (rv != BBW_OK) { return rv; }
+  bbw_inbound_event *event = bbw_mem_array(node->mem, 1, sizeof(*event));
+  if (event == NULL) { return refuse_alloc(node, err, envelope.len); }
+  bbw_arena_init(&event->arena, node->mem);
+  bool is_copied = true;
+  rv = take_peer(&event->src_peer, peer, err);
+  bbw_bytes bytes = {NULL, 0};
+  /* The size cap comes before the copy: an oversized envelope costs nothing. */
+  bool is_oversize = envelope.len > engine->config.envelope_caps.max_total_bytes;
+  if (rv == BBW_OK && !is_oversize) { bytes = bbw_arena_copy(&event->arena, envelope, &is_copied); }
+  if (rv == BBW_OK && !is_copied) { rv = refuse_alloc(node, err, envelope.len); }
+  if (rv == BBW_OK) {
+    rv = bbw_envelope_decode(&event->envelope, is_oversize ? envelope : bytes, &engine->config.envelope_caps, &event->arena, err);
+    if (rv == BBW_E_NOMEM) { rv = refuse_alloc(node, err, envelope.len); }
+  }
+  if (rv == BBW_OK) { rv = charge(node, envelope.len, err); }
+  if (rv == BBW_OK) {
+    event->charge = envelope.len;
+    rv = reserve_ingress(node, err);
+  }
+  if (rv != BBW_OK) {
+    bbw_engine_release(engine, event->charge);
+    bbw_inbound_event_del(event, node->mem);
+    return rv;
+  }
+  bbw_ingress_push(&engine->ingress, &(bbw_ingress_event){.kind = BBW_INGRESS_ENVELOPE, .envelope = event});
+  return BBW_OK;
+}
+
+bbw_status bbw_node_complete(bbw_node *node, uint64_t cmd_id, const bbw_typed_bytes *results, size_t count, bbw_error *err) {
+  bbw_engine *engine = &node->engine;
+  bbw_status rv = enter(node, err);
+  if (rv != BBW_OK) { return rv; }
+  for (size_t i = 0; i < count; i++) {
+    uint64_t cap = engine->config.max_completion_result_bytes;
+    if (results[i].payload.len > cap) { return refuse(node, err, BBW_E_OVERSIZE_PAYLOAD, "byte_count", results[i].payload.len, "cap", cap); }
+  }
+  bbw_value **values = bbw_mem_array(node->mem, count + 1, sizeof(*values));
+  if (values == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
+  for (size_t i = 0; rv == BBW_OK && i < count; i++) { rv = bbw_value_decode(&values[i], results[i].type_hash, results[i].payload, node->mem, err); }
+  if (rv == BBW_OK) {
+    rv = bbw_async_complete(&engine->async, cmd_id, values, count);
+    bbw_error_set(err, rv);
+    if (rv != BBW_OK) { bbw_error_add_u64(err, "cmd_id", cmd_id); }
+  }
+  for (size_t i = 0; rv != BBW_OK && i < count; i++) { bbw_value_release(values[i], node->mem); }
+  bbw_mem_array_free(node->mem, values, count + 1, sizeof(*values));
+  return rv;
+}
+
+bbw_status bbw_node_fail(bbw_node *node, uint64_t cmd_id, bbw_str detail, bbw_error *err) {
+  bbw_status rv = enter(node, err);
+  if (rv != BBW_OK) { return rv; }
+  if (detail.len > FAIL_DETAIL_BYTES_MAX) {
+    detail.len = FAIL_DETAIL_BYTES_MAX;
+    while (detail.len > 0 && ((uint8_t)detail.ptr[detail.len] & 0xc0) == 0x80) { detail.len--; }
+  }
+  rv = bbw_async_fail(&node->engine.async, cmd_id, detail);
+  bbw_error_set(err, rv);
+  if (rv != BBW_OK) { bbw_error_add_u64(err, "cmd_id", cmd_id); }
+  return rv;
+}
+
+bbw_status bbw_node_send_failed(bbw_node *node, bbw_bytes peer, uint64_t wire_req_id, bbw_str reason, bbw_error *err) {
+  (void)reason; /* a label for people; the engine counts the failure itself */
+  bbw_ingress_event event = {.kind = BBW_INGRESS_SEND_FAILED, .wire_req_id = wire_req_id};
+  bbw_status rv = enter(node, err);
+  if (rv == BBW_OK) { rv = take_peer(&event.peer, peer, err); }
+  if (rv == BBW_OK) { rv = reserve_ingress(node, err); }
+  if (rv == BBW_OK) { bbw_ingress_push(&node->engine.ingress, &event); }
+  return rv;
+}
+
+bbw_status bbw_node_poll(bbw_node *node, bbw_bytes *steps, bool *is_pending, bbw_error *err) {
+  bbw_engine *engine = &node->engine;
+  bbw_status rv = enter(node, err);
+  if (rv != BBW_OK) { return rv; }
+  engine->is_running = true;
+  rv = bbw_engine_poll(engine);
+  engine->is_running = false;
+  if (rv != BBW_OK) { return bbw_error_set(err, rv); }
+  *steps = (bbw_bytes){engine->steps.bytes.items, engine->steps.bytes.count};
+  *is_pending = bbw_engine_is_idle(engine);
+  return BBW_OK;
+}
+
+bool bbw_node_next_timer(const bbw_node *node, uint64_t *at_ns) { return bbw_engine_next_timer(&node->engine, at_ns); }
+
+bbw_status bbw_node_add_peer(bbw_node *node, bbw_bytes peer, const bbw_bytes *addresses, size_t count, bbw_error *err) {
+  bbw_peer_id id;
+  bbw_status rv = enter(node, err);
+  if (rv == BBW_OK) { rv = take_peer(&id, peer, err); }
+  for (size_t i = 0; rv == BBW_OK && i < count; i++) { rv = bbw_address_check(addresses[i], err); }
+  if (rv != BBW_OK) { return rv; }
+  return bbw_error_set(err, bbw_address_book_add_peer(&node->engine.address_book, &id, addresses, count));
+}
+
+bbw_status bbw_node_drop_peer(bbw_node *node, bbw_bytes peer, bbw_error *err) {
+  bbw_peer_id id;
+  bbw_status rv = enter(node, err);
+  if (rv == BBW_OK) { rv = take_peer(&id, peer, err); }
+  return rv == BBW_OK ? bbw_error_set(err, bbw_address_book_drop_peer(&node->engine.address_book, &id)) : rv;
+}
+
+bbw_status bbw_node_block_peer(bbw_node *node, bbw_bytes peer, bbw_error *err) {
+  bbw_peer_id id;
+  bbw_status rv = enter(node, err);
+  if (rv == BBW_OK) { rv = take_peer(&id, peer, err); }
+  return rv == BBW_OK ? bbw_error_set(err, bbw_governor_block(&node->engine.governor, &id)) : rv;
+}
+
+bbw_status bbw_node_unblock_peer(bbw_node *node, bbw_bytes peer, bbw_error *err) {
+  bbw_peer_id id;
+  bbw_status rv = enter(node, err);
+  if (rv == BBW_OK) { rv = take_peer(&id, peer, err); }
+  if (rv == BBW_OK) { bbw_governor_unblock(&node->engine.governor, &id); }
+  return rv;
+}
+
+bbw_status bbw_node_set_allowlist(bbw_node *node, const bbw_bytes *peers, size_t count, bbw_error *err) {
+  bbw_status rv = enter(node, err);
+  if (rv != BBW_OK) { return rv; }
+  if (peers == NULL) { return bbw_error_set(err, bbw_governor_set_allowlist(&node->engine.governor, NULL, 0)); }
+  bbw_peer_id *ids = bbw_mem_array(node->mem, count + 1, sizeof(*ids));
+  if (ids == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
+  for (size_t i = 0; rv == BBW_OK && i < count; i++) { rv = take_peer(&ids[i], peers[i], err); }
+  if (rv == BBW_OK) { rv = bbw_error_set(err, bbw_governor_set_allowlist(&node->engine.governor, ids, count)); }
+  bbw_mem_array_free(node->mem, ids, count + 1, sizeof(*ids));
+  return rv;
+}
+
+void bbw_node_stats(const bbw_node *node, bbw_stats *out) {
+  const bbw_engine *engine = &node->engine;
+  *out = (bbw_stats){
+      .frontier_len = engine->frontier.count,
+      .bus_len = engine->bus.count,
+      .pending_async = engine->async.count,
+      .slot_table_occupied = engine->slot_count,
+      .ingress_depth = engine->ingress.count,
+      .outbound_queue_depth = bbw_outbound_count(&engine->outbound),
+      .event_subscriptions = engine->bus.subscriptions.count,
+      .registered_components = engine->components.count,
+      .graph_slots = engine->graphs.count,
+      .executions = engine->frame_count,
+      .ingress_bytes_in_flight = engine->bytes_in_flight,
+      .ingress_dropped = engine->ingress.dropped,
+      .bus_dropped = engine->bus.dropped,
+      .timers = engine->timers.heap.count,
+      .timers_dropped = engine->timers.dropped,
+      .unknown_completions = engine->async.unknown_completions,
+      .unresolved_ops = node->unresolved_ops,
+  };
+}
+
+size_t bbw_node_module_count(const bbw_node *node) { return node->module_count; }
+
+bbw_str bbw_node_module_name(const bbw_node *node, size_t index) {
+  return index < node->module_count ? node->modules[index]->name : (bbw_str){NULL, 0};
+}
+
+size_t bbw_node_component_count(const bbw_node *node) { return node->engine.components.count; }
+
+bool bbw_node_component(const bbw_node *node, size_t index, bbw_str *slot, bbw_str *type_name, void **instance) {
+  if (index >= node->engine.components.count) { return false; }
+  const bbw_component *component = bbw_engine_component(&node->engine, index);
+  *slot = component->slot;
+  *type_name = (bbw_str){component->type->type_name, strlen(component->type->type_name)};
+  *instance = component->self;
+  return true;
+}
+
+const bbw_peer_id *bbw_node_peer_id(const bbw_node *node) { return &node->engine.self_peer; }
+
+bool bbw_node_counter(const bbw_node *node, bbw_str name, uint64_t *out) {
+  const bbw_named_entry *entry = bbw_named_find(&node->engine.named, BBW_NAMED_COUNTER, name);
+  if (entry != NULL) { *out = entry->number; }
+  return entry != NULL;
+}

@@ -1,0 +1,18 @@
+/*
+ * resolve: what does each node of a graph do?
+ *
+ * Decides for every op between stateless operator, component, function call and unresolved (install specification §4.13), fills in readiness, and lists what is missing.
+ */
+#ifndef BBW_NODE_RESOLVE_H
+#define BBW_NODE_RESOLVE_H
+
+#include "base/vec.h"
+#include "engine/engine.h"
+#include "node/bindings.h"
+
+/* Resolves all graphs.  bindings[i] belongs to component i. */
+void bbw_resolve_graphs(bbw_engine *engine, const bbw_vec *bindings);
+/* Ops of the entry graphs, and of functions they call, that have nothing to run; each becomes an item "nodes" of err when it is not NULL. */
+uint64_t bbw_resolve_count_missing(bbw_engine *engine, const bbw_vec *bindings, bbw_error *err);
+
+#endif
