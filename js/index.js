@@ -1,11 +1,16 @@
 // bb-wasm: everything that a program needs, except transports and the driver, which have entries of their own.
 
 export { Address } from './address.js';
+export { compile, compileIn } from './compiler.js';
+export { defineComponent } from './component.js';
 export { BbwError, isBbwError } from './errors.js';
 export { attribute, types } from './graph.js';
+export { createModel, createModelIn } from './model.js';
 export { defineModule, Module } from './module.js';
+export { install, installIn } from './node.js';
 export { ATTRIBUTE, DATA_TYPE, decodeModel, denseNetwork, encodeModel } from './onnx.js';
 export { PeerId } from './peer-id.js';
+export { createRuntime, loadRuntime } from './runtime.js';
 export { slots } from './slots.js';
 export { syscalls } from './syscalls.js';
 export {

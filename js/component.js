@@ -1,0 +1,170 @@
+// component: parts of a node that are written in JavaScript.
+//
+// A component plays one or more roles.  When a role operator fires, the engine calls the method of that name; the method gets
+// the input values and a context, and returns values or a promise of them.  While a promise is pending the operator is parked.
+// Source: operator specification, sections 4 and 5.
+
+import { BbwError, isBbwError } from './errors.js';
+import { ROLES_ROWS } from './generated/constants.js';
+import { pack, packList, unpackList } from './internal/pack.js';
+import { PeerId } from './peer-id.js';
+import { decodeValue, encodeValue, tensor } from './values.js';
+
+/**
+ * @typedef {import('./values.js').Value} Value
+ * @typedef {'Index' | 'Aggregator' | 'Model' | 'Codec' | 'DataSource' | 'PeerSelector' | 'Backend' | 'Protocol'} RoleName
+ */
+
+/**
+ * What surrounds a call.
+ * @typedef {object} CallContext
+ * @property {string} opType
+ * @property {RoleName} role
+ * @property {bigint} nowNs  the node's clock
+ * @property {PeerId | undefined} srcPeer  who sent the envelope behind this execution
+ * @property {number} outputCount  how many outputs are used
+ * @property {Record<string, Attribute>} attributes
+ */
+/** @typedef {{i: bigint, f: number, s: Uint8Array, ints: bigint[]}} Attribute */
+
+/**
+ * What a method may return: a value, a Float32Array (a tensor of one dimension), bytes, a number (a float), an array of these
+ * (one per output), or nothing.
+ * @typedef {Value | Float32Array | Uint8Array | number | undefined | void} Result
+ * @typedef {(inputs: (Value | undefined)[], context: CallContext) => Result | readonly Result[] | Promise<Result | readonly Result[]>} Method
+ */
+
+/** Method of each operator: its name in camelCase. A role that is missing here answers every operator by `dispatch`. */
+const METHODS = Object.freeze({
+  Index: ['add', 'search', 'remove', 'train'],
+  Aggregator: ['contribute', 'aggregate'],
+  Model: ['forward', 'backward', 'computeLoss', 'applyDelta', 'loadParameters', 'params', 'train', 'evaluate'],
+  Codec: ['train', 'encode', 'decode'],
+  DataSource: ['nextBatch', 'reset', 'onDataLoaded'],
+  PeerSelector: ['sample', 'currentView'],
+  Backend: [],
+  Protocol: [],
+});
+
+const ROLE_NAMES = /** @type {RoleName[]} */ (Object.values(ROLES_ROWS).map((row) => row[0]));
+
+/**
+ * @typedef {object} ComponentDefinition
+ * @property {string} typeName  the name that bindings use
+ * @property {RoleName | readonly RoleName[]} role
+ * @property {() => Record<string, Method>} [create]  makes the methods for one node; without it they
+ *   stand in the definition itself and are shared by all nodes
+ */
+
+/**
+ * A component type, ready for `install`.
+ * @typedef {object} ComponentType
+ * @property {string} typeName
+ * @property {number} roleBits
+ * @property {() => Record<string, Method>} create
+ */
+
+/**
+ * Defines a component type. Methods have the names of the role's operators in camelCase, or there is one `dispatch` for all.
+ * @param {ComponentDefinition & Record<string, unknown>} definition
+ * @returns {ComponentType}
+ */
+export function defineComponent(definition) {
+  const { typeName, role, create, ...rest } = definition;
+  const roles = /** @type {RoleName[]} */ (typeof role === 'string' ? [role] : [...(role ?? [])]);
+  if (typeof typeName !== 'string' || typeName === '' || typeName.includes('|')) {
+    throw new BbwError('E_ARG', 'a component needs a type name without "|"', { typeName });
+  }
+  if (roles.length === 0) throw new BbwError('E_ARG', `component ${typeName} plays no role`, { typeName });
+  let roleBits = 0;
+  for (const name of roles) {
+    const place = ROLE_NAMES.indexOf(name);
+    if (place < 0) throw new BbwError('E_ARG', `component ${typeName}: there is no role ${name}`, { typeName, role: name });
+    roleBits |= 1 << place;
+  }
+  const known = new Set(['dispatch', ...roles.flatMap((name) => METHODS[name])]);
+  for (const [key, value] of Object.entries(rest)) {
+    if (typeof value !== 'function') throw new BbwError('E_ARG', `component ${typeName}: ${key} is not a function`, { typeName, method: key });
+    if (!known.has(key)) throw new BbwError('E_ARG', `component ${typeName}: role ${roles.join(', ')} has no method ${key}`, { typeName, method: key });
+  }
+  const methods = /** @type {Record<string, Method>} */ (rest);
+  if (create === undefined && Object.keys(methods).length === 0) throw new BbwError('E_ARG', `component ${typeName} has no methods`, { typeName });
+  return Object.freeze({ typeName, roleBits, create: create ?? (() => methods) });
+}
+
+/** @param {Result} result @returns {Value} */
+function toValue(result) {
+  if (result instanceof Float32Array) return tensor(result);
+  if (result instanceof Uint8Array) return { type: 'Bytes', bytes: result };
+  if (typeof result === 'number') return { type: 'RawF32', value: result };
+  if (result !== null && typeof result === 'object' && 'type' in result) return result;
+  throw new BbwError('E_TYPE_MISMATCH', 'a component returned something that is not a value');
+}
+
+/** @param {Result | readonly Result[]} results @returns {import('./values.js').EncodedValue[]} */
+export function encodeResults(results) {
+  const list = Array.isArray(results) ? results : results === undefined ? [] : [/** @type {Result} */ (results)];
+  return list.map((result) => encodeValue(toValue(result)));
+}
+
+/** The pack of results: list of {u64 type_hash, bytes payload}. @param {readonly import('./values.js').EncodedValue[]} list */
+export const packResults = (list) => pack((out) => packList(out, list, ({ typeHash, payload }) => {
+  out.u64(typeHash);
+  out.bytes32(payload);
+}));
+
+/** @param {unknown} error */
+export const textOf = (error) => (error instanceof Error ? `${isBbwError(error) ? `${error.code}: ` : ''}${error.message}` : String(error));
+
+/**
+ * Answers the engine's calls into one component of one node.
+ * @param {ComponentType} type
+ * @param {Record<string, Method>} methods
+ * @param {(cmdId: bigint, outcome: Promise<import('./values.js').EncodedValue[]>) => void} later  takes over a promised answer
+ * @returns {import('./runtime.js').HostDispatch}
+ */
+export function createDispatch(type, methods, later) {
+  /** @param {unknown} error @param {string} [kind] */
+  const failure = (error, kind = 'ExecutionFailed') => ({
+    status: -175, // E_COMPONENT
+    reply: pack((out) => {
+      out.text32(kind);
+      out.text32(isBbwError(error) ? error.code : 'component_error');
+      out.text32(textOf(error).toWellFormed?.().slice(0, 512) ?? '');
+    }),
+  });
+  return (call) => {
+    const role = ROLE_NAMES[call.u32()];
+    const opType = call.text32();
+    const nowNs = call.u64(), cmdId = call.u64();
+    const src = call.bytes32();
+    const outputCount = call.u32();
+    const inputs = unpackList(call, (input) => {
+      const isPresent = input.u32() !== 0;
+      const typeHash = input.u64(), payload = input.bytes32();
+      return isPresent ? { typeHash, payload } : undefined;
+    });
+    const attributes = Object.fromEntries(unpackList(call, (input) => {
+      const name = input.text32();
+      input.u32(); // the type tag; all fields are given
+      return [name, { i: input.i64(), f: input.f32(), s: input.bytes32().slice(), ints: unpackList(input, (one) => one.i64()) }];
+    }));
+    try {
+      const name = opType[0].toLowerCase() + opType.slice(1);
+      const method = Object.hasOwn(methods, name) ? methods[name] : methods.dispatch;
+      if (method === undefined) return failure(`component ${type.typeName} has no method ${name}`, 'NotRegistered');
+      const context = { opType, role, nowNs, srcPeer: src.length === 0 ? undefined : PeerId.fromBytes(src), outputCount, attributes };
+      const result = method.call(methods, inputs.map((i) => (i === undefined ? undefined : decodeValue(i.typeHash, i.payload))), context);
+      if (result instanceof Promise) {
+        later(cmdId, result.then(encodeResults));
+        return { status: 1 }; // LATER
+      }
+      return { status: 0, reply: packResults(encodeResults(result)) };
+    } catch (error) {
+      return failure(error);
+    }
+  };
+}
+
+/** Names of the roles in a bit mask. @param {number} bits @returns {RoleName[]} */
+export const rolesOf = (bits) => ROLE_NAMES.filter((_, place) => (bits & (1 << place)) !== 0);

@@ -1,0 +1,244 @@
+// driver: the loop around a node.
+//
+// Sets the clock, polls, sends envelopes by the transports and brings theirs in, arms one timer for the next due time, and
+// gives the steps to the application.  Nothing here is special: what it does with a node, a program can do itself.
+//
+//   const driver = drive(node, { transports: [transport] });
+//   for await (const step of driver) if (step.type === 'AppEvent') show(step.topic, step.valueBytes);
+
+import { BbwError, isBbwError } from './errors.js';
+import { createQueue } from './internal/queue.js';
+
+/**
+ * @typedef {import('./node.js').Node} Node
+ * @typedef {import('./peer-id.js').PeerId} PeerId
+ * @typedef {import('./transports/transport.js').Transport} Transport
+ */
+
+/**
+ * What the application sees: the node's steps without SendEnvelope, and what happened to connections.
+ * @typedef {import('./internal/pack.js').Step | {type: 'Connected', peer: PeerId} | {type: 'Disconnected', peer: PeerId, reason: string}
+ *   | {type: 'InboundRefused', peer: PeerId, error: BbwError} | {type: 'SendFailed', peer: PeerId, error: BbwError}} DriverStep
+ */
+
+/**
+ * @typedef {object} DriveOptions
+ * @property {readonly Transport[]} [transports]
+ * @property {'microtask' | 'animation-frame' | 'timer'} [schedule]  when to poll after something has come in. `microtask` (default): at
+ *   once; `animation-frame`: once per frame, in a hidden page by a timer; `timer`: in a task of its own
+ * @property {() => bigint} [now]  a clock in ns that never goes back; default performance.now()
+ * @property {(step: DriverStep) => void} [onStep]  called for every step, at once; for those who do not iterate
+ * @property {number} [stepsMax]  steps that wait for the iterator; when full, polling stops until it reads. Default 4,096
+ * @property {boolean} [closeTransports]  close them when the driver stops; default true
+ * @property {AbortSignal} [signal]  stops the driver; the iterator then throws its reason
+ */
+
+/** Polls in a row before other tasks of the host get their turn. */
+const POLLS_PER_TURN = 16;
+/** The longest time that setTimeout can wait. */
+const TIMEOUT_MAX_MS = 2 ** 31 - 1;
+/** Refusals that pass when the node has worked on what it holds. */
+const TRANSIENT = new Set(['E_INGRESS_FULL', 'E_BUDGET_EXCEEDED', 'E_LIMIT']);
+
+const monotonicNs = () => BigInt(Math.round(performance.now() * 1e6));
+
+/**
+ * Drives a node until `stop`, the signal, or an error of the engine.
+ * @param {Node} node
+ * @param {DriveOptions} [options]
+ */
+export function drive(node, {
+  transports = [], schedule = 'microtask', now = monotonicNs, onStep = () => {}, stepsMax = 4096, closeTransports = true, signal,
+} = {}) {
+  signal?.throwIfAborted();
+  const queue = /** @type {typeof createQueue<DriverStep>} */ (createQueue)({ itemsMax: stepsMax });
+  const counters = { envelopesSent: 0, envelopesReceived: 0, bytesSent: 0, bytesReceived: 0, polls: 0 };
+  const stopping = new AbortController();
+  /** Transport by which a peer was last reached. @type {Map<string, Transport>} */
+  const routes = new Map();
+  /** Those who wait until the node has worked. @type {(() => void)[]} */
+  let waiters = [];
+  let isScheduled = false, isIterated = false, isStopped = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+
+  /** @param {DriverStep} step */
+  function report(step) {
+    onStep(step);
+    if (isIterated) queue.force(step); // bounded: `turn` does not poll while the queue is full
+  }
+
+  /** @param {PeerId} peer @param {Uint8Array} bytes */
+  function send(peer, bytes) {
+    try {
+      if (peer.equals(node.peerId)) return void node.deliverInbound(peer, bytes);
+      const transport = routes.get(peer.toString());
+      if (transport === undefined) throw new BbwError('E_AB_UNKNOWN_PEER', `peer ${peer} is not connected`, { peer });
+      transport.send(peer, bytes);
+      counters.envelopesSent++;
+      counters.bytesSent += bytes.length;
+    } catch (error) {
+      if (!isBbwError(error)) throw error;
+      node.sendFailed(peer, requestIdOf(bytes), error.message);
+      report({ type: 'SendFailed', peer, error });
+    }
+  }
+
+  /** One turn: polls while there is something to do, a bounded number of times. */
+  function turn() {
+    isScheduled = false;
+    if (isStopped) return;
+    try {
+      clearTimeout(timer);
+      for (let i = 0; ; i++) {
+        if (isIterated && queue.length >= stepsMax) return; // goes on when the iterator has read
+        if (i === POLLS_PER_TURN) return later();
+        node.tick(now());
+        const steps = node.poll();
+        counters.polls++;
+        for (const step of steps) {
+          if (step.type !== 'SendEnvelope') report(step);
+          else if (step.peer !== undefined) send(step.peer, step.bytes);
+        }
+        if (isStopped) return;
+        if (node.isPending) break;
+      }
+      const due = node.nextTimerNs;
+      if (due !== undefined) {
+        const ms = Number(due - now()) / 1e6;
+        timer = setTimeout(wake, Math.min(Math.max(Math.ceil(ms), 0), TIMEOUT_MAX_MS));
+      }
+    } catch (error) {
+      return void stop(error);
+    } finally {
+      const freed = waiters;
+      waiters = [];
+      freed.forEach((resolve) => resolve());
+    }
+  }
+
+  /** After other tasks of the host. */
+  function later() {
+    isScheduled = true;
+    setTimeout(turn, 0);
+  }
+
+  /** Something has come in. */
+  function wake() {
+    if (isScheduled || isStopped) return;
+    isScheduled = true;
+    if (schedule === 'microtask') queueMicrotask(turn);
+    else if (schedule === 'animation-frame' && typeof requestAnimationFrame === 'function' && !globalThis.document?.hidden) requestAnimationFrame(turn);
+    else setTimeout(turn, 0);
+  }
+
+  /** @param {Transport} transport */
+  async function receive(transport) {
+    for await (const event of transport.receive({ signal: stopping.signal })) {
+      const key = event.peer.toString();
+      if (event.type === 'up') {
+        routes.set(key, transport);
+        node.addPeer(event.peer);
+        report({ type: 'Connected', peer: event.peer });
+      } else if (event.type === 'down') {
+        if (routes.get(key) === transport) {
+          routes.delete(key);
+          node.dropPeer(event.peer);
+        }
+        report({ type: 'Disconnected', peer: event.peer, reason: event.reason });
+      } else {
+        counters.envelopesReceived++;
+        counters.bytesReceived += event.envelope.length;
+        await deliver(event.peer, event.envelope);
+      }
+    }
+  }
+
+  /** Waits while the node is full, so that the transport's queue, and then the network, hold the sender back. @param {PeerId} peer @param {Uint8Array} envelope */
+  async function deliver(peer, envelope) {
+    for (let i = 0; ; i++) {
+      try {
+        return node.deliverInbound(peer, envelope);
+      } catch (error) {
+        if (!isBbwError(error) || error.code === 'E_STATE' || error.code === 'E_TRAP') throw error;
+        if (!TRANSIENT.has(error.code) || i === 100) return report({ type: 'InboundRefused', peer, error });
+      }
+      wake();
+      await new Promise((resolve) => waiters.push(/** @type {() => void} */ (resolve)));
+      if (isStopped) return;
+    }
+  }
+
+  /** @param {unknown} [error] */
+  function stop(error) {
+    if (isStopped) return;
+    isStopped = true;
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
+    node.onWake = undefined;
+    stopping.abort(new BbwError('E_STATE', 'the driver has stopped'));
+    waiters.forEach((resolve) => resolve());
+    if (closeTransports) transports.forEach((transport) => transport.close());
+    queue.end(error);
+  }
+  const onAbort = () => stop(signal?.reason);
+
+  signal?.addEventListener('abort', onAbort, { once: true });
+  node.onWake = wake;
+  queue.onDrain(() => { if (queue.length < stepsMax) wake(); });
+  const done = Promise.all(transports.map((transport) => receive(transport).catch((error) => {
+    if (!isStopped) stop(error);
+  }))).then(() => {});
+  wake();
+
+  return {
+    node,
+    counters,
+    /** Polls soon; needed only after a call on the node that it does not notice itself. */
+    wake,
+    /** Stops polling and closes the transports; the node stays as it is. Twice is fine. */
+    stop: () => stop(),
+    get isStopped() { return isStopped; },
+    /** Resolves when the transports have ended. */
+    done,
+    [Symbol.asyncIterator]() {
+      isIterated = true;
+      return queue.read();
+    },
+    /** For `using`. */
+    [/** @type {typeof Symbol.dispose} */ (Symbol.dispose ?? Symbol.for('Symbol.dispose'))]() { stop(); },
+  };
+}
+
+/** @typedef {ReturnType<typeof drive>} Driver */
+
+/**
+ * The request id of an encoded envelope: field 2 of the message in field 3. 0 when there is none.
+ * @param {Uint8Array} bytes  written by our engine
+ */
+function requestIdOf(bytes) {
+  let at = 0;
+  const varint = () => {
+    let value = 0n;
+    for (let shift = 0n; at < bytes.length; shift += 7n) {
+      const byte = bytes[at++];
+      value |= BigInt(byte & 0x7f) << shift;
+      if (byte < 0x80) break;
+    }
+    return value;
+  };
+  let end = bytes.length, isInside = false;
+  while (at < end) {
+    const tag = Number(varint());
+    if (isInside && tag === 0x10) return varint();
+    if ((tag & 7) === 0) varint();
+    else if ((tag & 7) === 2) {
+      const length = Number(varint());
+      if (!isInside && tag === 0x1a) {
+        isInside = true;
+        end = at + length;
+      } else at += length;
+    } else return 0n;
+  }
+  return 0n;
+}

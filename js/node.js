@@ -1,0 +1,265 @@
+// node: one participant.
+//
+// Install an artifact, then drive it: put bytes in, call `poll`, act on the steps.  The node does no I/O and reads no clock;
+// `drive` in driver.js does that for you.  Names and order of the methods are those of include/bbw/node.h.
+
+import { Address } from './address.js';
+import { createDispatch, packResults, rolesOf, textOf } from './component.js';
+import { BbwError } from './errors.js';
+import { asBytes, encodeUtf8, Reader } from './internal/bytes.js';
+import { narrow, pack, packList, readSteps, unpackList } from './internal/pack.js';
+import { PeerId } from './peer-id.js';
+import { runtimeOf } from './runtime.js';
+import { encodeValue } from './values.js';
+
+/**
+ * @typedef {import('./internal/pack.js').Step} Step
+ * @typedef {import('./values.js').Value} Value
+ * @typedef {import('./internal/bytes.js').BytesLike} BytesLike
+ */
+
+/**
+ * Limits and behaviour; the names are those of bbw_config in camelCase, envelope caps in `envelopeCaps`.
+ * @typedef {object} NodeConfig
+ * @property {boolean} [edge]  start from the values for small hosts
+ * @property {number} [cycleOpBudget] @property {number} [maxPendingAsync] @property {number} [maxOutboundQueue]
+ * @property {number} [busCapacity] @property {number} [maxExecutions] @property {number | bigint} [perHopBudgetNs]
+ * @property {number} [ingressByteBudget] @property {number} [maxAppEventBytes] @property {number} [maxInvokeInputs]
+ * @property {number} [maxInvokeBytes] @property {number} [maxCompletionResultBytes] @property {number | bigint} [rngSeed]
+ * @property {number | bigint} [stepMask]
+ * @property {{maxTotalBytes?: number, maxSlotFills?: number, maxPerFillBytes?: number, maxDestSuffixBytes?: number,
+ *   maxSrcPeerAddresses?: number, maxSrcPeerAddressBytes?: number}} [envelopeCaps]
+ */
+
+/**
+ * @typedef {object} InstallOptions
+ * @property {PeerId | string} peerId
+ * @property {BytesLike} artifact  what `compile` gave
+ * @property {readonly string[]} targets
+ * @property {Iterable<Address | string>} [addresses]  own addresses; default /p2p/<peerId>
+ * @property {readonly import('./component.js').ComponentType[]} [components]  in addition to the shipped ones
+ * @property {Record<string, BytesLike | string | object>} [config]  per slot; text becomes UTF-8, other objects JSON
+ * @property {NodeConfig} [nodeConfig]
+ * @property {boolean} [isUnresolvedAllowed]
+ * @property {import('./runtime.js').Runtime} [runtime]  default: an instance of its own
+ * @property {import('./runtime.js').WasmSource | Promise<Response>} [wasm]
+ * @property {number} [memoryBytesMax]
+ */
+
+/** Order of the words of bbw_stats in node.h. */
+const STATS = /** @type {const} */ ([
+  'frontierLen', 'busLen', 'pendingAsync', 'slotTableOccupied', 'ingressDepth', 'outboundQueueDepth', 'eventSubscriptions',
+  'registeredComponents', 'graphSlots', 'executions', 'ingressBytesInFlight', 'ingressDropped', 'busDropped', 'timers',
+  'timersDropped', 'unknownCompletions', 'unresolvedOps',
+]);
+
+/** @param {string} name  camelCase */
+const snake = (name) => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
+
+/** @param {NodeConfig} config @returns {[string, bigint][]} */
+function configFields({ envelopeCaps = {}, edge = false, ...fields }) {
+  const list = [...Object.entries(fields), ...Object.entries(envelopeCaps).map(([k, v]) => /** @type {const} */ ([`envelope_caps.${k}`, v]))];
+  return [
+    ...(edge ? /** @type {[string, bigint][]} */ ([['edge', 1n]]) : []),
+    ...list.filter(([, value]) => value !== undefined).map(([name, value]) => /** @type {[string, bigint]} */ ([snake(name), BigInt(value)])),
+  ];
+}
+
+/** @param {BytesLike | string | object} config @returns {Uint8Array} */
+function configBytes(config) {
+  if (typeof config === 'string') return encodeUtf8(config);
+  if (config instanceof ArrayBuffer || ArrayBuffer.isView(config)) return asBytes(/** @type {BytesLike} */ (config));
+  return encodeUtf8(JSON.stringify(config));
+}
+
+/** What the host gives to an input: bytes as they are, or a value, of which the engine gets the payload. @param {BytesLike | Value} data */
+function inputBytes(data) {
+  if (data !== null && typeof data === 'object' && 'type' in data && typeof data.type === 'string') {
+    return data.type === 'Bytes' ? data.bytes : encodeValue(data).payload;
+  }
+  return asBytes(/** @type {BytesLike} */ (data));
+}
+
+/**
+ * Makes a node with an instance of wasm of its own, or in the given runtime.
+ * @param {InstallOptions} options
+ * @returns {Promise<Node>}
+ * @throws {BbwError} E_INST_*: see the details; nothing is left behind
+ */
+export async function install({ runtime, wasm, memoryBytesMax, ...options }) {
+  return installIn(await runtimeOf({ runtime, wasm, memoryBytesMax }), options);
+}
+
+/**
+ * The same in a runtime that exists; synchronous, for workers.
+ * @param {import('./runtime.js').Runtime} runtime
+ * @param {Omit<InstallOptions, 'runtime' | 'wasm' | 'memoryBytesMax'>} options
+ */
+export function installIn(runtime, { peerId: id, artifact, targets, addresses, components = [], config = {}, nodeConfig = {}, isUnresolvedAllowed = false }) {
+  const peerId = PeerId.from(id);
+  const own = addresses === undefined ? [new Address().p2p(peerId)] : [...addresses].map((a) => Address.from(a));
+  /** 0 when disposed. */
+  let handle = 0;
+  let isPending = false;
+  let onWake = () => {};
+  /** @type {number[]} */
+  const hostIds = [];
+
+  /** A component promised an answer: give it to the engine when it is there. @param {bigint} cmdId @param {Promise<import('./values.js').EncodedValue[]>} outcome */
+  function later(cmdId, outcome) {
+    outcome.then((results) => {
+      if (handle === 0) return;
+      try {
+        complete(cmdId, packResults(results));
+      } catch (error) {
+        fail(cmdId, textOf(error));
+      }
+    }, (error) => {
+      if (handle !== 0) fail(cmdId, textOf(error));
+    }).catch(() => {}).finally(() => onWake()); // the engine knows the command no more: counted there
+  }
+
+  try {
+    const types = components.map((type) => {
+      const hostId = runtime.addHost(createDispatch(type, type.create(), later));
+      hostIds.push(hostId);
+      return { ...type, hostId };
+    });
+    const request = pack((out) => {
+      out.bytes32(peerId.toBytes());
+      packList(out, own, (address) => out.bytes32(address.toBytes()));
+      out.bytes32(asBytes(artifact));
+      packList(out, targets, (target) => out.text32(target));
+      packList(out, types, ({ typeName, roleBits, hostId }) => {
+        out.text32(typeName);
+        out.u32(roleBits);
+        out.u32(hostId);
+      });
+      packList(out, Object.entries(config), ([slot, value]) => {
+        out.text32(slot);
+        out.bytes32(configBytes(value));
+      });
+      packList(out, configFields(nodeConfig), ([name, value]) => {
+        out.text32(name);
+        out.u64(value);
+      });
+      out.u32(isUnresolvedAllowed ? 1 : 0);
+    });
+    runtime.call('bbw_abi_node_install', request, 'out', 'err');
+    handle = runtime.outU32();
+  } catch (error) {
+    hostIds.forEach(runtime.removeHost);
+    throw error;
+  }
+
+  const alive = () => {
+    if (handle === 0) throw new BbwError('E_STATE', 'the node is disposed');
+    return handle;
+  };
+  /** @param {string} name @param {...import('./runtime.js').Argument} args */
+  const call = (name, ...args) => runtime.call(`bbw_abi_node_${name}`, alive(), ...args);
+  /** Something has come in: whoever drives should poll. @template T @param {T} value @returns {T} */
+  const woken = (value) => {
+    isPending = false;
+    onWake();
+    return value;
+  };
+  /** @param {bigint} cmdId @param {Uint8Array} results */
+  const complete = (cmdId, results) => call('complete', cmdId, results, 'err');
+  /** @param {bigint} cmdId @param {string} detail */
+  const fail = (cmdId, detail) => call('fail', cmdId, encodeUtf8(detail.slice(0, 4096)), 'err');
+  /** @param {PeerId | string} peer */
+  const bytesOf = (peer) => PeerId.from(peer).toBytes();
+
+  const node = {
+    peerId,
+    /** Sets the node's clock; going backwards is ignored. @param {bigint} nowNs */
+    tick(nowNs) { call('tick', nowNs); },
+    /** An envelope of a peer whose id the host has checked. @param {PeerId | string} peer @param {BytesLike} envelope */
+    deliverInbound(peer, envelope) { woken(call('deliver_inbound', bytesOf(peer), asBytes(envelope), 'err')); },
+    /** Data of the application for one input of a module. @param {string} module @param {string} input @param {BytesLike | Value} data */
+    deliverEvent(module, input, data) { woken(call('deliver_event', encodeUtf8(module), encodeUtf8(input), inputBytes(data), 'err')); },
+    /**
+     * Starts one execution with several inputs.
+     * @param {string} module @param {Record<string, BytesLike | Value>} inputs @returns {bigint} its id
+     */
+    invoke(module, inputs) {
+      const packed = pack((out) => packList(out, Object.entries(inputs), ([name, data]) => {
+        out.text32(name);
+        out.bytes32(inputBytes(data));
+      }));
+      call('invoke', encodeUtf8(module), packed, 'out', 'err');
+      return woken(runtime.outU64());
+    },
+    /** Completes a parked operator. @param {bigint} cmdId @param {readonly Value[]} values */
+    complete(cmdId, values) { woken(complete(cmdId, packResults(values.map(encodeValue)))); },
+    /** @param {bigint} cmdId @param {string} detail */
+    fail(cmdId, detail) { woken(fail(cmdId, detail)); },
+    /** The transport could not deliver. @param {PeerId | string} peer @param {bigint} wireReqId @param {string} reason */
+    sendFailed(peer, wireReqId, reason) {
+      woken(call('send_failed', bytesOf(peer), wireReqId, encodeUtf8(reason), 'err'));
+    },
+    /** One bounded cycle. Afterwards `isPending` tells whether there is nothing to do until something comes in or a timer is due. @returns {Step[]} */
+    poll() {
+      isPending = call('poll', 'out', 'err') === 1;
+      return readSteps(runtime.outBytes());
+    },
+    get isPending() { return isPending; },
+    /** When to poll next for time's sake, or undefined. @returns {bigint | undefined} */
+    get nextTimerNs() { return call('next_timer', 'out') === 1 ? runtime.outU64() : undefined; },
+    /** Called when something has come in that a poll would work on. One listener. @param {(() => void) | undefined} listener */
+    set onWake(listener) { onWake = listener ?? (() => {}); },
+
+    /** Makes a peer known. @param {PeerId | string} peer @param {Iterable<Address | string>} [addresses]  default /p2p/<peer> */
+    addPeer(peer, addresses) {
+      const list = addresses === undefined ? [new Address().p2p(peer)] : [...addresses].map((a) => Address.from(a));
+      woken(call('add_peer', bytesOf(peer), pack((out) => packList(out, list, (a) => out.bytes32(a.toBytes()))), 'err'));
+    },
+    /** @param {PeerId | string} peer */
+    dropPeer(peer) { woken(call('drop_peer', bytesOf(peer), 'err')); },
+    /** @param {PeerId | string} peer */
+    blockPeer(peer) { woken(call('block_peer', bytesOf(peer), 'err')); },
+    /** @param {PeerId | string} peer */
+    unblockPeer(peer) { woken(call('unblock_peer', bytesOf(peer), 'err')); },
+    /** Only these peers are listened to; undefined: everybody. @param {Iterable<PeerId | string> | undefined} peers */
+    setAllowlist(peers) {
+      const list = pack((out) => packList(out, [...(peers ?? [])], (p) => out.bytes32(bytesOf(p))));
+      call('set_allowlist', peers === undefined ? 1 : 0, list, 'err');
+    },
+
+    /** Counts of what the node holds. */
+    stats() {
+      call('stats', 'out');
+      const input = new Reader(runtime.outBytes());
+      return /** @type {Record<typeof STATS[number], number>} */ (Object.fromEntries(STATS.map((name) => [name, Number(narrow(input.u64()))])));
+    },
+    /** Names of the installed modules, in the order of the targets. @returns {string[]} */
+    get modules() {
+      call('modules', 'out');
+      return unpackList(new Reader(runtime.outBytes()), (input) => input.text32());
+    },
+    get components() {
+      call('components', 'out');
+      return unpackList(new Reader(runtime.outBytes()), (input) => ({ slot: input.text32(), typeName: input.text32(), roles: rolesOf(input.u32()) }));
+    },
+    /** A counter of IncrMetric, or undefined. @param {string} name @returns {bigint | undefined} */
+    counter: (name) => (call('counter', encodeUtf8(name), 'out') === 1 ? runtime.outU64() : undefined),
+    /** Bytes that the engine has allocated in this instance. */
+    get memoryUsed() { alive(); return runtime.memoryUsed; },
+
+    /** Frees everything; twice is fine. */
+    dispose() {
+      if (handle === 0) return;
+      const old = handle;
+      handle = 0;
+      hostIds.forEach(runtime.removeHost);
+      onWake = () => {};
+      if (!runtime.isPoisoned) runtime.plain('bbw_abi_node_del', old);
+    },
+    /** For `using`. */
+    [/** @type {typeof Symbol.dispose} */ (Symbol.dispose ?? Symbol.for('Symbol.dispose'))]() { node.dispose(); },
+  };
+  return node;
+}
+
+/** @typedef {ReturnType<typeof installIn>} Node */
