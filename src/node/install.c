@@ -260,12 +260,12 @@ static bbw_status add_graphs(installer *in) {
     if (rv == BBW_OK) { rv = add_subscriptions(&node->engine, node->modules[i]); }
   }
   if (rv != BBW_OK) { return rv; }
-  node->unresolved_ops = bbw_resolve_count_missing(&node->engine, &in->bindings, NULL);
-  if (node->unresolved_ops == 0 || in->options->is_unresolved_allowed) { return BBW_OK; }
+  rv = bbw_resolve_count_missing(&node->engine, &in->bindings, &node->unresolved_ops, NULL);
+  if (rv != BBW_OK || node->unresolved_ops == 0 || in->options->is_unresolved_allowed) { return rv; }
   bbw_error_set(in->err, BBW_E_INST_UNRESOLVED);
   bbw_error_add_u64(in->err, "count", node->unresolved_ops);
-  (void)bbw_resolve_count_missing(&node->engine, &in->bindings, in->err);
-  return BBW_E_INST_UNRESOLVED;
+  rv = bbw_resolve_count_missing(&node->engine, &in->bindings, &node->unresolved_ops, in->err);
+  return rv == BBW_OK ? BBW_E_INST_UNRESOLVED : rv;
 }
 
 static bbw_status add_addresses(installer *in) {

@@ -161,6 +161,13 @@ bbw_status bbw_node_invoke(bbw_node *node, bbw_str module, const bbw_named_bytes
   return rv;
 }
 
+/* One status for every envelope that does not decode; the cause keeps its name and fields. */
+static bbw_status invalid_envelope(bbw_error *err, bbw_status cause) {
+  bbw_error_add_str(err, "cause", bbw_status_name(cause));
+  if (err != NULL) { err->status = BBW_E_INVALID_ENVELOPE; }
+  return BBW_E_INVALID_ENVELOPE;
+}
+
 bbw_status bbw_node_deliver_inbound(bbw_node *node, bbw_bytes peer, bbw_bytes envelope, bbw_error *err) {
   bbw_engine *engine = &node->engine;
   bbw_status rv = enter(node, err);
@@ -177,7 +184,11 @@ bbw_status bbw_node_deliver_inbound(bbw_node *node, bbw_bytes peer, bbw_bytes en
   if (rv == BBW_OK && !is_copied) { rv = refuse_alloc(node, err, envelope.len); }
   if (rv == BBW_OK) {
     rv = bbw_envelope_decode(&event->envelope, is_oversize ? envelope : bytes, &engine->config.envelope_caps, &event->arena, err);
-    if (rv == BBW_E_NOMEM) { rv = refuse_alloc(node, err, envelope.len); }
+    if (rv == BBW_E_NOMEM) {
+      rv = refuse_alloc(node, err, envelope.len);
+    } else if (rv != BBW_OK) {
+      rv = invalid_envelope(err, rv);
+    }
   }
   if (rv == BBW_OK) { rv = charge(node, envelope.len, err); }
   if (rv == BBW_OK) {
@@ -326,12 +337,13 @@ bbw_str bbw_node_module_name(const bbw_node *node, size_t index) {
 
 size_t bbw_node_component_count(const bbw_node *node) { return node->engine.components.count; }
 
-bool bbw_node_component(const bbw_node *node, size_t index, bbw_str *slot, bbw_str *type_name, void **instance) {
+bool bbw_node_component(const bbw_node *node, size_t index, bbw_str *slot, bbw_str *type_name, uint32_t *role_bits, void **instance) {
   if (index >= node->engine.components.count) { return false; }
   const bbw_component *component = bbw_engine_component(&node->engine, index);
   *slot = component->slot;
   *type_name = (bbw_str){component->type->type_name, strlen(component->type->type_name)};
-  *instance = component->self;
+  *role_bits = component->type->role_bits;
+  if (instance != NULL) { *instance = component->self; }
   return true;
 }
 

@@ -161,11 +161,11 @@ static void report_missing(const bbw_engine *engine, const bbw_vec *bindings, co
   bbw_error_add_item(err, "nodes", (bbw_str){t.buf, t.len});
 }
 
-uint64_t bbw_resolve_count_missing(bbw_engine *engine, const bbw_vec *bindings, bbw_error *err) {
+bbw_status bbw_resolve_count_missing(bbw_engine *engine, const bbw_vec *bindings, uint64_t *count, bbw_error *err) {
   /* Entry graphs come first; a function counts once something that counts calls it.  Marks spread until nothing changes. */
   uint64_t missing = 0;
   bool *is_reached = bbw_mem_array(engine->mem, engine->graphs.count, sizeof(bool));
-  if (is_reached == NULL) { return 0; }
+  if (is_reached == NULL) { return BBW_E_NOMEM; }
   for (size_t g = 0; g < engine->graphs.count; g++) { is_reached[g] = bbw_engine_graph(engine, g)->is_entry_point; }
   for (bool is_changed = true; is_changed;) {
     is_changed = false;
@@ -188,5 +188,6 @@ uint64_t bbw_resolve_count_missing(bbw_engine *engine, const bbw_vec *bindings, 
     }
   }
   bbw_mem_array_free(engine->mem, is_reached, engine->graphs.count, sizeof(bool));
-  return missing;
+  *count = missing;
+  return BBW_OK;
 }

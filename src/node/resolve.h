@@ -12,7 +12,7 @@
 
 /* Resolves all graphs.  bindings[i] belongs to component i. */
 void bbw_resolve_graphs(bbw_engine *engine, const bbw_vec *bindings);
-/* Ops of the entry graphs, and of functions they call, that have nothing to run; each becomes an item "nodes" of err when it is not NULL. */
-uint64_t bbw_resolve_count_missing(bbw_engine *engine, const bbw_vec *bindings, bbw_error *err);
+/* Counts the ops of the entry graphs, and of functions they call, that have nothing to run; BBW_OK or BBW_E_NOMEM.  Each becomes an item "nodes" of err when it is not NULL. */
+bbw_status bbw_resolve_count_missing(bbw_engine *engine, const bbw_vec *bindings, uint64_t *count, bbw_error *err);
 
 #endif
