@@ -38,8 +38,7 @@ bbw_status bbw_backoff_record_remote_advisory(bbw_backoff *backoff, const bbw_pe
                                               uint64_t min_ns) {
   bbw_backoff_entry *entry = count_attempt(backoff, peer, now_ns);
   if (entry == NULL) { return BBW_E_NOMEM; }
-  uint64_t next = plus(now_ns, min_ns < backoff->cap_ns ? min_ns : backoff->cap_ns);
-  if (next > entry->next_retry_ns) { entry->next_retry_ns = next; }
+  entry->next_retry_ns = plus(now_ns, min_ns < backoff->cap_ns ? min_ns : backoff->cap_ns);
   return BBW_OK;
 }
 

@@ -30,7 +30,7 @@ void bbw_backoff_init(bbw_backoff *backoff, const bbw_mem *mem);
 void bbw_backoff_free(bbw_backoff *backoff);
 /* BBW_OK or BBW_E_NOMEM (nothing changed). */
 bbw_status bbw_backoff_record_failure(bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns);
-/* The peer asked for a pause of min_ns (capped).  It never shortens a wait that is longer already. */
+/* The peer asked for a pause of min_ns (capped at cap_ns); it replaces whatever wait there was. */
 bbw_status bbw_backoff_record_remote_advisory(bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns,
                                               uint64_t min_ns);
 void bbw_backoff_record_success(bbw_backoff *backoff, const bbw_peer_id *peer);
