@@ -7,6 +7,7 @@
 #ifndef BBW_KERNELS_ELEMENTWISE_H
 #define BBW_KERNELS_ELEMENTWISE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef void bbw_unary_f32_fn(const float *x, float *out, size_t n);
@@ -30,5 +31,8 @@ typedef void bbw_scaled_pair_f32_fn(float alpha, const float *x, const float *y,
 bbw_scaled_pair_f32_fn bbw_axpy_f32_scalar, bbw_axpy_f32_simd128;
 /* out = x >= 0 ? y : alpha * y, where x is the input of the forward kernel and y the gradient of its result */
 bbw_scaled_pair_f32_fn bbw_leaky_relu_gradient_f32_scalar, bbw_leaky_relu_gradient_f32_simd128;
+
+/* Whether none of the n numbers is infinite or NaN. */
+bool bbw_is_finite_f32(const float *x, size_t n);
 
 #endif
