@@ -1,0 +1,50 @@
+/*
+ * onnx_build: small ONNX files for tests, written through the codec.
+ *
+ * Names are C strings that live as long as the file.  Lists of names are separated by one space; "-" is an absent one.
+ */
+#ifndef BBW_TEST_ONNX_BUILD_H
+#define BBW_TEST_ONNX_BUILD_H
+
+#include "base/arena.h"
+#include "format/onnx.h"
+
+enum { ONNX_FILE_MAX = 40 };
+
+typedef struct onnx_file {
+  bbw_arena arena;
+  bbw_onnx_node nodes[ONNX_FILE_MAX];
+  size_t node_count;
+  bbw_onnx_tensor initializers[ONNX_FILE_MAX];
+  size_t initializer_count;
+  bbw_onnx_value_info inputs[4];
+  size_t input_count;
+  bbw_onnx_value_info outputs[4];
+  size_t output_count;
+  int64_t opset;
+} onnx_file;
+
+void onnx_file_init(onnx_file *file);
+void onnx_file_free(onnx_file *file);
+
+/* rank and dims are `dims` as text, "2 3"; "n" is a symbolic dimension. */
+void onnx_input(onnx_file *file, const char *name, const char *dims);
+void onnx_output(onnx_file *file, const char *name);
+/* Elements by kernel_fill(seed), scaled to +-range; written as raw_data when is_raw. */
+bbw_onnx_tensor *onnx_weights(onnx_file *file, const char *name, const char *dims, uint32_t seed, float range,
+                              bool is_raw);
+bbw_onnx_tensor *onnx_floats(onnx_file *file, const char *name, const char *dims, const float *data, size_t count);
+bbw_onnx_tensor *onnx_ints(onnx_file *file, const char *name, const int64_t *data, size_t count);
+bbw_onnx_node *onnx_node(onnx_file *file, const char *op_type, const char *name, const char *inputs,
+                         const char *outputs);
+void onnx_attribute_int(onnx_file *file, bbw_onnx_node *node, const char *name, int64_t value);
+void onnx_attribute_float(onnx_file *file, bbw_onnx_node *node, const char *name, float value);
+void onnx_attribute_tensor(onnx_file *file, bbw_onnx_node *node, const char *name, const bbw_onnx_tensor *value);
+void onnx_attribute_ints(onnx_file *file, bbw_onnx_node *node, const char *name, const int64_t *values, size_t count);
+
+/* The whole as a ModelProto; lives as long as the file. */
+bbw_onnx_model onnx_model(onnx_file *file);
+/* The encoded file. */
+bbw_bytes onnx_bytes(onnx_file *file);
+
+#endif
