@@ -36,7 +36,7 @@ EMCC_LINK    := -O3 -msimd128 -sSTANDALONE_WASM --no-entry -sFILESYSTEM=0 -sMALL
 SRC         := $(sort $(wildcard src/*/*.c))
 WASM_SRC    := $(sort $(wildcard wasm/*.c))
 HEADERS     := $(wildcard include/bbw/*.h src/*/*.h wasm/*.h tests/c/*.h tests/fuzz/*.h)
-TEST_SRC    := $(sort $(wildcard tests/c/test_*.c))
+TEST_SRC    := $(sort $(filter-out tests/c/test_mem.c,$(wildcard tests/c/test_*.c)))
 TEST_HELP   := $(sort $(filter-out $(TEST_SRC),$(wildcard tests/c/*.c)))
 FUZZ_SRC    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC   := $(sort $(wildcard tests/bench/bench_*.c))
@@ -195,9 +195,9 @@ check: lint-fast $(TESTS)  ## the fast tier: lint, C tests and Node tests
 	@$(MAKE) --no-print-directory test-c
 	@$(MAKE) --no-print-directory test-js
 
-vectors: $(TESTS) node_modules/.package-lock.json  ## run the vector checks over another folder: DIR=path
+vectors: $(filter %_vectors,$(TESTS)) node_modules/.package-lock.json  ## run the vector checks over another folder: DIR=path
 	@test -d "$(DIR)" || { echo "usage: make vectors DIR=path-of-a-folder-with-vector-sets"; exit 2; }
-	@BBW_VECTORS=$(abspath $(DIR)) scripts/run-all.sh 2 300 $(BUILD)/asan/log $(filter %_vectors,$(TESTS))
+	@VERBOSE=1 BBW_VECTORS=$(abspath $(DIR)) scripts/run-all.sh 2 300 $(BUILD)/asan/log $(filter %_vectors,$(TESTS))
 	@BBW_VECTORS=$(abspath $(DIR)) node --test $(wildcard tests/js/*-vectors.test.js)
 
 lint: lint-fast $(patsubst %.c,$(BUILD)/lint/%.ok,$(SRC) $(WASM_SRC))  ## every static check, with the second compiler too

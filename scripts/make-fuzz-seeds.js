@@ -6,15 +6,18 @@ import { join } from 'node:path';
 
 /**
  * Fuzz target (tests/fuzz/fuzz_NAME.c) -> where its seeds are: [set, keys of a case that hold hex or text | '*.ext' files].
+ * `a+b` is the number a as eight little-endian bytes, then the bytes of b.
  * A target that is missing here simply starts from nothing; one that is named here but has no program is harmless.
  * @type {Record<string, [string, string[]][]>}
  */
 const SEEDS = {
   peer_id: [['peer_ids', ['bytes', 'payload', 'text']]],
-  address: [['addresses', ['binary', 'payload', 'text']]],
+  address: [['addresses', ['binary', 'input', 'payload', 'input_payload']]],
+  address_text: [['addresses', ['text', 'input_text']]],
   envelope: [['envelopes', ['*.bin', 'bytes', 'hex']]],
-  value: [['values', ['payload']]],
+  value: [['values', ['type_hash+payload']]],
   values: [['values', ['payload']]],
+  proto: [['artifacts', ['*.pb']], ['values', ['proto']]],
   bincode: [['values', ['payload']]],
   tensor_proto: [['values', ['proto', 'bytes']]],
   artifact: [['artifacts', ['*.pb']]],
@@ -41,9 +44,13 @@ for (const [target, sources] of Object.entries(SEEDS)) {
       for (const line of readFileSync(join(folder, 'index.json'), 'utf8').split('\n')) {
         const json = line.replace(/,\s*$/, '');
         if (!json.startsWith('{"id"')) continue;
-        const text = JSON.parse(json)[key];
-        if (typeof text !== 'string') continue;
-        seeds.push(/^([0-9a-f]{2})*$/.test(text) ? Buffer.from(text, 'hex') : Buffer.from(text, 'utf8'));
+        const [number, bytes] = key.includes('+') ? key.split('+') : [undefined, key];
+        const one = JSON.parse(json);
+        const text = one[bytes];
+        if (typeof text !== 'string' || (number && typeof one[number] !== 'string')) continue;
+        const head = Buffer.alloc(number ? 8 : 0);
+        if (number) head.writeBigUInt64LE(BigInt(one[number]));
+        seeds.push(Buffer.concat([head, /^([0-9a-f]{2})*$/.test(text) ? Buffer.from(text, 'hex') : Buffer.from(text, 'utf8')]));
       }
     }
     mkdirSync(join(out, target), { recursive: true });
