@@ -55,7 +55,7 @@ bbw_status bbw_op_dedup_gate_rx(bbw_ctx *ctx) {
   bool is_refused_later = ctx->inbound != NULL && (bbw_governor_check_inbound(&ctx->engine->governor, &ctx->inbound->src_peer) != BBW_VERDICT_ALLOW ||
                                                    !bbw_backoff_should_retry(&ctx->engine->backoff, &ctx->inbound->src_peer, bbw_ctx_now_ns(ctx)));
   if (is_refused_later) { return forward_first(ctx); }
-  uint64_t key;
+  uint64_t key = 0;
   bbw_status rv = dedup_key(ctx, &key);
   bool is_repeat = false;
   if (rv == BBW_OK) { rv = bbw_dedup_record(&ctx->engine->dedup, key, &is_repeat); }
