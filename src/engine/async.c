@@ -29,7 +29,7 @@ void bbw_async_free(bbw_async *async) {
 
 bbw_status bbw_async_open(bbw_async *async, uint64_t *cmd_id) {
   /* Room for the outcome of every open command, and for giving every entry back. */
-  if (!bbw_vec_reserve(&async->done, async->count + 1)) { return BBW_E_NOMEM; }
+  if (!bbw_vec_reserve(&async->done, (size_t)async->count + 1)) { return BBW_E_NOMEM; }
   if (!bbw_map_reserve(&async->by_cmd, 1)) { return BBW_E_NOMEM; }
   if (async->idle.count == 0) {
     if (!bbw_vec_reserve(&async->idle, async->entries.count + 1)) { return BBW_E_NOMEM; }
