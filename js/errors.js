@@ -8,11 +8,12 @@ export class BbwError extends Error {
   /**
    * @param {string} code  a status name such as E_TRUNCATED
    * @param {string} message  for humans
-   * @param {Record<string, unknown> & {cause?: unknown}} [details]  the fields of the variant
+   * @param {Record<string, unknown>} [details]  the fields of the variant; an Error named `cause` becomes the cause
    */
   constructor(code, message, details = {}) {
-    const { cause, ...fields } = details;
-    super(message, cause === undefined ? undefined : { cause });
+    const { cause, ...rest } = details;
+    const fields = cause instanceof Error || cause === undefined ? rest : details;
+    super(message, cause instanceof Error ? { cause } : undefined);
     this.name = 'BbwError';
     /** @readonly */
     this.code = code;

@@ -137,13 +137,19 @@ function codec() {
 
 /** Chooses peers. @param {string} [peerClass]  the class of nodes that the peers belong to; default @self */
 function peerSelector(peerClass = '@self') {
-  const slot = slotOf('PeerSelector', `${P}role.peer_selector`);
+  return selectorOf(slotOf('PeerSelector', `${P}role.peer_selector`), peerClass);
+}
+
+/** @param {Slot} slot @param {string} peerClass */
+function selectorOf(slot, peerClass) {
   const op = recorder(slot);
   /** @type {[string, string][]} */
   const metadata = [[`${P}peer_class`, peerClass]];
   return Object.freeze({
     ...slot,
     peerClass,
+    /** The same component, asked for peers of another class. @param {string} other */
+    ofClass: (other) => selectorOf(slot, other),
     /** @param {Graph} g @param {number} n @param {Handle} [after] @returns {Handle} */
     sample: (g, n, after) => op(g, 'Sample', waits(after), [types.peerId], [int('n', n)], metadata)[0],
     /** @param {Graph} g @param {Handle} [after] @returns {Handle} */

@@ -1,0 +1,71 @@
+// participant: what a client of the federation does, in a worker thread of Node and in a browser tab alike.
+
+import { defineComponent, install, tensor, typeHash, decodeValue } from '../js/index.js';
+import { drive } from '../js/driver.js';
+
+const PIXELS = 784;
+
+/**
+ * A data source over packed samples (see digits.js): every batch is the whole share.
+ * @param {Uint8Array} packed
+ */
+export function digitSource(packed) {
+  const count = new DataView(packed.buffer, packed.byteOffset).getUint32(0, true);
+  const labels = Float32Array.from(packed.subarray(4, 4 + count));
+  const x = Float32Array.from(packed.subarray(4 + count, 4 + count + count * PIXELS), (byte) => byte / 255);
+  return defineComponent({
+    typeName: 'Digits',
+    role: 'DataSource',
+    nextBatch: () => [tensor(x, [count, PIXELS]), tensor(labels, [count])],
+    reset: () => undefined,
+    onDataLoaded: () => undefined,
+  });
+}
+
+/** Reads a bundle that arrived as an application event. @param {Uint8Array} bytes */
+export function readBundle(bytes) {
+  const value = decodeValue(typeHash('Composite'), bytes);
+  return value.type === 'Composite' ? value.values : [];
+}
+
+/** A loss, an accuracy: one number, whatever carries it. @param {import('../js/values.js').Value | undefined} value */
+export function numberOf(value) {
+  if (value?.type === 'RawF32' || value?.type === 'RawU32') return value.value;
+  return value && 'data' in value ? value.data[0] : NaN;
+}
+
+/**
+ * Joins a federation and trains until stopped.
+ * @param {object} options
+ * @param {import('../js/peer-id.js').PeerId} options.peerId
+ * @param {import('../js/transports/transport.js').Transport} options.transport
+ * @param {Uint8Array} options.artifact @param {Uint8Array} options.onnx @param {Uint8Array} options.samples
+ * @param {any} [options.wasm]
+ * @param {'microtask' | 'animation-frame' | 'timer'} [options.schedule]
+ * @param {(round: {round: number, loss: number, accuracy: number | null}) => void} [options.onRound]
+ * @param {(step: import('../js/driver.js').DriverStep) => void} [options.onStep]
+ * @param {AbortSignal} [options.signal]
+ */
+export async function participate({ peerId, transport, artifact, onnx, samples, wasm, schedule, onRound = () => {}, onStep = () => {}, signal }) {
+  const node = await install({
+    wasm, peerId, artifact, targets: ['Client'], components: [digitSource(samples)], config: { model: onnx },
+  });
+  const driver = drive(node, {
+    transports: [transport], schedule, signal,
+    onStep(step) {
+      onStep(step);
+      if (step.type !== 'AppEvent' || step.topic !== 'trained') return;
+      const [loss, status] = readBundle(step.valueBytes);
+      const { round, accuracy } = JSON.parse(new TextDecoder().decode(status.type === 'Bytes' ? status.bytes : new Uint8Array()));
+      onRound({ round, accuracy, loss: numberOf(loss) });
+    },
+  });
+  return {
+    node, driver,
+    /** Leaves; the server goes on without us. */
+    leave() {
+      driver.stop();
+      node.dispose();
+    },
+  };
+}

@@ -1,0 +1,161 @@
+// server: the aggregating node, its HTTP pages and its WebSocket, and the loop over rounds.
+
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { extname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { bytes, denseNetwork, install, PeerId } from '../js/index.js';
+import { drive } from '../js/driver.js';
+import { createWebSocketServer } from '../js/transports/websocket-node.js';
+import { compileFederation, SIZES } from './federation.js';
+import { packSamples } from './digits.js';
+import { digitSource, numberOf, readBundle } from './participant.js';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const SERVER_PEER = PeerId.fromU64(1);
+const MIME = /** @type {Record<string, string>} */ ({
+  '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8',
+  '.wasm': 'application/wasm', '.svg': 'image/svg+xml',
+});
+/** Folders that the page may read; everything else is 404. */
+const PUBLIC = ['/js/', '/web-demo/', '/demo/participant.js', '/build/wasm/bb.wasm'];
+
+/**
+ * @typedef {{round: number, loss: number, accuracy: number, testLoss: number, peers: number, updates: number}} RoundResult
+ */
+
+/**
+ * Starts everything; rounds run when `run` is called.
+ * @param {object} options
+ * @param {ReturnType<typeof import('./digits.js').dealDigits>} options.deal
+ * @param {number} [options.port] @param {number} [options.roundTimeoutMs]
+ * @param {Parameters<typeof import('./federation.js').federatedRound>[0]} [options.training]
+ * @param {(step: import('../js/driver.js').DriverStep) => void} [options.onStep]
+ */
+export async function createFederation({ deal, port = 0, roundTimeoutMs = 15_000, training, onStep = () => {} }) {
+  const onnx = denseNetwork(SIZES, { seed: 1 });
+  const artifact = await compileFederation({ training });
+  let guests = 0;
+
+  const http = createServer((request, response) => {
+    respond(request, response).catch(() => {
+      response.statusCode = 500;
+      response.end();
+    });
+  });
+  /** @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
+  async function respond(request, response) {
+    const { pathname } = new URL(request.url ?? '/', 'http://localhost');
+    response.setHeader('Content-Security-Policy', `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws://${request.headers.host ?? ''}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`);
+    response.setHeader('X-Content-Type-Options', 'nosniff');
+    response.setHeader('Cache-Control', 'no-store');
+    /** @param {Uint8Array | string} body @param {string} type */
+    const send = (body, type) => { response.setHeader('Content-Type', type); response.end(body); };
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.statusCode = 405;
+      return response.end();
+    }
+    if (pathname === '/federation.json') return send(JSON.stringify({ serverPeer: String(SERVER_PEER), guest: guests++ }), 'application/json');
+    if (pathname === '/artifact.pb') return send(artifact, 'application/octet-stream');
+    if (pathname === '/model.onnx') return send(onnx, 'application/octet-stream');
+    const share = /^\/share\/(\d{1,4})\.bin$/.exec(pathname);
+    if (share) return send(packSamples(deal.shareOf(Number(share[1]))), 'application/octet-stream');
+    const path = normalize(pathname === '/' ? '/web-demo/index.html' : pathname);
+    const file = join(ROOT, path);
+    if (!PUBLIC.some((prefix) => path.startsWith(prefix)) || !(await stat(file).catch(() => null))?.isFile()) {
+      response.statusCode = 404;
+      return send('not found', 'text/plain');
+    }
+    response.setHeader('Content-Type', MIME[extname(file)] ?? 'application/octet-stream');
+    createReadStream(file).pipe(response);
+  }
+
+  const transport = await createWebSocketServer({ self: SERVER_PEER, server: http, path: '/peer' });
+  const node = await install({
+    peerId: SERVER_PEER, artifact, targets: ['Server'], components: [digitSource(packSamples(deal.test))], config: { model: onnx },
+  });
+  /** @type {Set<string>} */
+  const peers = new Set();
+  /** Who waits for something to happen. @type {(() => void) | undefined} */
+  let notify;
+  let round = 0;
+  /** Losses reported in this round. @type {number[]} */
+  let losses = [];
+  /** @type {{loss: number, accuracy: number} | undefined} */
+  let tested;
+  let lastLoss = /** @type {number | null} */ (null), lastAccuracy = /** @type {number | null} */ (null);
+
+  const driver = drive(node, {
+    transports: [transport],
+    onStep(step) {
+      onStep(step);
+      if (step.type === 'Connected') peers.add(String(step.peer));
+      else if (step.type === 'Disconnected') peers.delete(String(step.peer));
+      else if (step.type === 'AppEvent' && step.topic === 'report') {
+        const [loss, status] = readBundle(step.valueBytes);
+        const about = JSON.parse(new TextDecoder().decode(status.type === 'Bytes' ? status.bytes : new Uint8Array()));
+        if (about.round === round) losses.push(numberOf(loss)); // a late one counts in the average, not in the loss of this round
+      } else if (step.type === 'AppEvent' && step.topic === 'tested') {
+        const [loss, accuracy] = readBundle(step.valueBytes);
+        tested = { loss: numberOf(loss), accuracy: numberOf(accuracy) };
+      } else return;
+      notify?.();
+    },
+  });
+
+  /** Waits until `isTrue`, a time limit, or the end. @param {() => boolean} isTrue @param {number} ms @returns {Promise<boolean>} */
+  function until(isTrue, ms) {
+    if (isTrue() || driver.isStopped) return Promise.resolve(isTrue());
+    return new Promise((resolve) => {
+      const finish = (/** @type {boolean} */ value) => {
+        clearTimeout(timer);
+        notify = undefined;
+        resolve(value);
+      };
+      const timer = setTimeout(() => finish(isTrue()), ms);
+      notify = () => { if (isTrue() || driver.isStopped) finish(isTrue()); };
+    });
+  }
+
+  await new Promise((resolve, reject) => {
+    http.once('error', reject);
+    http.listen(port, '127.0.0.1', () => resolve(undefined));
+  });
+  const address = /** @type {import('node:net').AddressInfo} */ (http.address());
+
+  return {
+    node, driver, transport, onnx, artifact, peers,
+    serverPeer: SERVER_PEER,
+    url: `http://127.0.0.1:${address.port}/`,
+    socketUrl: `ws://127.0.0.1:${address.port}/peer`,
+    /** @param {number} count @param {number} ms */
+    peersConnected: (count, ms) => until(() => peers.size >= count, ms),
+    /**
+     * One round: with those who are there, and without those who leave in the middle of it.
+     * @returns {Promise<RoundResult | undefined>} undefined when nobody answered
+     */
+    async runRound() {
+      round++;
+      losses = [];
+      tested = undefined;
+      const asked = new Set(peers);
+      node.deliverEvent('Server', 'start', bytes(JSON.stringify({ round, loss: lastLoss, accuracy: lastAccuracy, peers: asked.size })));
+      await until(() => losses.length >= [...asked].filter((p) => peers.has(p)).length, roundTimeoutMs);
+      if (losses.length === 0) return undefined;
+      const loss = losses.reduce((a, b) => a + b, 0) / losses.length, updates = losses.length;
+      node.deliverEvent('Server', 'finish', bytes('go'));
+      if (!(await until(() => tested !== undefined, roundTimeoutMs))) return undefined;
+      const result = /** @type {{loss: number, accuracy: number}} */ (tested);
+      lastLoss = loss;
+      lastAccuracy = result.accuracy;
+      return { round, loss, accuracy: result.accuracy, testLoss: result.loss, peers: peers.size, updates };
+    },
+    async close() {
+      driver.stop();
+      node.dispose();
+      http.closeAllConnections();
+      await new Promise((resolve) => http.close(() => resolve(undefined)));
+    },
+  };
+}
