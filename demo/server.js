@@ -146,7 +146,7 @@ export async function createFederation({ deal, port = 0, roundTimeoutMs = 15_000
       const loss = losses.reduce((a, b) => a + b, 0) / losses.length, updates = losses.length;
       node.deliverEvent('Server', 'finish', bytes('go'));
       if (!(await until(() => tested !== undefined, roundTimeoutMs))) return undefined;
-      const result = /** @type {{loss: number, accuracy: number}} */ (tested);
+      const result = /** @type {{loss: number, accuracy: number}} */ (/** @type {unknown} */ (tested));
       lastLoss = loss;
       lastAccuracy = result.accuracy;
       return { round, loss, accuracy: result.accuracy, testLoss: result.loss, peers: peers.size, updates };
