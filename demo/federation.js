@@ -22,7 +22,7 @@ export function federatedRound({ epochs = 2, batchSize = 32, learningRate = 0.1 
     const task = g.netOut('task', clients.currentView(g, start), g.bundle([model.params(g, start), start]));
 
     // On each client.
-    const [params, status] = g.unbundle(task, [types.tensor, types.bytes]);
+    const [params, status] = g.unbundle(task, [types.f32, types.bytes]);
     const loaded = model.loadParameters(g, params);
     const [x, labels] = data.nextBatch(g, loaded);
     const [loss, samples] = model.train(g, x, labels, { epochs, batchSize, learningRate });
@@ -31,7 +31,7 @@ export function federatedRound({ epochs = 2, batchSize = 32, learningRate = 0.1 
     const update = g.netOut('update', server.currentView(g, loss), g.bundle([trained, samples, loss, status]));
 
     // On the server again.
-    const [theirParams, theirSamples, theirLoss, theirStatus] = g.unbundle(update, [types.tensor, types.tensor, types.tensor, types.bytes]);
+    const [theirParams, theirSamples, theirLoss, theirStatus] = g.unbundle(update, [types.f32, types.bytes, types.bytes, types.bytes]);
     const taken = sum.contribute(g, theirParams, theirSamples);
     g.output('report', g.bundle([theirLoss, theirStatus, taken]));
 
@@ -48,6 +48,7 @@ export function federatedRound({ epochs = 2, batchSize = 32, learningRate = 0.1 
 export function compileFederation({ training, wasm } = {}) {
   return compile(federatedRound(training), {
     wasm,
+    perHopBudgetNs: 60_000_000_000n, // a client may train that long before its answer is late
     bindings: {
       model: { role: 'Model', type: 'OnnxModel' },
       data: { role: 'DataSource', type: 'Digits' },
