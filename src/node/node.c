@@ -96,10 +96,18 @@ bbw_status bbw_node_tick(bbw_node *node, uint64_t now_ns) {
   return BBW_OK;
 }
 
-/* Queues seeds for one execution, charging their bytes.  All or nothing. */
-static bbw_status queue_seeds(bbw_node *node, bbw_ingress_kind kind, bbw_graph *graph, const uint32_t *sites, const bbw_named_bytes *inputs, size_t count,
-                              size_t total, uint64_t *exec_id, bbw_error *err) {
+/* Bytes for one input of a graph. */
+typedef struct input_bytes {
+  uint32_t site;
+  bbw_bytes bytes;
+} input_bytes;
+
+/* Queues inputs for one execution, charging their bytes.  All or nothing. */
+static bbw_status queue_inputs(bbw_node *node, bbw_ingress_kind kind, bbw_graph *graph, const input_bytes *inputs, size_t count, uint64_t *exec_id,
+                               bbw_error *err) {
   bbw_engine *engine = &node->engine;
+  size_t total = 0;
+  for (size_t i = 0; i < count; i++) { total += inputs[i].bytes.len; } /* the caller has checked the sum against a cap */
   bbw_status rv = charge(node, total, err);
   if (rv != BBW_OK) { return rv; }
   bbw_seed *seeds = bbw_mem_array(node->mem, count, sizeof(*seeds));
@@ -111,7 +119,7 @@ static bbw_status queue_seeds(bbw_node *node, bbw_ingress_kind kind, bbw_graph *
       rv = refuse_alloc(node, err, total);
       break;
     }
-    seeds[made].site = sites[made];
+    seeds[made].site = inputs[made].site;
     seeds[made].charge = inputs[made].bytes.len;
   }
   if (rv != BBW_OK) {
@@ -128,17 +136,15 @@ static bbw_status queue_seeds(bbw_node *node, bbw_ingress_kind kind, bbw_graph *
 
 bbw_status bbw_node_deliver_event(bbw_node *node, bbw_str module, bbw_str input, bbw_bytes bytes, bbw_error *err) {
   bbw_graph *graph;
-  uint32_t site = 0;
+  input_bytes one = {.bytes = bytes};
   bbw_status rv = enter(node, err);
   if (rv == BBW_OK) { rv = find_module(node, module, &graph, err); }
   if (rv != BBW_OK) { return rv; }
   if (bytes.len > node->engine.config.max_app_event_bytes) {
     return refuse(node, err, BBW_E_OVERSIZE_PAYLOAD, "byte_count", bytes.len, "cap", node->engine.config.max_app_event_bytes);
   }
-  rv = find_input(graph, input, &site, err);
-  if (rv != BBW_OK) { return rv; }
-  bbw_named_bytes named = {.name = input, .bytes = bytes};
-  return queue_seeds(node, BBW_INGRESS_APP_EVENT, graph, &site, &named, 1, bytes.len, NULL, err);
+  rv = find_input(graph, input, &one.site, err);
+  return rv == BBW_OK ? queue_inputs(node, BBW_INGRESS_APP_EVENT, graph, &one, 1, NULL, err) : rv;
 }
 
 bbw_status bbw_node_invoke(bbw_node *node, bbw_str module, const bbw_named_bytes *inputs, size_t count, uint64_t *exec_id, bbw_error *err) {
@@ -153,11 +159,19 @@ bbw_status bbw_node_invoke(bbw_node *node, bbw_str module, const bbw_named_bytes
     if (!bbw_size_add(total, inputs[i].bytes.len, &total)) { total = SIZE_MAX; }
   }
   if (total > config->max_invoke_bytes) { return refuse(node, err, BBW_E_OVERSIZE_PAYLOAD, "byte_count", total, "cap", config->max_invoke_bytes); }
-  uint32_t *sites = bbw_mem_array(node->mem, count + 1, sizeof(*sites));
-  if (sites == NULL) { return refuse_alloc(node, err, total); }
-  for (size_t i = 0; rv == BBW_OK && i < count; i++) { rv = find_input(graph, inputs[i].name, &sites[i], err); }
-  if (rv == BBW_OK) { rv = queue_seeds(node, BBW_INGRESS_INVOKE, graph, sites, inputs, count, total, exec_id, err); }
-  bbw_mem_array_free(node->mem, sites, count + 1, sizeof(*sites));
+  input_bytes *list = bbw_mem_array(node->mem, count + 1, sizeof(*list));
+  if (list == NULL) { return refuse_alloc(node, err, total); }
+  size_t used = 0;
+  for (size_t i = 0; rv == BBW_OK && i < count; i++) {
+    uint32_t site = 0;
+    rv = find_input(graph, inputs[i].name, &site, err);
+    size_t at = 0;
+    while (at < used && list[at].site != site) { at++; }
+    list[at] = (input_bytes){.site = site, .bytes = inputs[i].bytes}; /* of a repeated name the last one counts */
+    used += at == used;
+  }
+  if (rv == BBW_OK) { rv = queue_inputs(node, BBW_INGRESS_INVOKE, graph, list, used, exec_id, err); }
+  bbw_mem_array_free(node->mem, list, count + 1, sizeof(*list));
   return rv;
 }
 
