@@ -5,6 +5,9 @@
 #include "base/mem.h"
 #include "compiler/ir.h"
 
+/* The version of the recorded form that these passes understand. */
+#define IR_VERSION 1u
+
 static bbw_status check_bindings(bbw_ir *ir) {
   for (size_t i = 0; i < ir->options->binding_count; i++) {
     for (size_t k = 0; k < i; k++) {
@@ -76,9 +79,22 @@ static bbw_status merge(bbw_ir *ir, const bbw_ir_list *partitions, bbw_bytes *ou
   return bbw_proto_encode(out, &model, &bbw_onnx_model_type, ir->arena);
 }
 
+/* The version that a recorder stamped, if it stamped one. */
+static bbw_status check_version(bbw_ir *ir, const bbw_onnx_model *model) {
+  bbw_str text;
+  uint64_t version;
+  if (!bbw_onnx_entry_find(&model->metadata_props, BBW_STR(BBW_BB "ir_version"), &text) || !bbw_parse_u64(text, &version)) { return BBW_OK; }
+  if (version == IR_VERSION) { return BBW_OK; }
+  bbw_error_set(ir->err, BBW_E_COMP_IR_VERSION);
+  bbw_error_add_u64(ir->err, "expected", IR_VERSION);
+  bbw_error_add_u64(ir->err, "got", version);
+  return BBW_E_COMP_IR_VERSION;
+}
+
 static bbw_status compile(bbw_ir *ir, bbw_bytes bytes, bbw_bytes *out) {
   bbw_onnx_model model;
   bbw_status rv = bbw_proto_decode(&model, &bbw_onnx_model_type, bytes, ir->arena, ir->err);
+  if (rv == BBW_OK) { rv = check_version(ir, &model); }
   if (rv == BBW_OK) { rv = bbw_ir_load(ir, &model); }
   bbw_ir_list partitions;
   if (rv == BBW_OK) { rv = run_passes(ir, &partitions); }
