@@ -33,9 +33,8 @@ bbw_str bbw_onnx_node_describe(const bbw_onnx_node *node, char *text, size_t siz
     append(text, size, &used, BBW_STR("."));
   }
   append(text, size, &used, node->op_type);
-  while (used > 0 && !bbw_utf8_is_valid((bbw_bytes){(const uint8_t *)text, used}, NULL)) {
-    used--;
-  } /* cut inside a character */
+  size_t bad;
+  if (!bbw_utf8_is_valid((bbw_bytes){(const uint8_t *)text, used}, &bad)) { used = bad; } /* cut inside a character */
   return (bbw_str){text, used};
 }
 

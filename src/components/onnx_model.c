@@ -35,7 +35,10 @@ static bbw_status refuse_file(bbw_error *err, bbw_status cause) {
     if (place.len != 0) {
       append(text, sizeof text - 1, &used, BBW_STR(" ("));
       append(text, sizeof text - 1, &used, place);
-      while (used > 0 && !bbw_utf8_is_valid((bbw_bytes){(const uint8_t *)text, used}, NULL)) { used--; }
+      size_t bad;
+      if (!bbw_utf8_is_valid((bbw_bytes){(const uint8_t *)text, used}, &bad)) {
+        used = bad;
+      } /* cut inside a character */
       text[used++] = ')';
     }
     bbw_error_set(err, BBW_E_INST_CONSTRUCTION);

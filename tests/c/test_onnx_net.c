@@ -686,13 +686,19 @@ static void test_all_unsupported_operators_are_listed(void **state) {
   onnx_node(&f, "Conv", "conv1", "x w", "a");
   onnx_node(&f, "MaxPool", "", "a", "pooled");
   onnx_node(&f, "Gemm", "foreign", "x w", "z")->domain = (bbw_str){"com.example", 11};
+  char lengthy[300]; /* a name that is cut, in the middle of a character */
+  memset(lengthy, 'n', sizeof lengthy);
+  memcpy(lengthy + 255, "\xc3\xa9", 2);
+  bbw_onnx_node *cut = onnx_node(&f, "Odd", "", "x", "odd");
+  cut->name = (bbw_str){lengthy, sizeof lengthy};
   bbw_onnx_net *net = NULL;
   bbw_error err;
   assert_int_equal(bbw_onnx_net_new(&net, onnx_bytes(&f), &bbw_mem_libc, &err), BBW_E_ONNX_UNSUPPORTED);
   assert_true(equals(bbw_error_item(&err, "nodes", 0), "conv1: Conv"));
   assert_true(equals(bbw_error_item(&err, "nodes", 1), "pooled: MaxPool"));
   assert_true(equals(bbw_error_item(&err, "nodes", 2), "foreign: com.example.Gemm"));
-  assert_null(bbw_error_item(&err, "nodes", 3).ptr);
+  assert_int_equal(bbw_error_item(&err, "nodes", 3).len, 255);
+  assert_null(bbw_error_item(&err, "nodes", 4).ptr);
   onnx_file_free(&f);
 }
 
