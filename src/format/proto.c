@@ -139,6 +139,7 @@ static bbw_status read_packed(decoder *d, const bbw_proto_field *field, uint8_t 
     count = run.len / width;
   }
   if (run.len == 0) { return BBW_OK; }
+  if (count == 0) { return refuse_at(d, start, BBW_PBWIRE_TRUNCATED); } /* bytes, but no number ends in them */
   size_t element = element_bytes(field);
   uint8_t *to = list_extend(d, place, element, count);
   if (to == NULL) { return out_of_memory(d); }

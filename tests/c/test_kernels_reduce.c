@@ -137,7 +137,8 @@ static void test_cross_entropy_and_its_gradient(void **state) {
       kernel_fill(labels, n, 21, 0.0f, 1.0f);
       for (size_t r = 0; is_index && r < ROWS; r++) { labels[r] = (float)((r * 7 + 3) % classes); }
       double loss = bbw_cross_entropy_f32_scalar(logits, labels, is_index, want, 1.0f / (float)ROWS, ROWS, classes);
-      assert_true(bbw_cross_entropy_f32_simd128(logits, labels, is_index, got, 1.0f / (float)ROWS, ROWS, classes) == loss);
+      assert_true(bbw_cross_entropy_f32_simd128(logits, labels, is_index, got, 1.0f / (float)ROWS, ROWS, classes) ==
+                  loss);
       expect_equal("cross entropy gradient", want, got, n);
       for (size_t i = 0; i < n; i++) { x[i] = (double)logits[i]; }
       assert_true(fabs(loss - loss_f64(x, labels, is_index, ROWS, classes)) < 1e-5 * (1.0 + fabs(loss)));
