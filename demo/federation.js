@@ -9,7 +9,7 @@ import { compile, defineModule, slots, types } from '../js/index.js';
 export const SIZES = [784, 64, 10];
 
 /** @param {{epochs?: number, batchSize?: number, learningRate?: number}} [training] */
-export function federatedRound({ epochs = 2, batchSize = 32, learningRate = 0.1 } = {}) {
+export function federatedRound({ epochs = 2, batchSize = 32, learningRate = 0.2 } = {}) {
   const model = slots.model();
   const data = slots.dataSource(); // a client's share, or the server's test set
   const sum = slots.aggregator();

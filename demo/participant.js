@@ -3,20 +3,38 @@
 import { defineComponent, install, tensor, typeHash, decodeValue } from '../js/index.js';
 import { drive } from '../js/driver.js';
 
-const PIXELS = 784;
+const SIDE = 28;
+const PIXELS = SIDE * SIDE;
 
 /**
  * A data source over packed samples (see digits.js): every batch is the whole share.
  * @param {Uint8Array} packed
+ * @param {{shifts?: boolean}} [options]  `shifts`: each batch shows the digits moved by up to one pixel, anew each time, so that a
+ *   small share teaches more than its own pixels
  */
-export function digitSource(packed) {
+export function digitSource(packed, { shifts = false } = {}) {
   const count = new DataView(packed.buffer, packed.byteOffset).getUint32(0, true);
   const labels = Float32Array.from(packed.subarray(4, 4 + count));
-  const x = Float32Array.from(packed.subarray(4 + count, 4 + count + count * PIXELS), (byte) => byte / 255);
+  const pixels = packed.subarray(4 + count, 4 + count + count * PIXELS);
+  let batches = 0;
   return defineComponent({
     typeName: 'Digits',
     role: 'DataSource',
-    nextBatch: () => [tensor(x, [count, PIXELS]), tensor(labels, [count])],
+    nextBatch() {
+      const x = new Float32Array(count * PIXELS);
+      let state = ++batches;
+      for (let i = 0; i < count; i++) {
+        state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+        const move = shifts ? (state >>> 16) % 9 : 4;
+        const dx = (move % 3) - 1, dy = Math.floor(move / 3) - 1;
+        for (let row = Math.max(0, dy); row < SIDE + Math.min(0, dy); row++) {
+          for (let column = Math.max(0, dx); column < SIDE + Math.min(0, dx); column++) {
+            x[i * PIXELS + row * SIDE + column] = pixels[i * PIXELS + (row - dy) * SIDE + column - dx] / 255;
+          }
+        }
+      }
+      return [tensor(x, [count, PIXELS]), tensor(labels, [count])];
+    },
     reset: () => undefined,
     onDataLoaded: () => undefined,
   });
@@ -48,7 +66,7 @@ export function numberOf(value) {
  */
 export async function participate({ peerId, transport, artifact, onnx, samples, wasm, schedule, onRound = () => {}, onStep = () => {}, signal }) {
   const node = await install({
-    wasm, peerId, artifact, targets: ['Client'], components: [digitSource(samples)], config: { model: onnx },
+    wasm, peerId, artifact, targets: ['Client'], components: [digitSource(samples, { shifts: true })], config: { model: onnx },
   });
   const driver = drive(node, {
     transports: [transport], schedule, signal,
