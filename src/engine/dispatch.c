@@ -45,14 +45,16 @@ static void complete(bbw_engine *engine, bbw_frame *frame, uint32_t op_index, bb
     bbw_step_end(&engine->steps);
   }
   for (size_t i = 0; i < count; i++) {
-    bbw_value *value = outputs[i];
-    outputs[i] = NULL;
-    if (value == NULL) { continue; }
+    if (outputs[i] == NULL) { continue; }
     if (op->outputs[i] == BBW_NO_INDEX) {
-      bbw_value_release(value, engine->mem);
+      bbw_value_release(outputs[i], engine->mem);
     } else {
-      bbw_engine_write(engine, frame, op->outputs[i], value, 0);
+      bbw_engine_write(engine, frame, op->outputs[i], outputs[i], 0);
     }
+  }
+  for (size_t i = 0; i < count; i++) {
+    if (outputs[i] != NULL && op->outputs[i] != BBW_NO_INDEX) { bbw_frame_wake(engine, frame, op->outputs[i]); }
+    outputs[i] = NULL;
   }
 }
 
@@ -173,6 +175,9 @@ static void dispatch_call(bbw_engine *engine, bbw_frame *frame, uint32_t op_inde
     bbw_engine_write(engine, body, op->callee->formal_sites[i], bbw_value_retain(value), 0);
   }
   bbw_frame_start_part(engine, body, BBW_NO_INDEX);
+  for (uint32_t i = 0; i < formals; i++) {
+    if (op->callee->formal_sites[i] != BBW_NO_INDEX) { bbw_frame_wake(engine, body, op->callee->formal_sites[i]); }
+  }
   bbw_frame_end_if_idle(engine, body);
 }
 

@@ -136,6 +136,7 @@ bbw_status bbw_engine_start(bbw_engine *engine, bbw_graph *graph, const bbw_seed
   for (size_t i = 0; i < count; i++) { bbw_engine_write(engine, frame, seeds[i].site, seeds[i].value, seeds[i].charge); }
   if (count == 0) { bbw_frame_start_part(engine, frame, BBW_NO_INDEX); }
   for (size_t i = 0; i < count; i++) { bbw_frame_start_part(engine, frame, graph->sites[seeds[i].site].part); }
+  for (size_t i = 0; i < count; i++) { bbw_frame_wake(engine, frame, seeds[i].site); }
   bbw_frame_end_if_idle(engine, frame);
   return BBW_OK;
 }
@@ -159,9 +160,7 @@ static void surface(bbw_engine *engine, const bbw_frame *frame, uint32_t site) {
 
 /* Recursion goes up the chain of callers, which BBW_CALL_DEPTH_MAX bounds. */
 void bbw_engine_write(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value, size_t charge) {
-  bool is_first = frame->slots[site].value == NULL;
-  bbw_frame_write(engine, frame, site, value, charge);
-  if (!is_first) { return; }
+  if (!bbw_frame_store(engine, frame, site, value, charge)) { return; }
   surface(engine, frame, site);
   if (frame->parent == NULL) { return; }
   const bbw_op *call = &frame->parent->graph->ops[frame->parent_op];
@@ -169,5 +168,6 @@ void bbw_engine_write(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_v
   for (uint32_t i = 0; i < results && i < call->output_count; i++) {
     if (frame->graph->result_sites[i] != site || call->outputs[i] == BBW_NO_INDEX) { continue; }
     bbw_engine_write(engine, frame->parent, call->outputs[i], bbw_value_retain(frame->slots[site].value), 0);
+    bbw_frame_wake(engine, frame->parent, call->outputs[i]);
   }
 }

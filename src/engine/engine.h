@@ -124,7 +124,10 @@ bbw_status bbw_engine_fit_scratch(bbw_engine *engine, const bbw_graph *graph);
 bbw_status bbw_engine_start(bbw_engine *engine, bbw_graph *graph, const bbw_seed *seeds, size_t count, const uint64_t *exec_id);
 /* Frees what seeds hold, charges included. */
 void bbw_engine_drop_seeds(bbw_engine *engine, const bbw_seed *seeds, size_t count);
-/* Writes a value (ownership moves in) to a site, reports it if it is an output of the node, and hands it to the caller if the frame is a function body. */
+/*
+ * Writes a value (ownership moves in) to a site, reports it if it is an output of the node, and hands it to the caller if the frame is a function body.  The readers in the frame itself are
+ * woken by bbw_frame_wake, after everything that belongs together is written.
+ */
 void bbw_engine_write(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value, size_t charge);
 /* Queues an event for the application (the value's reference moves in on BBW_OK). */
 bbw_status bbw_engine_emit(bbw_engine *engine, bbw_str topic, bbw_value *value);

@@ -81,22 +81,30 @@ void bbw_frame_queue(bbw_engine *engine, bbw_frame *frame, uint32_t op) {
   bbw_frontier_push(&engine->frontier, frame, op);
 }
 
-void bbw_frame_write(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value, size_t charge) {
+bool bbw_frame_store(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value, size_t charge) {
   bbw_slot *slot = &frame->slots[site];
   if (slot->value != NULL) {
     bbw_value_release(value, engine->mem);
     bbw_engine_release(engine, charge);
-    return;
+    return false;
   }
   *slot = (bbw_slot){.value = value, .charge = charge};
   engine->slot_count++;
   const bbw_graph *graph = frame->graph;
   const uint32_t *consumers = graph->consumers + graph->sites[site].consumer_first;
   for (uint32_t i = 0; i < graph->sites[site].consumer_count; i++) {
-    uint32_t op = consumers[i];
     /* UINT32_MAX is both "fired" and "can never be ready": neither counts down. */
-    if (frame->missing[op] == BBW_OP_FIRED) { continue; }
-    frame->missing[op]--;
+    if (frame->missing[consumers[i]] != BBW_OP_FIRED) { frame->missing[consumers[i]]--; }
+  }
+  return true;
+}
+
+void bbw_frame_wake(bbw_engine *engine, bbw_frame *frame, uint32_t site) {
+  const bbw_graph *graph = frame->graph;
+  const uint32_t *consumers = graph->consumers + graph->sites[site].consumer_first;
+  if (frame->slots[site].value == NULL) { return; }
+  for (uint32_t i = 0; i < graph->sites[site].consumer_count; i++) {
+    uint32_t op = consumers[i];
     if (frame->missing[op] == 0 || graph->ops[op].readiness == BBW_READY_ANY) { bbw_frame_queue(engine, frame, op); }
   }
 }

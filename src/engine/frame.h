@@ -52,8 +52,10 @@ struct bbw_frame {
 
 /* exec_id NULL: the next id.  A new live frame at the end of the engine's list.  The frontier has room for all of its ops afterwards, so that queuing cannot fail.  BBW_OK, BBW_E_NOMEM, BBW_E_LIMIT. */
 bbw_status bbw_frame_new(bbw_frame **out, bbw_engine *engine, bbw_graph *graph, const uint64_t *exec_id);
-/* Puts a value (ownership moves in) and its charge into a slot and queues what becomes ready.  A slot that is filled keeps its first value. */
-void bbw_frame_write(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value, size_t charge);
+/* Puts a value (ownership moves in) and its charge into a slot; false when the slot was filled: it keeps its first value. */
+bool bbw_frame_store(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value, size_t charge);
+/* Queues the readers of a site that are ready now.  Called after all values of one step are stored, so that the order of sites is the order of their readers. */
+void bbw_frame_wake(bbw_engine *engine, bbw_frame *frame, uint32_t site);
 /* Queues one op, unless it was queued before in this execution. */
 void bbw_frame_queue(bbw_engine *engine, bbw_frame *frame, uint32_t op);
 /* Queues the ops without inputs in one part of the graph (BBW_NO_INDEX: in all parts). */

@@ -180,6 +180,8 @@ static void deliver_data(delivery *d, size_t index, uint64_t site_number) {
   if (sender != NULL) { bbw_engine_write(engine, frame, sender_site, sender, 0); }
   bbw_engine_write(engine, frame, site, value, charge);
   bbw_frame_start_part(engine, frame, graph->sites[site].part);
+  bbw_frame_wake(engine, frame, site);
+  if (sender != NULL) { bbw_frame_wake(engine, frame, sender_site); }
 }
 
 static void deliver_control(const delivery *d, size_t index, uint64_t number, bbw_bytes op_type) {

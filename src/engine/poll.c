@@ -59,6 +59,7 @@ static bool start_source(bbw_engine *engine, bbw_graph *graph, uint32_t op_index
     bbw_frame_queue(engine, frame, op_index);
   } else if (op->output_count != 0 && op->outputs[0] != BBW_NO_INDEX) {
     bbw_engine_write(engine, frame, op->outputs[0], bbw_value_retain(engine->trigger), 0);
+    bbw_frame_wake(engine, frame, op->outputs[0]);
   }
   if (op->part != BBW_NO_INDEX) { bbw_frame_start_part(engine, frame, op->part); }
   bbw_frame_end_if_idle(engine, frame);

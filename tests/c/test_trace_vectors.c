@@ -1,0 +1,369 @@
+/*
+ * Golden traces: scripts of host calls and the steps that a reference node answered with.
+ *
+ * Traces that show intended behaviour must match step by step.  For the others, `deviations` says why they differ; they are replayed all the same, and at their end the node holds nothing:
+ * no execution, no slot, no charged byte.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/bytes.h"
+#include "bbw/address.h"
+#include "bbw/step.h"
+#include "node/node.h"
+#include "stub_components.h"
+#include "vectors.h"
+
+#define NODES_MAX 2
+#define INPUTS_MAX 8
+#define ADDRESS_BYTES_MAX 128
+#define POLLS_MAX 10000
+
+static const struct {
+  const char *name, *why;
+} deviations[] = {
+    {"pass_one", "unknown inputs are refused; a repeated input is delivered once; a module is found by its short name"},
+    {"gates", "Any fires on its first input in every execution, not once in the life of the node"},
+    {"timers", "Sleep delivers a Trigger, DeadlineMatch answers its first input, and a tick does not wait for the next poll's ops"},
+    {"queues", "ops that answer nothing give a Trigger where an output is declared; tokens start at 1"},
+    {"bundle_up", "Unbundle falls back to its first input"},
+    {"two_part_sender", "no surplus fills, tokens start at 1, a deadline counts from the start of the execution"},
+    {"two_part_receiver", "fills of one envelope share an execution, equal triggers are no duplicates, blocked peers are stopped at the door"},
+    {"two_nodes", "an op fires once, tokens start at 1"},
+    {"call_async", "an op of a called function fires when its inputs are there, and a caller lives as long as the body it waits for"},
+    {"call_nested", "an op of a called function fires when its inputs are there"},
+    {"completions", "values of completions are typed; one without results gives a Trigger"},
+    {"async_cap", "at the cap only ops that would wait are refused"},
+    {"outbound_cap", "an op fires once, tokens start at 1"},
+    {"quickstart", "ops without inputs fire at the start of an execution"},
+    {"lifecycle", "LifecyclePhase and EventSource are wired at install; they cannot be enrolled by hand"},
+};
+
+/* Not implemented yet: these need bootstrap, restore or backpressure. */
+static const char *const unsupported[] = {"boot_const",       "boot_async", "boot_roles", "boot_roles_aligned", "boot_roles_clean",
+                                          "boot_chain_clean", "restore",    "backpressure"};
+
+static bool name_is(const vectors_case *c, const char *name) { return json_is(vector_get(c, "name"), name); }
+
+static const char *deviation_of(const vectors_case *c) {
+  for (size_t i = 0; i < sizeof(deviations) / sizeof(deviations[0]); i++) {
+    if (name_is(c, deviations[i].name)) { return deviations[i].why; }
+  }
+  return NULL;
+}
+
+typedef struct replay {
+  vectors_case *c;
+  bbw_node *nodes[NODES_MAX];
+  bool is_strict;
+} replay;
+
+static bbw_bytes hex(const replay *r, const json *value) { return json_hex(value, &r->c->arena); }
+
+static bbw_bytes address_of(const replay *r, const json *text) {
+  uint8_t *buf = bbw_arena_array(&r->c->arena, ADDRESS_BYTES_MAX, 1);
+  size_t len = 0;
+  if (buf == NULL || bbw_address_from_text(json_text(text), buf, ADDRESS_BYTES_MAX, &len, NULL) != BBW_OK) { abort(); }
+  return (bbw_bytes){buf, len};
+}
+
+static void set_cap(const json *config, const char *key, uint64_t *cap) {
+  const json *value = json_get(config, key);
+  if (value != NULL && !json_is_null(value)) { *cap = json_u64(value); }
+}
+
+static bool install_node(replay *r, const json *spec, bbw_node **out) {
+  vectors_case *c = r->c;
+  const json *targets = json_get(spec, "targets");
+  const json *addresses = json_get(spec, "addresses");
+  bbw_str names[INPUTS_MAX];
+  bbw_bytes own[INPUTS_MAX];
+  VECTOR(json_count(targets) <= INPUTS_MAX && json_count(addresses) <= INPUTS_MAX);
+  for (size_t i = 0; i < json_count(targets); i++) { names[i] = json_text(json_at(targets, i)); }
+  for (size_t i = 0; i < json_count(addresses); i++) { own[i] = address_of(r, json_at(addresses, i)); }
+  bbw_config config;
+  bbw_config_init(&config);
+  const json *caps = json_get(spec, "config");
+  set_cap(caps, "cycle_op_budget", &config.cycle_op_budget);
+  set_cap(caps, "max_pending_async", &config.max_pending_async);
+  set_cap(caps, "max_outbound_queue", &config.max_outbound_queue);
+  set_cap(caps, "ingress_byte_budget", &config.ingress_byte_budget);
+  set_cap(caps, "max_app_event_bytes", &config.max_app_event_bytes);
+  set_cap(caps, "max_invoke_inputs", &config.max_invoke_inputs);
+  set_cap(caps, "max_invoke_bytes", &config.max_invoke_bytes);
+  set_cap(caps, "bus_capacity", &config.bus_capacity);
+  bbw_install_options options = {
+      .addresses = own,
+      .address_count = json_count(addresses),
+      .model = vector_file(c, json_get(spec, "model_file")),
+      .targets = names,
+      .target_count = json_count(targets),
+      .config = &config,
+      .is_unresolved_allowed = true,
+  };
+  options.component_types = stub_component_types(&options.component_type_count);
+  VECTOR(bbw_peer_id_decode(&options.peer_id, hex(r, json_get(spec, "peer_id")), NULL) == BBW_OK);
+  VECTOR(bbw_node_install(out, &options, &c->mem.mem, &c->err) == BBW_OK);
+  return true;
+}
+
+/* "graph.node" */
+static uint64_t op_ref_of(const json *text) {
+  bbw_str s = json_text(text);
+  size_t dot = 0;
+  while (dot < s.len && s.ptr[dot] != '.') { dot++; }
+  uint64_t graph, node;
+  if (dot == s.len || !bbw_parse_u64((bbw_str){s.ptr, dot}, &graph) || !bbw_parse_u64((bbw_str){s.ptr + dot + 1, s.len - dot - 1}, &node)) { abort(); }
+  return graph << 32 | node;
+}
+
+static bool text_field_is(const bbw_step *step, const char *field, const json *want) { return bbw_str_equal(bbw_step_text(step, field), json_text(want)); }
+
+static bool bytes_field_is(const replay *r, const bbw_step *step, const char *field, const json *want) {
+  return bbw_bytes_equal(bbw_step_bytes(step, field), hex(r, want));
+}
+
+static bool sites_are(const bbw_step *step, const json *want) {
+  if (bbw_step_count(step, "sites_written") != json_count(want)) { return false; }
+  for (size_t i = 0; i < json_count(want); i++) {
+    if (bbw_step_item(step, "sites_written", i) != json_u64(json_at(want, i))) { return false; }
+  }
+  return true;
+}
+
+static bool op_and_exec_are(const bbw_step *step, const json *want) {
+  return bbw_step_u64(step, "op_ref") == op_ref_of(json_get(want, "op")) && bbw_step_u64(step, "exec_id") == json_u64(json_get(want, "exec"));
+}
+
+static bool step_is(const replay *r, const bbw_step *step, const json *want) {
+  if (!bbw_str_equal(bbw_step_name(step->kind), json_text(json_get(want, "step")))) { return false; }
+  switch (step->kind) {
+    case BBW_STEP_APP_EVENT:
+      return text_field_is(step, "module_name", json_get(want, "module")) && text_field_is(step, "topic", json_get(want, "topic")) &&
+             bytes_field_is(r, step, "value_bytes", json_get(want, "value"));
+    case BBW_STEP_OP_COMPLETED: return op_and_exec_are(step, want) && sites_are(step, json_get(want, "sites"));
+    case BBW_STEP_ASYNC_SUSPENDED: return op_and_exec_are(step, want) && bbw_step_u64(step, "cmd_id") == json_u64(json_get(want, "cmd"));
+    case BBW_STEP_OP_FAILED:
+      return op_and_exec_are(step, want) && text_field_is(step, "kind", json_get(json_get(want, "error"), "kind")) &&
+             text_field_is(step, "reason", json_get(json_get(want, "error"), "reason"));
+    case BBW_STEP_SEND_ENVELOPE: return bytes_field_is(r, step, "bytes", json_get(want, "bytes"));
+    case BBW_STEP_CYCLE_BUDGET_EXCEEDED: return bbw_step_u64(step, "ops_invoked") == json_u64(json_get(want, "ops"));
+    case BBW_STEP_OUTBOUND_DROPPED: return bbw_step_u64(step, "count") == json_u64(json_get(want, "count"));
+    case BBW_STEP_LIFECYCLE_FIRED: return text_field_is(step, "phase", json_get(want, "phase"));
+    default: return true; /* the kind is enough: no trace that must match has another */
+  }
+}
+
+static bool json_same(const json *a, const json *b) { return bbw_str_equal(json_text(a), json_text(b)); }
+
+/* The reference queues an op once per input that is written and so runs it several times; here it fires once.  True for what such a repeat adds to a poll. */
+static bool is_repeat(const json *steps, size_t i) {
+  const json *step = json_at(steps, i);
+  bool is_op = json_is(json_get(step, "step"), "OpCompleted") || json_is(json_get(step, "step"), "OpFailed");
+  bool is_event = json_is(json_get(step, "step"), "AppEvent") && json_text(json_get(step, "module")).len == 0;
+  for (size_t k = 0; k < i; k++) {
+    const json *before = json_at(steps, k);
+    if (!json_same(json_get(step, "step"), json_get(before, "step"))) { continue; }
+    if (is_op && json_same(json_get(step, "op"), json_get(before, "op")) && json_u64(json_get(step, "exec")) == json_u64(json_get(before, "exec"))) { return true; }
+    if (is_event && json_same(json_get(step, "topic"), json_get(before, "topic")) && json_same(json_get(step, "value"), json_get(before, "value"))) { return true; }
+  }
+  return false;
+}
+
+static bool has_repeated_op(const json *steps) {
+  for (size_t i = 0; i < json_count(steps); i++) {
+    if (!json_is(json_get(json_at(steps, i), "step"), "AppEvent") && is_repeat(steps, i)) { return true; }
+  }
+  return false;
+}
+
+static bool poll_matches(replay *r, bbw_node *node, const json *call) {
+  vectors_case *c = r->c;
+  bbw_bytes steps;
+  bool is_pending;
+  VECTOR(bbw_node_poll(node, &steps, &is_pending, &c->err) == BBW_OK);
+  if (!r->is_strict) { return true; }
+  const json *want = json_get(call, "steps");
+  size_t at = 0;
+  bbw_step step;
+  bool is_repeating = has_repeated_op(want);
+  for (size_t i = 0; i < json_count(want); i++) {
+    if (is_repeating && is_repeat(want, i)) { continue; }
+    VECTOR(bbw_steps_next(steps, &at, &step));
+    VECTOR(step_is(r, &step, json_at(want, i)));
+  }
+  VECTOR(!bbw_steps_next(steps, &at, &step));
+  return true;
+}
+
+static const struct {
+  const char *variant;
+  bbw_status status;
+} delivery_errors[] = {
+    {"UnknownModule", BBW_E_UNKNOWN_MODULE},     {"OversizePayload", BBW_E_OVERSIZE_PAYLOAD}, {"BudgetExceeded", BBW_E_BUDGET_EXCEEDED},
+    {"TooManyInputs", BBW_E_TOO_MANY_INPUTS},    {"InvalidEnvelope", BBW_E_INVALID_ENVELOPE}, {"IngressClosed", BBW_E_INGRESS_FULL},
+};
+
+static bool result_is(replay *r, bbw_status got, const json *result) {
+  vectors_case *c = r->c;
+  if (!r->is_strict) { return true; }
+  const json *variant = json_get(json_get(result, "error"), "variant");
+  if (variant == NULL) {
+    VECTOR(got == BBW_OK);
+    return true;
+  }
+  for (size_t i = 0; i < sizeof(delivery_errors) / sizeof(delivery_errors[0]); i++) {
+    if (json_is(variant, delivery_errors[i].variant)) {
+      VECTOR(got == delivery_errors[i].status);
+      return true;
+    }
+  }
+  c->why = "an error variant that this test does not know";
+  return false;
+}
+
+static bool run_invoke(replay *r, bbw_node *node, const json *call) {
+  vectors_case *c = r->c;
+  const json *inputs = json_get(call, "inputs");
+  bbw_named_bytes named[INPUTS_MAX];
+  VECTOR(json_count(inputs) <= INPUTS_MAX);
+  for (size_t i = 0; i < json_count(inputs); i++) {
+    named[i] = (bbw_named_bytes){json_text(json_at(json_at(inputs, i), 0)), hex(r, json_at(json_at(inputs, i), 1))};
+  }
+  uint64_t exec_id = 0;
+  bbw_status rv = bbw_node_invoke(node, json_text(json_get(call, "module")), named, json_count(inputs), &exec_id, &c->err);
+  const json *exec = json_get(json_get(call, "result"), "exec");
+  if (r->is_strict && exec != NULL) { VECTOR(rv == BBW_OK && exec_id == json_u64(exec)); }
+  return result_is(r, rv, json_get(call, "result"));
+}
+
+static bool run_completion(replay *r, bbw_node *node, const json *call) {
+  const json *results = json_get(call, "results");
+  bbw_typed_bytes typed[INPUTS_MAX];
+  for (size_t i = 0; i < json_count(results) && i < INPUTS_MAX; i++) {
+    /* Completions carry typed values here; the reference's raw bytes are a Bytes value. */
+    bbw_bytes content = hex(r, json_at(results, i));
+    uint8_t *payload = bbw_arena_array(&r->c->arena, content.len + 8, 1);
+    if (payload == NULL) { abort(); }
+    bbw_store_u64le(payload, content.len);
+    if (content.len != 0) { memcpy(payload + 8, content.ptr, content.len); }
+    typed[i] = (bbw_typed_bytes){bbw_type_hash(BBW_TYPE_BYTES), {payload, content.len + 8}};
+  }
+  (void)bbw_node_complete(node, json_u64(json_get(call, "cmd")), typed, json_count(results), &r->c->err);
+  return true;
+}
+
+static bool run_allowlist(replay *r, bbw_node *node, const json *call) {
+  const json *peers = json_get(call, "peers");
+  bbw_bytes list[INPUTS_MAX];
+  for (size_t i = 0; i < json_count(peers) && i < INPUTS_MAX; i++) { list[i] = hex(r, json_at(peers, i)); }
+  return bbw_node_set_allowlist(node, json_is_null(peers) ? NULL : list, json_count(peers), &r->c->err) == BBW_OK;
+}
+
+static bool run_add_peer(replay *r, bbw_node *node, const json *call) {
+  const json *addresses = json_get(call, "addresses");
+  bbw_bytes list[INPUTS_MAX];
+  for (size_t i = 0; i < json_count(addresses) && i < INPUTS_MAX; i++) { list[i] = address_of(r, json_at(addresses, i)); }
+  return bbw_node_add_peer(node, hex(r, json_get(call, "peer")), list, json_count(addresses), &r->c->err) == BBW_OK;
+}
+
+static bool run_call(replay *r, const json *call) {
+  vectors_case *c = r->c;
+  const json *name = json_get(call, "call");
+  uint64_t index = json_get(call, "node") == NULL ? 0 : json_u64(json_get(call, "node"));
+  VECTOR(index < NODES_MAX && r->nodes[index] != NULL);
+  bbw_node *node = r->nodes[index];
+  if (name == NULL) {
+    const json *counters = json_get(call, "counters");
+    for (size_t i = 0; i < json_count(counters); i++) {
+      uint64_t value = 0;
+      VECTOR(bbw_node_counter(node, json_text(json_at(json_at(counters, i), 0)), &value));
+      VECTOR(value == json_u64(json_at(json_at(counters, i), 1)));
+    }
+    return true;
+  }
+  if (json_is(name, "poll")) { return poll_matches(r, node, call); }
+  if (json_is(name, "invoke")) { return run_invoke(r, node, call); }
+  if (json_is(name, "deliver_event")) {
+    bbw_str module = json_text(json_get(call, "module"));
+    bbw_str input = json_text(json_get(call, "input"));
+    return result_is(r, bbw_node_deliver_event(node, module, input, hex(r, json_get(call, "bytes")), &c->err), json_get(call, "result"));
+  }
+  if (json_is(name, "deliver_inbound")) {
+    bbw_status rv = bbw_node_deliver_inbound(node, hex(r, json_get(call, "src_peer")), hex(r, json_get(call, "bytes")), &c->err);
+    return result_is(r, rv, json_get(call, "result"));
+  }
+  if (json_is(name, "push_timer")) { return bbw_node_tick(node, json_u64(json_get(call, "at_ns"))) == BBW_OK; }
+  if (json_is(name, "push_completion")) { return run_completion(r, node, call); }
+  if (json_is(name, "push_completion_failed")) {
+    (void)bbw_node_fail(node, json_u64(json_get(call, "cmd")), json_text(json_get(call, "detail")), &c->err);
+    return true;
+  }
+  if (json_is(name, "add_peer")) { return run_add_peer(r, node, call); }
+  if (json_is(name, "block_peer")) { return bbw_node_block_peer(node, hex(r, json_get(call, "peer")), &c->err) == BBW_OK; }
+  if (json_is(name, "unblock_peer")) { return bbw_node_unblock_peer(node, hex(r, json_get(call, "peer")), &c->err) == BBW_OK; }
+  if (json_is(name, "set_allowlist")) { return run_allowlist(r, node, call); }
+  return true; /* calls of the reference's engine that have no counterpart */
+}
+
+/* Lets everything that can still happen happen, and looks at what is left. */
+static bool is_empty_at_the_end(replay *r, bbw_node *node) {
+  vectors_case *c = r->c;
+  bool is_pending = false;
+  for (size_t i = 0; i < POLLS_MAX && !is_pending; i++) {
+    bbw_bytes steps;
+    VECTOR(bbw_node_poll(node, &steps, &is_pending, &c->err) == BBW_OK);
+  }
+  VECTOR(is_pending);
+  bbw_stats stats;
+  bbw_node_stats(node, &stats);
+  VECTOR(stats.executions == 0 && stats.slot_table_occupied == 0 && stats.pending_async == 0);
+  VECTOR(stats.ingress_bytes_in_flight == 0 && stats.ingress_depth == 0);
+  return true;
+}
+
+static bool run_script(replay *r) {
+  vectors_case *c = r->c;
+  const json *nodes = vector_get(c, "nodes");
+  VECTOR(json_count(nodes) <= NODES_MAX);
+  for (size_t i = 0; i < json_count(nodes); i++) {
+    if (!install_node(r, json_at(nodes, i), &r->nodes[i])) { return false; }
+  }
+  const json *script = vector_get(c, "script");
+  for (size_t i = 0; i < json_count(script); i++) {
+    if (!run_call(r, json_at(script, i))) {
+      if (c->why == NULL) { c->why = "a call of the script failed"; }
+      printf("  at call %zu of the script\n", i);
+      return false;
+    }
+  }
+  for (size_t i = 0; i < NODES_MAX; i++) {
+    if (r->nodes[i] != NULL && !is_empty_at_the_end(r, r->nodes[i])) { return false; }
+  }
+  return true;
+}
+
+static bool check(vectors_case *c) {
+  for (size_t i = 0; i < sizeof(unsupported) / sizeof(unsupported[0]); i++) {
+    if (name_is(c, unsupported[i])) { return vector_skip(c, "bootstrap, restore or backpressure"); }
+  }
+  replay r = {.c = c, .is_strict = deviation_of(c) == NULL};
+  bool ok = run_script(&r);
+  for (size_t i = 0; i < NODES_MAX; i++) { bbw_node_del(r.nodes[i]); }
+  return ok;
+}
+
+static void recorded_scripts_give_the_recorded_steps(void **state) {
+  (void)state;
+  assert_int_equal(vectors_run("traces", check), 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(recorded_scripts_give_the_recorded_steps)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
