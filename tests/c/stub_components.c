@@ -4,7 +4,8 @@
 
 #include "base/bytes.h"
 
-static bbw_status stub_construct(void **self, const bbw_component_type *type, bool has_config, bbw_bytes config, const bbw_mem *mem, bbw_error *err) {
+static bbw_status stub_construct(void **self, const bbw_component_type *type, bool has_config, bbw_bytes config,
+                                 const bbw_mem *mem, bbw_error *err) {
   (void)type;
   (void)config;
   if (has_config) {
@@ -27,7 +28,9 @@ static bbw_status give_vector(bbw_ctx *ctx, size_t output, uint64_t count) {
   return rv;
 }
 
-static bool op_is(const bbw_ctx *ctx, const char *name) { return bbw_str_equal(bbw_ctx_op_type(ctx), (bbw_str){name, strlen(name)}); }
+static bool op_is(const bbw_ctx *ctx, const char *name) {
+  return bbw_str_equal(bbw_ctx_op_type(ctx), (bbw_str){name, strlen(name)});
+}
 
 static bbw_status stub_dispatch(void *self, bbw_ctx *ctx) {
   (void)self;
@@ -50,8 +53,11 @@ static bbw_status stub_dispatch(void *self, bbw_ctx *ctx) {
   return BBW_OK;
 }
 
-#define STUB(name, bits) \
-  {.type_name = name, .role_bits = bits, .construct = stub_construct, .destroy = stub_destroy, .dispatch = stub_dispatch}
+#define STUB(name, bits)                                                                        \
+  {                                                                                             \
+    .type_name = name, .role_bits = bits, .construct = stub_construct, .destroy = stub_destroy, \
+    .dispatch = stub_dispatch                                                                   \
+  }
 #define BIT(role) BBW_ROLE_BIT(BBW_ROLE_##role)
 
 static const bbw_component_type stubs[] = {
@@ -72,8 +78,9 @@ static const bbw_component_type stubs[] = {
 };
 
 const bbw_component_type *const *stub_component_types(size_t *count) {
-  static const bbw_component_type *const list[] = {&stubs[0], &stubs[1], &stubs[2],  &stubs[3],  &stubs[4],  &stubs[5],  &stubs[6],
-                                                   &stubs[7], &stubs[8], &stubs[9], &stubs[10], &stubs[11], &stubs[12], &stubs[13]};
+  static const bbw_component_type *const list[] = {&stubs[0],  &stubs[1],  &stubs[2],  &stubs[3], &stubs[4],
+                                                   &stubs[5],  &stubs[6],  &stubs[7],  &stubs[8], &stubs[9],
+                                                   &stubs[10], &stubs[11], &stubs[12], &stubs[13]};
   *count = sizeof(list) / sizeof(list[0]);
   return list;
 }

@@ -14,9 +14,9 @@
 #include "stub_components.h"
 #include "vectors.h"
 
-#define BINDINGS_MAX 32
+#define BINDINGS_MAX   32
 #define BINDING_PREFIX BBW_STR("ai.bytesandbrains.binding.")
-#define SUFFIX_PREFIX BBW_STR("ai.bytesandbrains.dest_suffix.")
+#define SUFFIX_PREFIX  BBW_STR("ai.bytesandbrains.dest_suffix.")
 
 /* The bindings of the compile call, read back from what was stamped for the first target. */
 static size_t read_bindings(const bbw_onnx_model *model, bbw_binding *out) {
@@ -32,7 +32,9 @@ static size_t read_bindings(const bbw_onnx_model *model, bbw_binding *out) {
     const char *second = memchr(first + 1, '|', (size_t)(entry->value.ptr + entry->value.len - first - 1));
     out[count].slot = (bbw_str){key.ptr + target.len + 1, key.len - target.len - 1};
     out[count].type_name = (bbw_str){first + 1, (size_t)(second - first - 1)};
-    if (bbw_role_from_name((bbw_str){entry->value.ptr, (size_t)(first - entry->value.ptr)}, &out[count].role)) { count++; }
+    if (bbw_role_from_name((bbw_str){entry->value.ptr, (size_t)(first - entry->value.ptr)}, &out[count].role)) {
+      count++;
+    }
   }
   return count;
 }
@@ -135,7 +137,9 @@ static void recorded_modules_compile_to_the_same_bytes(void **state) {
 
 /* What is compiled here installs here, with nothing left unresolved. */
 static bool installs(vectors_case *c) {
-  if (vector_get(c, "recorded_file") == NULL || vector_get(c, "compiled_file") == NULL) { return vector_skip(c, "not compiled"); }
+  if (vector_get(c, "recorded_file") == NULL || vector_get(c, "compiled_file") == NULL) {
+    return vector_skip(c, "not compiled");
+  }
   bbw_onnx_model model;
   bbw_bytes compiled = vector_file(c, vector_get(c, "compiled_file"));
   VECTOR(bbw_proto_decode(&model, &bbw_onnx_model_type, compiled, &c->arena, NULL) == BBW_OK);
@@ -143,11 +147,13 @@ static bool installs(vectors_case *c) {
   bbw_compile_options compile = {.bindings = bindings, .binding_count = read_bindings(&model, bindings)};
   uint8_t *artifact = NULL;
   size_t len = 0;
-  VECTOR(bbw_compile(&artifact, &len, vector_file(c, vector_get(c, "recorded_file")), &compile, &c->mem.mem, &c->err) == BBW_OK);
+  VECTOR(bbw_compile(&artifact, &len, vector_file(c, vector_get(c, "recorded_file")), &compile, &c->mem.mem, &c->err) ==
+         BBW_OK);
   bbw_onnx_model ours;
   bbw_status status = bbw_proto_decode(&ours, &bbw_onnx_model_type, (bbw_bytes){artifact, len}, &c->arena, NULL);
   bbw_str target = BBW_PROTO_AT(&ours.functions, bbw_onnx_function, 0)->name;
-  bbw_install_options options = {.peer_id = bbw_peer_id_from_u64(1), .model = {artifact, len}, .targets = &target, .target_count = 1};
+  bbw_install_options options = {
+      .peer_id = bbw_peer_id_from_u64(1), .model = {artifact, len}, .targets = &target, .target_count = 1};
   options.component_types = stub_component_types(&options.component_type_count);
   bbw_node *node = NULL;
   if (status == BBW_OK) { status = bbw_node_install(&node, &options, &c->mem.mem, &c->err); }

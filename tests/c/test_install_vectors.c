@@ -21,7 +21,10 @@ static uint64_t op_ref_of(const json *text) {
   size_t dot = 0;
   while (dot < s.len && s.ptr[dot] != '.') { dot++; }
   uint64_t graph, node;
-  if (dot == s.len || !bbw_parse_u64((bbw_str){s.ptr, dot}, &graph) || !bbw_parse_u64((bbw_str){s.ptr + dot + 1, s.len - dot - 1}, &node)) { abort(); }
+  if (dot == s.len || !bbw_parse_u64((bbw_str){s.ptr, dot}, &graph) ||
+      !bbw_parse_u64((bbw_str){s.ptr + dot + 1, s.len - dot - 1}, &node)) {
+    abort();
+  }
   return graph << 32 | node;
 }
 
@@ -118,7 +121,9 @@ static bool node_matches(vectors_case *c, const bbw_node *node, const json *want
   VECTOR(bbw_node_module_count(node) == json_count(modules));
   for (size_t i = 0; i < json_count(modules); i++) {
     bool is_found = false; /* the reference lists them in no order */
-    for (size_t k = 0; k < json_count(modules); k++) { is_found = is_found || text_is(bbw_node_module_name(node, k), json_at(modules, i)); }
+    for (size_t k = 0; k < json_count(modules); k++) {
+      is_found = is_found || text_is(bbw_node_module_name(node, k), json_at(modules, i));
+    }
     VECTOR(is_found);
   }
   const json *components = json_get(want, "components");
@@ -143,16 +148,11 @@ static const struct {
   const char *variant;
   bbw_status status;
 } install_errors[] = {
-    {"NotCompiled", BBW_E_INST_NOT_COMPILED},
-    {"IncompatibleCompiledVersion", BBW_E_INST_VERSION},
-    {"UnknownTarget", BBW_E_INST_UNKNOWN_TARGET},
-    {"InvalidBindingTable", BBW_E_INST_BINDING_TABLE},
-    {"UnregisteredConcrete", BBW_E_INST_UNREGISTERED},
-    {"ConfigTypeMismatch", BBW_E_INST_CONFIG_TYPE},
-    {"ConstructionFailed", BBW_E_INST_CONSTRUCTION},
-    {"SlotBindingConflict", BBW_E_INST_SLOT_CONFLICT},
-    {"EmptyTargets", BBW_E_INST_EMPTY_TARGETS},
-    {"(model decode error)", BBW_E_INST_MODEL_DECODE},
+    {"NotCompiled", BBW_E_INST_NOT_COMPILED},          {"IncompatibleCompiledVersion", BBW_E_INST_VERSION},
+    {"UnknownTarget", BBW_E_INST_UNKNOWN_TARGET},      {"InvalidBindingTable", BBW_E_INST_BINDING_TABLE},
+    {"UnregisteredConcrete", BBW_E_INST_UNREGISTERED}, {"ConfigTypeMismatch", BBW_E_INST_CONFIG_TYPE},
+    {"ConstructionFailed", BBW_E_INST_CONSTRUCTION},   {"SlotBindingConflict", BBW_E_INST_SLOT_CONFLICT},
+    {"EmptyTargets", BBW_E_INST_EMPTY_TARGETS},        {"(model decode error)", BBW_E_INST_MODEL_DECODE},
 };
 
 static bool error_matches(vectors_case *c, bbw_status status, const json *want) {
@@ -166,7 +166,9 @@ static bool error_matches(vectors_case *c, bbw_status status, const json *want) 
       if (field != NULL) { VECTOR(text_is(bbw_error_field(&c->err, fields[k]), field)); }
     }
     const json *available = json_get(want, "available");
-    for (size_t k = 0; k < json_count(available); k++) { VECTOR(text_is(bbw_error_item(&c->err, "available", k), json_at(available, k))); }
+    for (size_t k = 0; k < json_count(available); k++) {
+      VECTOR(text_is(bbw_error_item(&c->err, "available", k), json_at(available, k)));
+    }
     const json *conflicts = json_get(want, "conflicts");
     for (size_t k = 0; k < json_count(conflicts); k++) { VECTOR(bbw_error_item(&c->err, "conflicts", k).ptr != NULL); }
     return true;
@@ -197,7 +199,8 @@ static bool install_matches(vectors_case *c, bbw_bytes model, const json *instal
   VECTOR(status == BBW_OK);
   /* One artifact lists a target twice; the reference then numbers the sites of the second copy, which is the defect it is here to show. */
   bool is_known_defect = json_is(vector_get(c, "name"), "target_twice");
-  bool is_match = is_known_defect ? bbw_node_module_count(node) == 1 : node_matches(c, node, json_get(install, "installed"));
+  bool is_match = is_known_defect ? bbw_node_module_count(node) == 1
+                                  : node_matches(c, node, json_get(install, "installed"));
   bbw_node_del(node);
   return is_match;
 }
