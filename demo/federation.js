@@ -53,7 +53,6 @@ export function compileFederation({ training, wasm } = {}) {
       model: { role: 'Model', type: 'OnnxModel' },
       data: { role: 'DataSource', type: 'Digits' },
       sum: { role: 'Aggregator', type: 'FedAvg' },
-      backend: { role: 'Backend', type: 'bytesandbrains::backends::cpu::CpuBackend' },
       peers: { role: 'PeerSelector', type: 'KnownPeers' },
     },
     targetNames: { '@self': 'Server', clients: 'Client' },

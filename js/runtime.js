@@ -163,6 +163,12 @@ export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {
     return args;
   }
 
+  /** @param {string} name */
+  function exported(name) {
+    if (typeof exports[name] !== 'function') throw new BbwError('E_UNSUPPORTED', `this build of bb.wasm has no ${name}`, { name });
+    return exports[name];
+  }
+
   /** A large one-time input must not stay reserved for ever. */
   function trimScratch() {
     if (scratchSize <= 1 << 20) return;
@@ -212,7 +218,7 @@ export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {
           used += 2;
           return [places[used - 2], a instanceof Uint8Array ? places[used - 1] : a.count];
         });
-        const status = exports[name](...flat);
+        const status = exported(name)(...flat);
         if (status < 0) {
           const error = errorOf(status, args.includes('err') ? copyOut(errorPtr, errorSize) : undefined);
           trimScratch();
@@ -222,7 +228,7 @@ export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {
       });
     },
     /** A call without a status. @param {string} name @param {...(number | bigint)} args */
-    plain: (name, ...args) => guarded(() => exports[name](...args)),
+    plain: (name, ...args) => guarded(() => exported(name)(...args)),
     /** After a call with `out`: a copy of the bytes that it points to. */
     outBytes() {
       const view = new DataView(exports.memory.buffer);
