@@ -282,6 +282,20 @@ static void requests_expire_in_order(void **state) {
   assert_int_equal(mem.live_bytes, 0);
 }
 
+static void requests_of_one_expiry_go_by_id(void **state) {
+  (void)state;
+  static const uint64_t ids[] = {7, 2, 9, 4, 1, 8, 3, 6, 5, 0};
+  bbw_requests requests;
+  bbw_request request;
+  bbw_requests_init(&requests, &bbw_mem_libc);
+  for (size_t i = 0; i < 10; i++) { assert_int_equal(bbw_requests_register(&requests, ids[i], 0, 1, 50), BBW_OK); }
+  for (uint64_t id = 0; id < 10; id++) {
+    assert_true(bbw_requests_pop_stale(&requests, 50, &request));
+    assert_int_equal(request.id, id);
+  }
+  bbw_requests_free(&requests);
+}
+
 static void requests_are_replaced_bounded_and_never_wrap(void **state) {
   (void)state;
   bbw_requests requests;
@@ -483,6 +497,7 @@ int main(void) {
       cmocka_unit_test(governor_lists_are_bounded),
       cmocka_unit_test(dedup_keeps_its_window_when_memory_runs_out),
       cmocka_unit_test(requests_expire_in_order),
+      cmocka_unit_test(requests_of_one_expiry_go_by_id),
       cmocka_unit_test(requests_are_replaced_bounded_and_never_wrap),
       cmocka_unit_test(requests_without_memory_change_nothing),
       cmocka_unit_test(silence_ends),
