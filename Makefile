@@ -40,7 +40,7 @@ TEST_SRC    := $(sort $(filter-out tests/c/test_mem.c,$(wildcard tests/c/test_*.
 TEST_HELP   := $(sort $(filter-out $(TEST_SRC),$(wildcard tests/c/*.c)))
 FUZZ_SRC    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC   := $(sort $(wildcard tests/bench/bench_*.c))
-C_FILES     := $(SRC) $(WASM_SRC) $(TEST_SRC) $(TEST_HELP) $(FUZZ_SRC) $(BENCH_SRC) $(HEADERS)
+C_FILES     := $(SRC) $(WASM_SRC) $(TEST_SRC) $(TEST_HELP) $(FUZZ_SRC) $(BENCH_SRC) $(wildcard tests/interop/*.c) $(HEADERS)
 
 pick         = $(if $(ONLY),$(foreach x,$(1),$(if $(findstring $(ONLY),$(notdir $(x))),$(x))),$(1))
 objects      = $(patsubst %.c,$(BUILD)/$(1)/obj/%.o,$(2))
@@ -220,6 +220,17 @@ $(BUILD)/lint/%.ok: %.c $(HEADERS)
 fmt:  ## format the C sources and write the generated files
 	@test -z "$(strip $(C_FILES))" || clang-format -i $(C_FILES)
 	@node scripts/gen-constants.js
+
+# protobuf-c knows no groups, so of the envelopes only the ordinary ones are compared.
+interop:  ## compare our protobuf codecs with protobuf-c (installs it when missing)
+	@scripts/setup-debian.sh interop
+	@mkdir -p $(BUILD)/interop
+	@protoc-c -Iproto --c_out=$(BUILD)/interop proto/onnx-subset.proto proto/bb_core.proto
+	@$(CC) -std=c11 -O1 -g -fsanitize=address,undefined -Iinclude -Isrc -I$(BUILD)/interop tests/interop/protobuf_c.c \
+	  $(BUILD)/interop/*.pb-c.c $(filter src/base/% src/format/%,$(SRC)) -lprotobuf-c -lm -o $(BUILD)/interop/protobuf_c
+	@$(BUILD)/interop/protobuf_c tests/vectors/artifacts/*.pb \
+	  $$(sed -n 's/.*"kind":"valid".*"file":"\([0-9]*.bin\)".*/tests\/vectors\/envelopes\/\1/p' tests/vectors/envelopes/index.json)
+.PHONY: interop
 
 bench: $(BENCHES) node_modules/.package-lock.json wasm  ## measure; appends to build/bench/results.jsonl (ONLY=name)
 	@mkdir -p $(BUILD)/bench

@@ -1,12 +1,13 @@
 #!/bin/bash
 # Installs the Debian packages that a purpose needs, as far as they are missing; without root it names them instead.
-# usage: setup-debian.sh PURPOSE...      purposes: build wasm test node browser
+# usage: setup-debian.sh PURPOSE...      purposes: build wasm test node browser interop
 set -euo pipefail
 declare -A packages=(
   [build]='gcc libc6-dev make'
   [wasm]='clang-19 lld-19 llvm-19 libclang-rt-19-dev-wasm32 wasi-libc python3 bc ca-certificates'
   [test]='libcmocka-dev clang clang-format libclang-rt-14-dev iproute2 util-linux git'
   [node]=''
+  [interop]='gcc protobuf-c-compiler libprotobuf-c-dev'
   [browser]='chromium fonts-dejavu-core'
 )
 node_major_min=20

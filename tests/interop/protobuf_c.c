@@ -91,7 +91,9 @@ int main(int argc, char **argv) {
     bbw_bytes input = {exact, len};
     outcome got = is_model ? compare_model(input, &arena) : compare_envelope(input, &arena);
     bool is_wrong = !got.is_same || (got.is_ours && !got.is_theirs);
-    if (is_wrong) { (void)printf("%s: ours %d, theirs %d, same %d\n", argv[i], got.is_ours, got.is_theirs, got.is_same); }
+    if (is_wrong) {
+      (void)printf("%s: ours %d, theirs %d, same %d\n", argv[i], got.is_ours, got.is_theirs, got.is_same);
+    }
     wrong += is_wrong;
     same += !is_wrong && got.is_ours;
     refused += !is_wrong && !got.is_ours && !got.is_theirs;
@@ -99,7 +101,7 @@ int main(int argc, char **argv) {
     bbw_arena_free(&arena);
     free(exact);
   }
-  (void)printf("%u files the same in both, %u refused by both, %u refused by ours alone, %u wrong\n", same, refused, stricter,
-               wrong);
+  (void)printf("%u files the same in both, %u refused by both, %u refused by ours alone, %u wrong\n", same, refused,
+               stricter, wrong);
   return wrong == 0 && same != 0 ? 0 : 1;
 }
