@@ -53,6 +53,7 @@ WASM_OBJ    := $(patsubst %.c,$(WASM_DIR)/obj/%.o,$(SRC) $(WASM_SRC))
 TESTS       := $(patsubst tests/c/%.c,$(BUILD)/asan/%,$(TEST_SRC))
 FUZZERS     := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 BENCHES     := $(patsubst tests/bench/%.c,$(BUILD)/native/%,$(BENCH_SRC))
+WASM_BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/wasm-emcc/%.wasm,$(BENCH_SRC))
 EXPORTS     := $(shell sed -e 's/\#.*//' -e '/^[[:space:]]*$$/d' wasm/exports.txt 2>/dev/null)
 
 # The toolchain folder may hold a newer Node than the system's (see scripts/setup-debian.sh).
@@ -81,6 +82,10 @@ $(BUILD)/native/libbbw.a: $(NATIVE_OBJ)
 $(BUILD)/native/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,cc  )$(CC) $(NATIVE_FLAGS) -MMD -MP -c $< -o $@
+
+# Benchmarks, and only they, read a clock.
+$(BUILD)/native/obj/tests/bench/%.o: NATIVE_FLAGS += -D_POSIX_C_SOURCE=200809L
+$(BUILD)/wasm-emcc/obj/tests/bench/%.o: WASM_FLAGS += -D_POSIX_C_SOURCE=200809L
 
 $(BUILD)/native/bench_%: $(BUILD)/native/obj/tests/bench/bench_%.o $(BUILD)/native/libbbw.a
 	$(call say,link)$(CC) $(NATIVE_FLAGS) $^ -lm -o $@
@@ -132,6 +137,10 @@ $(BUILD)/wasm-emcc/emcc.path: FORCE
 $(BUILD)/wasm-emcc/obj/%.o: %.c $(BUILD)/wasm-emcc/emcc.path
 	@mkdir -p $(@D)
 	$(call say,emcc)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(WASM_FLAGS) -MMD -MP -c $< -o $@
+
+# Benchmarks in C run in WebAssembly too, as WASI commands. Without V8's first compiler: one long call would never leave it.
+$(BUILD)/wasm-emcc/bench_%.wasm: $(BUILD)/wasm-emcc/obj/tests/bench/bench_%.o $(patsubst %.c,$(BUILD)/wasm-emcc/obj/%.o,$(SRC))
+	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) -O3 -msimd128 -sSTANDALONE_WASM -sALLOW_MEMORY_GROWTH=1 $(filter %.o,$^) -o $@
 
 comma := ,
 empty :=
@@ -232,9 +241,10 @@ interop:  ## compare our protobuf codecs with protobuf-c (installs it when missi
 	  $$(sed -n 's/.*"kind":"valid".*"file":"\([0-9]*.bin\)".*/tests\/vectors\/envelopes\/\1/p' tests/vectors/envelopes/index.json)
 .PHONY: interop
 
-bench: $(BENCHES) node_modules/.package-lock.json wasm  ## measure; appends to build/bench/results.jsonl (ONLY=name)
+bench: $(BENCHES) $(WASM_BENCHES) node_modules/.package-lock.json wasm  ## measure; appends to build/bench/results.jsonl (ONLY=name)
 	@mkdir -p $(BUILD)/bench
 	@set -o pipefail; for b in $(call pick,$(BENCHES)); do $$b | tee -a $(BUILD)/bench/results.jsonl || exit 1; done
+	@set -o pipefail; for b in $(call pick,$(WASM_BENCHES)); do node --no-liftoff tests/bench/run_wasi.mjs $$b | tee -a $(BUILD)/bench/results.jsonl || exit 1; done
 	@set -o pipefail; for b in $(call pick,$(wildcard tests/bench/*.bench.js)); do node $$b | tee -a $(BUILD)/bench/results.jsonl || exit 1; done
 
 clean:  ## remove everything built
