@@ -72,12 +72,28 @@ typedef struct config_row {
   size_t at;
 } config_row;
 
-#define CONFIG(field) {{#field, sizeof(#field) - 1}, offsetof(bbw_config, field)}
+#define CONFIG(field) \
+  { {#field, sizeof(#field) - 1}, offsetof(bbw_config, field) }
 static const config_row config_rows[] = {
-    CONFIG(cycle_op_budget), CONFIG(max_pending_async), CONFIG(max_outbound_queue), CONFIG(bus_capacity), CONFIG(max_executions), CONFIG(per_hop_budget_ns),
-    CONFIG(ingress_byte_budget), CONFIG(max_app_event_bytes), CONFIG(max_invoke_inputs), CONFIG(max_invoke_bytes), CONFIG(max_completion_result_bytes),
-    CONFIG(rng_seed), CONFIG(step_mask), CONFIG(envelope_caps.max_total_bytes), CONFIG(envelope_caps.max_slot_fills), CONFIG(envelope_caps.max_per_fill_bytes),
-    CONFIG(envelope_caps.max_dest_suffix_bytes), CONFIG(envelope_caps.max_src_peer_addresses), CONFIG(envelope_caps.max_src_peer_address_bytes),
+    CONFIG(cycle_op_budget),
+    CONFIG(max_pending_async),
+    CONFIG(max_outbound_queue),
+    CONFIG(bus_capacity),
+    CONFIG(max_executions),
+    CONFIG(per_hop_budget_ns),
+    CONFIG(ingress_byte_budget),
+    CONFIG(max_app_event_bytes),
+    CONFIG(max_invoke_inputs),
+    CONFIG(max_invoke_bytes),
+    CONFIG(max_completion_result_bytes),
+    CONFIG(rng_seed),
+    CONFIG(step_mask),
+    CONFIG(envelope_caps.max_total_bytes),
+    CONFIG(envelope_caps.max_slot_fills),
+    CONFIG(envelope_caps.max_per_fill_bytes),
+    CONFIG(envelope_caps.max_dest_suffix_bytes),
+    CONFIG(envelope_caps.max_src_peer_addresses),
+    CONFIG(envelope_caps.max_src_peer_address_bytes),
 };
 #undef CONFIG
 
@@ -100,7 +116,9 @@ static bbw_status set_config(bbw_config *config, bbw_str name, uint64_t value, b
 
 /* A zeroed array of at least one element, so that NULL always means out of memory. */
 static void *array_new(size_t count, size_t size) { return bbw_mem_array(&bbw_wasm_mem, count + 1, size); }
-static void array_free(void *array, size_t count, size_t size) { bbw_mem_array_free(&bbw_wasm_mem, array, count + 1, size); }
+static void array_free(void *array, size_t count, size_t size) {
+  bbw_mem_array_free(&bbw_wasm_mem, array, count + 1, size);
+}
 
 static bbw_status read_byte_list(bbw_pack *pack, bbw_bytes **out, size_t *count) {
   *count = bbw_pack_count(pack, 4);
@@ -199,16 +217,19 @@ void bbw_abi_node_del(uint32_t node) {
 
 int32_t bbw_abi_node_tick(uint32_t node, uint64_t now_ns) { return bbw_node_tick(node_at(node), now_ns); }
 
-int32_t bbw_abi_node_deliver_inbound(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t bytes, uint32_t len, uint32_t err) {
+int32_t bbw_abi_node_deliver_inbound(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t bytes, uint32_t len,
+                                     uint32_t err) {
   return bbw_node_deliver_inbound(node_at(node), bytes_at(peer, peer_len), bytes_at(bytes, len), error_at(err));
 }
 
-int32_t bbw_abi_node_deliver_event(uint32_t node, uint32_t module, uint32_t module_len, uint32_t input, uint32_t input_len, uint32_t bytes, uint32_t len,
-                                   uint32_t err) {
-  return bbw_node_deliver_event(node_at(node), text_at(module, module_len), text_at(input, input_len), bytes_at(bytes, len), error_at(err));
+int32_t bbw_abi_node_deliver_event(uint32_t node, uint32_t module, uint32_t module_len, uint32_t input,
+                                   uint32_t input_len, uint32_t bytes, uint32_t len, uint32_t err) {
+  return bbw_node_deliver_event(node_at(node), text_at(module, module_len), text_at(input, input_len),
+                                bytes_at(bytes, len), error_at(err));
 }
 
-int32_t bbw_abi_node_invoke(uint32_t node, uint32_t module, uint32_t module_len, uint32_t inputs, uint32_t inputs_len, uint32_t exec_out, uint32_t err) {
+int32_t bbw_abi_node_invoke(uint32_t node, uint32_t module, uint32_t module_len, uint32_t inputs, uint32_t inputs_len,
+                            uint32_t exec_out, uint32_t err) {
   bbw_pack pack = bbw_pack_open(address(inputs), inputs_len);
   size_t count = bbw_pack_count(&pack, 8);
   bbw_named_bytes *named = array_new(count, sizeof(*named));
@@ -220,7 +241,9 @@ int32_t bbw_abi_node_invoke(uint32_t node, uint32_t module, uint32_t module_len,
   uint64_t exec_id = 0;
   int32_t rv = BBW_OK;
   if (!bbw_pack_is_done(&pack)) { rv = bbw_error_set_at(error_at(err), BBW_E_ARG, pack.at); }
-  if (rv == BBW_OK) { rv = bbw_node_invoke(node_at(node), text_at(module, module_len), named, count, &exec_id, error_at(err)); }
+  if (rv == BBW_OK) {
+    rv = bbw_node_invoke(node_at(node), text_at(module, module_len), named, count, &exec_id, error_at(err));
+  }
   array_free(named, count, sizeof(*named));
   if (rv == BBW_OK) { memcpy(address(exec_out), &exec_id, sizeof(exec_id)); }
   return rv;
@@ -246,8 +269,10 @@ int32_t bbw_abi_node_fail(uint32_t node, uint64_t cmd_id, uint32_t detail, uint3
   return bbw_node_fail(node_at(node), cmd_id, text_at(detail, detail_len), error_at(err));
 }
 
-int32_t bbw_abi_node_send_failed(uint32_t node, uint32_t peer, uint32_t peer_len, uint64_t wire_req_id, uint32_t reason, uint32_t reason_len, uint32_t err) {
-  return bbw_node_send_failed(node_at(node), bytes_at(peer, peer_len), wire_req_id, text_at(reason, reason_len), error_at(err));
+int32_t bbw_abi_node_send_failed(uint32_t node, uint32_t peer, uint32_t peer_len, uint64_t wire_req_id, uint32_t reason,
+                                 uint32_t reason_len, uint32_t err) {
+  return bbw_node_send_failed(node_at(node), bytes_at(peer, peer_len), wire_req_id, text_at(reason, reason_len),
+                              error_at(err));
 }
 
 int32_t bbw_abi_node_poll(uint32_t node, uint32_t out, uint32_t err) {
@@ -266,7 +291,8 @@ int32_t bbw_abi_node_next_timer(uint32_t node, uint32_t at_out) {
   return 1;
 }
 
-int32_t bbw_abi_node_add_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t addresses, uint32_t addresses_len, uint32_t err) {
+int32_t bbw_abi_node_add_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t addresses,
+                              uint32_t addresses_len, uint32_t err) {
   bbw_pack pack = bbw_pack_open(address(addresses), addresses_len);
   bbw_bytes *list;
   size_t count;
@@ -324,8 +350,8 @@ int32_t bbw_abi_node_components(uint32_t node, uint32_t out) {
   for (size_t i = 0; ok && i < count; i++) {
     bbw_str slot, type_name;
     uint32_t role_bits;
-    ok = bbw_node_component(node_at(node), i, &slot, &type_name, &role_bits, NULL) && bbw_pack_put_text(list, slot) && bbw_pack_put_text(list, type_name) &&
-         bbw_pack_put_u32(list, role_bits);
+    ok = bbw_node_component(node_at(node), i, &slot, &type_name, &role_bits, NULL) && bbw_pack_put_text(list, slot) &&
+         bbw_pack_put_text(list, type_name) && bbw_pack_put_u32(list, role_bits);
   }
   return result_end(ok, out, 0);
 }
@@ -343,7 +369,8 @@ int32_t bbw_abi_shipped_components(uint32_t out) {
   bbw_vec *list = result_begin();
   bool ok = bbw_pack_put_u32(list, (uint32_t)count);
   for (size_t i = 0; ok && i < count; i++) {
-    ok = bbw_pack_put_text(list, (bbw_str){types[i]->type_name, strlen(types[i]->type_name)}) && bbw_pack_put_u32(list, types[i]->role_bits);
+    ok = bbw_pack_put_text(list, (bbw_str){types[i]->type_name, strlen(types[i]->type_name)}) &&
+         bbw_pack_put_u32(list, types[i]->role_bits);
   }
   return result_end(ok, out, 0);
 }

@@ -8,9 +8,11 @@
 #include "pack.h"
 
 #if defined(__wasm__)
-__attribute__((import_module("bbw"), import_name("host_dispatch"))) int32_t bbw_host_dispatch(uint32_t host_id, const void *call, uint32_t call_len, void *reply);
+__attribute__((import_module("bbw"), import_name("host_dispatch"))) int32_t
+bbw_host_dispatch(uint32_t host_id, const void *call, uint32_t call_len, void *reply);
 #else
-int32_t bbw_host_dispatch(uint32_t host_id, const void *call, uint32_t call_len, void *reply); /* native tests bring their own */
+int32_t bbw_host_dispatch(uint32_t host_id, const void *call, uint32_t call_len,
+                          void *reply); /* native tests bring their own */
 #endif
 
 typedef struct host_reply {
@@ -22,7 +24,8 @@ typedef struct host_instance {
   uint32_t host_id;
 } host_instance;
 
-static bbw_status host_construct(void **self, const bbw_component_type *type, bool has_config, bbw_bytes config, const bbw_mem *mem, bbw_error *err) {
+static bbw_status host_construct(void **self, const bbw_component_type *type, bool has_config, bbw_bytes config,
+                                 const bbw_mem *mem, bbw_error *err) {
   (void)has_config; /* the host's object was configured by the host */
   (void)config;
   (void)err;
@@ -41,10 +44,12 @@ static bool put_inputs(bbw_vec *out, bbw_ctx *ctx) {
   for (size_t i = 0; ok && i < count; i++) {
     const bbw_value *value = bbw_ctx_input(ctx, i);
     size_t size = value == NULL ? 0 : bbw_value_payload_size(value);
-    ok = size <= UINT32_MAX && bbw_pack_put_u32(out, value != NULL) && bbw_pack_put_u64(out, value == NULL ? 0 : bbw_type_hash((bbw_type)value->type)) &&
+    ok = size <= UINT32_MAX && bbw_pack_put_u32(out, value != NULL) &&
+         bbw_pack_put_u64(out, value == NULL ? 0 : bbw_type_hash((bbw_type)value->type)) &&
          bbw_pack_put_u32(out, (uint32_t)size) && bbw_vec_reserve(out, size);
     if (ok && value != NULL) {
-      bbw_value_payload_write(value, (uint8_t *)out->items + out->count); /* straight into the call, without a second copy */
+      bbw_value_payload_write(value,
+                              (uint8_t *)out->items + out->count); /* straight into the call, without a second copy */
       out->count += size;
     }
   }
@@ -59,9 +64,12 @@ static bool put_attributes(bbw_vec *out, const bbw_ctx *ctx) {
     const bbw_onnx_attribute *attribute = BBW_PROTO_AT(attributes, bbw_onnx_attribute, i);
     uint32_t float_bits;
     memcpy(&float_bits, &attribute->f, sizeof(float_bits));
-    ok = bbw_pack_put_text(out, attribute->name) && bbw_pack_put_u32(out, (uint32_t)attribute->type) && bbw_pack_put_u64(out, (uint64_t)attribute->i) &&
-         bbw_pack_put_u32(out, float_bits) && bbw_pack_put_bytes(out, attribute->s) && bbw_pack_put_u32(out, (uint32_t)attribute->ints.count);
-    for (size_t k = 0; ok && k < attribute->ints.count; k++) { ok = bbw_pack_put_u64(out, (uint64_t)*BBW_PROTO_AT(&attribute->ints, int64_t, k)); }
+    ok = bbw_pack_put_text(out, attribute->name) && bbw_pack_put_u32(out, (uint32_t)attribute->type) &&
+         bbw_pack_put_u64(out, (uint64_t)attribute->i) && bbw_pack_put_u32(out, float_bits) &&
+         bbw_pack_put_bytes(out, attribute->s) && bbw_pack_put_u32(out, (uint32_t)attribute->ints.count);
+    for (size_t k = 0; ok && k < attribute->ints.count; k++) {
+      ok = bbw_pack_put_u64(out, (uint64_t)*BBW_PROTO_AT(&attribute->ints, int64_t, k));
+    }
   }
   return ok;
 }
@@ -70,12 +78,15 @@ static bool put_call(bbw_vec *out, bbw_ctx *ctx, uint64_t cmd_id) {
   uint8_t peer[BBW_PEER_ID_BYTES_MAX];
   const bbw_peer_id *src = bbw_ctx_src_peer(ctx);
   bbw_bytes src_bytes = {peer, src == NULL ? 0 : bbw_peer_id_encode(src, peer)};
-  return bbw_pack_put_u32(out, bbw_ctx_role(ctx)) && bbw_pack_put_text(out, bbw_ctx_op_type(ctx)) && bbw_pack_put_u64(out, bbw_ctx_now_ns(ctx)) &&
-         bbw_pack_put_u64(out, cmd_id) && bbw_pack_put_bytes(out, src_bytes) && bbw_pack_put_u32(out, (uint32_t)bbw_ctx_output_count(ctx)) &&
+  return bbw_pack_put_u32(out, bbw_ctx_role(ctx)) && bbw_pack_put_text(out, bbw_ctx_op_type(ctx)) &&
+         bbw_pack_put_u64(out, bbw_ctx_now_ns(ctx)) && bbw_pack_put_u64(out, cmd_id) &&
+         bbw_pack_put_bytes(out, src_bytes) && bbw_pack_put_u32(out, (uint32_t)bbw_ctx_output_count(ctx)) &&
          put_inputs(out, ctx) && put_attributes(out, ctx);
 }
 
-static bbw_status bad_reply(bbw_ctx *ctx) { return bbw_ctx_fail(ctx, BBW_OP_OTHER, "host_reply", BBW_STR("the host's answer is malformed")); }
+static bbw_status bad_reply(bbw_ctx *ctx) {
+  return bbw_ctx_fail(ctx, BBW_OP_OTHER, "host_reply", BBW_STR("the host's answer is malformed"));
+}
 
 static bbw_status read_outputs(bbw_ctx *ctx, bbw_pack *pack) {
   size_t count = bbw_pack_count(pack, 12);
@@ -103,7 +114,9 @@ static bbw_status read_failure(bbw_ctx *ctx, bbw_pack *pack) {
   bbw_str kind = bbw_pack_text(pack);
   bbw_str reason = bbw_pack_text(pack);
   bbw_str detail = bbw_pack_text(pack);
-  if (!pack->is_ok) { return bbw_ctx_fail(ctx, BBW_OP_OTHER, "host_failed", BBW_STR("the component failed without a reason")); }
+  if (!pack->is_ok) {
+    return bbw_ctx_fail(ctx, BBW_OP_OTHER, "host_failed", BBW_STR("the component failed without a reason"));
+  }
   /* Reasons are fixed labels; what the host gives goes into the detail. */
   (void)reason;
   return bbw_ctx_fail(ctx, kind_from_name(kind), "component_failed", detail);
@@ -135,12 +148,17 @@ static bbw_status host_dispatch(void *self, bbw_ctx *ctx) {
   return rv;
 }
 
-bbw_status bbw_host_type_init(bbw_host_type *type, bbw_str name, uint32_t role_bits, uint32_t host_id, const bbw_mem *mem) {
+bbw_status bbw_host_type_init(bbw_host_type *type, bbw_str name, uint32_t role_bits, uint32_t host_id,
+                              const bbw_mem *mem) {
   char *copy = bbw_mem_array(mem, name.len + 1, 1);
   if (copy == NULL) { return BBW_E_NOMEM; }
   if (name.len != 0) { memcpy(copy, name.ptr, name.len); }
   *type = (bbw_host_type){
-      .base = {.type_name = copy, .role_bits = role_bits, .construct = host_construct, .destroy = host_destroy, .dispatch = host_dispatch},
+      .base = {.type_name = copy,
+               .role_bits = role_bits,
+               .construct = host_construct,
+               .destroy = host_destroy,
+               .dispatch = host_dispatch},
       .host_id = host_id,
       .name = copy,
       .name_bytes = name.len + 1,
@@ -148,4 +166,6 @@ bbw_status bbw_host_type_init(bbw_host_type *type, bbw_str name, uint32_t role_b
   return BBW_OK;
 }
 
-void bbw_host_type_free(bbw_host_type *type, const bbw_mem *mem) { bbw_mem_array_free(mem, type->name, type->name_bytes, 1); }
+void bbw_host_type_free(bbw_host_type *type, const bbw_mem *mem) {
+  bbw_mem_array_free(mem, type->name, type->name_bytes, 1);
+}

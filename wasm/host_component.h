@@ -17,7 +17,8 @@ typedef struct bbw_host_type {
 } bbw_host_type;
 
 /* Fills in a type.  The name is copied. */
-bbw_status bbw_host_type_init(bbw_host_type *type, bbw_str name, uint32_t role_bits, uint32_t host_id, const bbw_mem *mem);
+bbw_status bbw_host_type_init(bbw_host_type *type, bbw_str name, uint32_t role_bits, uint32_t host_id,
+                              const bbw_mem *mem);
 void bbw_host_type_free(bbw_host_type *type, const bbw_mem *mem);
 
 #endif

@@ -2,7 +2,9 @@
 
 #include "base/bytes.h"
 
-bbw_pack bbw_pack_open(const uint8_t *ptr, size_t len) { return (bbw_pack){.ptr = ptr, .len = len, .at = 0, .is_ok = true}; }
+bbw_pack bbw_pack_open(const uint8_t *ptr, size_t len) {
+  return (bbw_pack){.ptr = ptr, .len = len, .at = 0, .is_ok = true};
+}
 
 static const uint8_t *take(bbw_pack *pack, size_t len) {
   if (!pack->is_ok || len > pack->len - pack->at) {
@@ -64,7 +66,8 @@ bool bbw_pack_put_u64(bbw_vec *out, uint64_t value) {
 }
 
 bool bbw_pack_put_bytes(bbw_vec *out, bbw_bytes bytes) {
-  return bytes.len <= UINT32_MAX && bbw_pack_put_u32(out, (uint32_t)bytes.len) && bbw_vec_append(out, bytes.ptr, bytes.len);
+  return bytes.len <= UINT32_MAX && bbw_pack_put_u32(out, (uint32_t)bytes.len) &&
+         bbw_vec_append(out, bytes.ptr, bytes.len);
 }
 
 bool bbw_pack_put_text(bbw_vec *out, bbw_str text) { return bbw_pack_put_bytes(out, bbw_str_bytes(text)); }

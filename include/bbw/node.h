@@ -120,7 +120,8 @@ size_t bbw_node_module_count(const bbw_node *node);
 bbw_str bbw_node_module_name(const bbw_node *node, size_t index); /* in the order of the targets */
 size_t bbw_node_component_count(const bbw_node *node);
 /* Slot, type and roles of a component, and (instance may be NULL) the instance for C hosts.  False past the end. */
-bool bbw_node_component(const bbw_node *node, size_t index, bbw_str *slot, bbw_str *type_name, uint32_t *role_bits, void **instance);
+bool bbw_node_component(const bbw_node *node, size_t index, bbw_str *slot, bbw_str *type_name, uint32_t *role_bits,
+                        void **instance);
 const bbw_peer_id *bbw_node_peer_id(const bbw_node *node);
 bool bbw_node_counter(const bbw_node *node, bbw_str name, uint64_t *out); /* IncrMetric counters */
 

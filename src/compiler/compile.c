@@ -19,7 +19,8 @@ static bbw_status check_bindings(bbw_ir *ir) {
 }
 
 static bbw_status run_passes(bbw_ir *ir, bbw_ir_list *partitions) {
-  bbw_status rv = ir->functions.count == 0 ? bbw_error_set(ir->err, BBW_E_COMP_EMPTY_FUNCTION_TABLE) : check_bindings(ir);
+  bbw_status rv = ir->functions.count == 0 ? bbw_error_set(ir->err, BBW_E_COMP_EMPTY_FUNCTION_TABLE)
+                                           : check_bindings(ir);
   if (rv == BBW_OK) { rv = bbw_pass_refine(ir); }
   if (rv == BBW_OK) { rv = bbw_pass_inline(ir); }
   if (rv == BBW_OK) { rv = bbw_pass_derive_deadlines(ir); }
@@ -35,10 +36,14 @@ static bbw_status run_passes(bbw_ir *ir, bbw_ir_list *partitions) {
     if (rv == BBW_OK) { rv = bbw_pass_deadline_gates(ir, partition); }
     if (rv == BBW_OK) { rv = bbw_pass_name(ir, partition); }
   }
-  if (rv == BBW_OK && partitions->count == 0) { rv = bbw_ir_fail(ir, BBW_E_COMP_INTERNAL, NULL, "missing", BBW_STR("nodes")); }
+  if (rv == BBW_OK && partitions->count == 0) {
+    rv = bbw_ir_fail(ir, BBW_E_COMP_INTERNAL, NULL, "missing", BBW_STR("nodes"));
+  }
   /* Names are fixed now; a route is an attribute value, which no name depends on. */
   if (rv == BBW_OK) { rv = bbw_pass_route(ir, partitions); }
-  for (size_t p = 0; rv == BBW_OK && p < partitions->count; p++) { rv = bbw_pass_stamp(ir, BBW_IR_AT(partitions, bbw_ir_partition, p)); }
+  for (size_t p = 0; rv == BBW_OK && p < partitions->count; p++) {
+    rv = bbw_pass_stamp(ir, BBW_IR_AT(partitions, bbw_ir_partition, p));
+  }
   return rv;
 }
 
@@ -83,7 +88,10 @@ static bbw_status merge(bbw_ir *ir, const bbw_ir_list *partitions, bbw_bytes *ou
 static bbw_status check_version(bbw_ir *ir, const bbw_onnx_model *model) {
   bbw_str text;
   uint64_t version;
-  if (!bbw_onnx_entry_find(&model->metadata_props, BBW_STR(BBW_BB "ir_version"), &text) || !bbw_parse_u64(text, &version)) { return BBW_OK; }
+  if (!bbw_onnx_entry_find(&model->metadata_props, BBW_STR(BBW_BB "ir_version"), &text) ||
+      !bbw_parse_u64(text, &version)) {
+    return BBW_OK;
+  }
   if (version == IR_VERSION) { return BBW_OK; }
   bbw_error_set(ir->err, BBW_E_COMP_IR_VERSION);
   bbw_error_add_u64(ir->err, "expected", IR_VERSION);
@@ -101,7 +109,8 @@ static bbw_status compile(bbw_ir *ir, bbw_bytes bytes, bbw_bytes *out) {
   return rv == BBW_OK ? merge(ir, &partitions, out) : rv;
 }
 
-bbw_status bbw_compile(uint8_t **out, size_t *len, bbw_bytes model, const bbw_compile_options *options, const bbw_mem *mem, bbw_error *err) {
+bbw_status bbw_compile(uint8_t **out, size_t *len, bbw_bytes model, const bbw_compile_options *options,
+                       const bbw_mem *mem, bbw_error *err) {
   bbw_arena arena;
   bbw_arena_init(&arena, mem);
   bbw_error_set(err, BBW_OK);

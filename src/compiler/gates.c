@@ -2,15 +2,15 @@
 #include "base/bytes.h"
 #include "compiler/ir.h"
 
-#define SYSCALL BBW_STR(BBW_BB "syscall")
-#define DEADLINE BBW_STR("deadline_ns")
+#define SYSCALL            BBW_STR(BBW_BB "syscall")
+#define DEADLINE           BBW_STR("deadline_ns")
 #define PER_HOP_DEFAULT_NS UINT64_C(100000000)
 
 typedef struct gate_row {
   const char *op_type;
-  const char *output;  /* behind the protected node's name */
-  const char *source;  /* metadata on the gate */
-  const char *gated;   /* metadata on the protected node */
+  const char *output; /* behind the protected node's name */
+  const char *source; /* metadata on the gate */
+  const char *gated;  /* metadata on the protected node */
 } gate_row;
 
 static const gate_row rx_gates[] = {
@@ -25,7 +25,9 @@ static const gate_row tx_gates[] = {
 
 static bbw_str text(const char *literal) { return (bbw_str){literal, strlen(literal)}; }
 
-static bbw_onnx_node *node_at(const bbw_ir_partition *partition, size_t i) { return BBW_IR_AT(&partition->nodes, bbw_onnx_node, i); }
+static bbw_onnx_node *node_at(const bbw_ir_partition *partition, size_t i) {
+  return BBW_IR_AT(&partition->nodes, bbw_onnx_node, i);
+}
 
 bbw_status bbw_pass_derive_deadlines(bbw_ir *ir) {
   uint64_t per_hop_ns = ir->options->per_hop_budget_ns == 0 ? PER_HOP_DEFAULT_NS : ir->options->per_hop_budget_ns;
@@ -37,7 +39,8 @@ bbw_status bbw_pass_derive_deadlines(bbw_ir *ir) {
       if (!bbw_ir_is_send(node)) { continue; }
       uint64_t depth = 1;
       if (!bbw_parse_u64(bbw_ir_meta(node, BBW_BB "wire.chain_depth"), &depth)) { depth = 1; }
-      uint64_t total = depth != 0 && per_hop_ns > (uint64_t)INT64_MAX / depth ? (uint64_t)INT64_MAX : depth * per_hop_ns;
+      uint64_t total = depth != 0 && per_hop_ns > (uint64_t)INT64_MAX / depth ? (uint64_t)INT64_MAX
+                                                                              : depth * per_hop_ns;
       bbw_status rv = bbw_ir_set_int(ir, node, DEADLINE, (int64_t)total);
       if (rv != BBW_OK) { return rv; }
     }
@@ -63,7 +66,8 @@ static bbw_status name_wire_nodes(bbw_ir *ir, bbw_ir_partition *partition) {
   return BBW_OK;
 }
 
-static bbw_status add_gate(bbw_ir *ir, bbw_ir_list *gates, const gate_row *row, const bbw_onnx_node *of, bbw_str input, bbw_str *output, bbw_onnx_node **out) {
+static bbw_status add_gate(bbw_ir *ir, bbw_ir_list *gates, const gate_row *row, const bbw_onnx_node *of, bbw_str input,
+                           bbw_str *output, bbw_onnx_node **out) {
   bbw_str name = bbw_ir_text(ir, text(row->op_type), BBW_STR("@"), of->name);
   *output = bbw_ir_text(ir, of->name, text(row->output), BBW_STR(""));
   bbw_onnx_node *gate = bbw_ir_add_node(ir, gates, SYSCALL, text(row->op_type), name);
@@ -102,7 +106,8 @@ static bbw_status add_tx(bbw_ir *ir, bbw_ir_partition *partition, const gate_row
   for (size_t i = 0; i < partition->nodes.count; i++) {
     bbw_onnx_node *send = node_at(partition, i);
     const bbw_onnx_attribute *peer = bbw_onnx_attribute_find(send, BBW_STR("peer"));
-    bool is_open = bbw_ir_is_send(send) && peer != NULL && peer->s.len != 0 && send->input.count != 0 && !bbw_ir_has_meta(send, row->gated);
+    bool is_open = bbw_ir_is_send(send) && peer != NULL && peer->s.len != 0 && send->input.count != 0 &&
+                   !bbw_ir_has_meta(send, row->gated);
     if (!is_open) { continue; }
     bbw_str output;
     bbw_onnx_node *gate;
@@ -118,13 +123,18 @@ static bbw_status add_tx(bbw_ir *ir, bbw_ir_partition *partition, const gate_row
 
 bbw_status bbw_pass_gates(bbw_ir *ir, bbw_ir_partition *partition) {
   bbw_status rv = name_wire_nodes(ir, partition);
-  for (size_t i = 0; rv == BBW_OK && i < sizeof(rx_gates) / sizeof(rx_gates[0]); i++) { rv = add_rx(ir, partition, &rx_gates[i]); }
-  for (size_t i = 0; rv == BBW_OK && i < sizeof(tx_gates) / sizeof(tx_gates[0]); i++) { rv = add_tx(ir, partition, &tx_gates[i]); }
+  for (size_t i = 0; rv == BBW_OK && i < sizeof(rx_gates) / sizeof(rx_gates[0]); i++) {
+    rv = add_rx(ir, partition, &rx_gates[i]);
+  }
+  for (size_t i = 0; rv == BBW_OK && i < sizeof(tx_gates) / sizeof(tx_gates[0]); i++) {
+    rv = add_tx(ir, partition, &tx_gates[i]);
+  }
   return rv;
 }
 
 bbw_status bbw_pass_deadline_gates(bbw_ir *ir, bbw_ir_partition *partition) {
-  static const gate_row row = {"DeadlineCheck", "#__trigger_deadline", BBW_BB "deadline_source", BBW_BB "deadline_gated"};
+  static const gate_row row = {"DeadlineCheck", "#__trigger_deadline", BBW_BB "deadline_source",
+                               BBW_BB "deadline_gated"};
   bbw_ir_list gates;
   bbw_ir_list_init(&gates, sizeof(bbw_onnx_node));
   for (size_t i = 0; i < partition->nodes.count; i++) {

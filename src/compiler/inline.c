@@ -7,8 +7,8 @@
 #include "compiler/ir.h"
 
 #define DOMAIN_MODULE BBW_STR(BBW_BB "module")
-#define KEY_PHASE BBW_STR(BBW_BB "module_phase")
-#define NO_FUNCTION SIZE_MAX
+#define KEY_PHASE     BBW_STR(BBW_BB "module_phase")
+#define NO_FUNCTION   SIZE_MAX
 
 static bbw_ir_function *function_at(bbw_ir *ir, size_t i) { return BBW_IR_AT(&ir->functions, bbw_ir_function, i); }
 
@@ -61,10 +61,14 @@ static bbw_status order_functions(bbw_ir *ir, size_t *order) {
       const bbw_onnx_node *node = BBW_IR_AT(&function->nodes, bbw_onnx_node, top->next_node++);
       size_t callee = callee_of(ir, node);
       if (callee == NO_FUNCTION) {
-        if (bbw_str_equal(node->domain, DOMAIN_MODULE)) { return bbw_ir_fail(ir, BBW_E_COMP_INTERNAL, node, "missing_function", node->op_type); }
+        if (bbw_str_equal(node->domain, DOMAIN_MODULE)) {
+          return bbw_ir_fail(ir, BBW_E_COMP_INTERNAL, node, "missing_function", node->op_type);
+        }
         continue;
       }
-      if (state[callee] == OPEN) { return bbw_ir_fail(ir, BBW_E_COMP_CYCLE, node, "recursive_function", node->op_type); }
+      if (state[callee] == OPEN) {
+        return bbw_ir_fail(ir, BBW_E_COMP_CYCLE, node, "recursive_function", node->op_type);
+      }
       if (state[callee] == DONE) { continue; }
       state[callee] = OPEN;
       stack[depth++] = (visit){.function = callee};
@@ -75,9 +79,9 @@ static bbw_status order_functions(bbw_ir *ir, size_t *order) {
 
 typedef struct splice {
   bbw_ir *ir;
-  bbw_map names; /* name in the body -> index into texts */
+  bbw_map names;     /* name in the body -> index into texts */
   bbw_ir_list texts; /* bbw_str */
-  bbw_str suffix; /* "#inl<k>" */
+  bbw_str suffix;    /* "#inl<k>" */
 } splice;
 
 static bbw_status splice_put(splice *s, bbw_str from, bbw_str to) {
@@ -118,18 +122,24 @@ static bbw_status splice_bind(splice *s, const bbw_ir_function *body, const bbw_
   return rv;
 }
 
-static bbw_status splice_value_infos(splice *s, const bbw_ir_function *body, bbw_ir_function *caller, bbw_map *declared) {
+static bbw_status splice_value_infos(splice *s, const bbw_ir_function *body, bbw_ir_function *caller,
+                                     bbw_map *declared) {
   for (size_t i = 0; i < body->value_info.count; i++) {
     bbw_onnx_value_info info = *BBW_IR_AT(&body->value_info, bbw_onnx_value_info, i);
     uint64_t seen;
-    if (!splice_get(s, info.name, &info.name) || bbw_map_get_bytes(declared, bbw_str_bytes(info.name), &seen)) { continue; }
-    if (!bbw_ir_append(s->ir, &caller->value_info, &info, 1) || !bbw_map_put_bytes(declared, bbw_str_bytes(info.name), 1)) { return BBW_E_NOMEM; }
+    if (!splice_get(s, info.name, &info.name) || bbw_map_get_bytes(declared, bbw_str_bytes(info.name), &seen)) {
+      continue;
+    }
+    if (!bbw_ir_append(s->ir, &caller->value_info, &info, 1) ||
+        !bbw_map_put_bytes(declared, bbw_str_bytes(info.name), 1)) {
+      return BBW_E_NOMEM;
+    }
   }
   return BBW_OK;
 }
 
-static bbw_status splice_call(bbw_ir *ir, const bbw_ir_function *body, const bbw_onnx_node *call, uint64_t k, bbw_ir_function *caller, bbw_ir_list *out,
-                              bbw_map *declared) {
+static bbw_status splice_call(bbw_ir *ir, const bbw_ir_function *body, const bbw_onnx_node *call, uint64_t k,
+                              bbw_ir_function *caller, bbw_ir_list *out, bbw_map *declared) {
   splice s = {.ir = ir, .suffix = bbw_ir_text(ir, BBW_STR("#inl"), bbw_ir_number(ir, k), BBW_STR(""))};
   if (s.suffix.ptr == NULL) { return BBW_E_NOMEM; }
   bbw_map_init(&s.names, 0x1271, ir->mem);
@@ -140,7 +150,9 @@ static bbw_status splice_call(bbw_ir *ir, const bbw_ir_function *body, const bbw
     rv = splice_names(&s, &node.input);
     if (rv == BBW_OK) { rv = splice_names(&s, &node.output); }
     if (rv == BBW_OK && !bbw_ir_append(ir, out, &node, 1)) { rv = BBW_E_NOMEM; }
-    if (rv == BBW_OK && out->count > BBW_COMPILE_NODES_MAX) { rv = bbw_ir_fail(ir, BBW_E_LIMIT, call, "nodes", bbw_ir_number(ir, out->count)); }
+    if (rv == BBW_OK && out->count > BBW_COMPILE_NODES_MAX) {
+      rv = bbw_ir_fail(ir, BBW_E_LIMIT, call, "nodes", bbw_ir_number(ir, out->count));
+    }
   }
   if (rv == BBW_OK) { rv = splice_value_infos(&s, body, caller, declared); }
   bbw_map_free(&s.names);
@@ -149,7 +161,10 @@ static bbw_status splice_call(bbw_ir *ir, const bbw_ir_function *body, const bbw
 
 static bbw_status index_value_infos(const bbw_ir_function *function, bbw_map *declared) {
   for (size_t i = 0; i < function->value_info.count; i++) {
-    if (!bbw_map_put_bytes(declared, bbw_str_bytes(BBW_IR_AT(&function->value_info, bbw_onnx_value_info, i)->name), 1)) { return BBW_E_NOMEM; }
+    if (!bbw_map_put_bytes(declared, bbw_str_bytes(BBW_IR_AT(&function->value_info, bbw_onnx_value_info, i)->name),
+                           1)) {
+      return BBW_E_NOMEM;
+    }
   }
   return BBW_OK;
 }

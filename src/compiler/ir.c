@@ -47,7 +47,8 @@ bbw_status bbw_ir_load(bbw_ir *ir, const bbw_onnx_model *model) {
     const bbw_onnx_function *from = BBW_PROTO_AT(&model->functions, bbw_onnx_function, i);
     bbw_ir_function *function = bbw_ir_push(ir, &ir->functions);
     bool ok = function != NULL && list_from(ir, &function->inputs, &from->input, sizeof(bbw_str)) &&
-              list_from(ir, &function->outputs, &from->output, sizeof(bbw_str)) && list_from(ir, &function->attribute, &from->attribute, sizeof(bbw_str)) &&
+              list_from(ir, &function->outputs, &from->output, sizeof(bbw_str)) &&
+              list_from(ir, &function->attribute, &from->attribute, sizeof(bbw_str)) &&
               list_from(ir, &function->nodes, &from->node, sizeof(bbw_onnx_node)) &&
               list_from(ir, &function->value_info, &from->value_info, sizeof(bbw_onnx_value_info)) &&
               list_from(ir, &function->metadata, &from->metadata_props, sizeof(bbw_onnx_entry));
@@ -81,7 +82,9 @@ bool bbw_ir_is(const bbw_onnx_node *node, bbw_str domain, bbw_str op_type) {
 bool bbw_ir_is_send(const bbw_onnx_node *node) { return bbw_ir_is(node, BBW_STR(BBW_BB "wire"), BBW_STR("Send")); }
 bool bbw_ir_is_recv(const bbw_onnx_node *node) { return bbw_ir_is(node, BBW_STR(BBW_BB "wire"), BBW_STR("Recv")); }
 
-static bbw_str name_at(const bbw_proto_list *names, size_t i) { return i < names->count ? *BBW_PROTO_AT(names, bbw_str, i) : (bbw_str){NULL, 0}; }
+static bbw_str name_at(const bbw_proto_list *names, size_t i) {
+  return i < names->count ? *BBW_PROTO_AT(names, bbw_str, i) : (bbw_str){NULL, 0};
+}
 bbw_str bbw_ir_input(const bbw_onnx_node *node, size_t i) { return name_at(&node->input, i); }
 bbw_str bbw_ir_output(const bbw_onnx_node *node, size_t i) { return name_at(&node->output, i); }
 

@@ -29,12 +29,12 @@ typedef struct bbw_ir_function {
   bbw_str name;
   bbw_str domain;
   bbw_str overload;
-  bbw_ir_list inputs;    /* bbw_str */
-  bbw_ir_list outputs;   /* bbw_str */
-  bbw_ir_list attribute; /* bbw_str */
-  bbw_ir_list nodes;     /* bbw_onnx_node; their lists may be replaced, not changed in place */
+  bbw_ir_list inputs;     /* bbw_str */
+  bbw_ir_list outputs;    /* bbw_str */
+  bbw_ir_list attribute;  /* bbw_str */
+  bbw_ir_list nodes;      /* bbw_onnx_node; their lists may be replaced, not changed in place */
   bbw_ir_list value_info; /* bbw_onnx_value_info */
-  bbw_ir_list metadata;  /* bbw_onnx_entry */
+  bbw_ir_list metadata;   /* bbw_onnx_entry */
 } bbw_ir_function;
 
 typedef struct bbw_ir {
@@ -52,7 +52,9 @@ bbw_status bbw_ir_load(bbw_ir *ir, const bbw_onnx_model *model);
 void *bbw_ir_push(bbw_ir *ir, bbw_ir_list *list);
 void bbw_ir_list_init(bbw_ir_list *list, size_t item_bytes);
 bool bbw_ir_append(bbw_ir *ir, bbw_ir_list *list, const void *items, size_t count);
-static inline bbw_proto_list bbw_ir_proto(const bbw_ir_list *list) { return (bbw_proto_list){list->items, list->count}; }
+static inline bbw_proto_list bbw_ir_proto(const bbw_ir_list *list) {
+  return (bbw_proto_list){list->items, list->count};
+}
 
 /* The concatenation of up to three texts in arena memory; {NULL, 0} when memory runs out. */
 bbw_str bbw_ir_text(bbw_ir *ir, bbw_str a, bbw_str b, bbw_str c);

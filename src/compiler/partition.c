@@ -33,7 +33,10 @@ bbw_status bbw_pass_partition(bbw_ir *ir, bbw_ir_list *partitions) {
   for (size_t i = 1; i < partitions->count; i++) {
     bbw_ir_partition moved = items[i];
     size_t k = i;
-    for (; k > 0 && bbw_bytes_compare(bbw_str_bytes(moved.peer_class), bbw_str_bytes(items[k - 1].peer_class)) < 0; k--) { items[k] = items[k - 1]; }
+    for (; k > 0 && bbw_bytes_compare(bbw_str_bytes(moved.peer_class), bbw_str_bytes(items[k - 1].peer_class)) < 0;
+         k--) {
+      items[k] = items[k - 1];
+    }
     items[k] = moved;
   }
   return BBW_OK;
@@ -63,7 +66,9 @@ static uint64_t hash_nodes(const bbw_ir_list *nodes) {
     hash_count(&hash, node->output.count);
     for (size_t k = 0; k < node->input.count; k++) { hash_text(&hash, bbw_ir_input(node, k)); }
     for (size_t k = 0; k < node->output.count; k++) { hash_text(&hash, bbw_ir_output(node, k)); }
-    for (size_t k = 0; k < node->attribute.count; k++) { hash_text(&hash, BBW_PROTO_AT(&node->attribute, bbw_onnx_attribute, k)->name); }
+    for (size_t k = 0; k < node->attribute.count; k++) {
+      hash_text(&hash, BBW_PROTO_AT(&node->attribute, bbw_onnx_attribute, k)->name);
+    }
   }
   return bbw_siphash_finish(&hash);
 }
@@ -71,11 +76,14 @@ static uint64_t hash_nodes(const bbw_ir_list *nodes) {
 /* The class itself when it continues the module's name, else module_class; the local classes take the module's name. */
 static bbw_str base_name(bbw_ir *ir, bbw_str module, bbw_str peer_class) {
   for (size_t i = 0; i < ir->options->target_name_count; i++) {
-    if (bbw_str_equal(ir->options->target_names[i].peer_class, peer_class)) { return ir->options->target_names[i].name; }
+    if (bbw_str_equal(ir->options->target_names[i].peer_class, peer_class)) {
+      return ir->options->target_names[i].name;
+    }
   }
   if (bbw_str_equal(peer_class, SELF) || bbw_str_equal(peer_class, BBW_STR("@default"))) { return module; }
   bool is_own = bbw_str_equal(peer_class, module);
-  bool continues = bbw_str_starts_with(peer_class, module) && peer_class.len > module.len && peer_class.ptr[module.len] == '_';
+  bool continues = bbw_str_starts_with(peer_class, module) && peer_class.len > module.len &&
+                   peer_class.ptr[module.len] == '_';
   return is_own || continues ? peer_class : bbw_ir_text(ir, module, BBW_STR("_"), peer_class);
 }
 
@@ -99,7 +107,9 @@ static const bbw_onnx_node *find_recv(const bbw_ir_list *partitions, bbw_str nam
     *partition = BBW_IR_AT(partitions, bbw_ir_partition, p);
     for (size_t i = 0; i < (*partition)->nodes.count; i++) {
       const bbw_onnx_node *node = BBW_IR_AT(&(*partition)->nodes, bbw_onnx_node, i);
-      if (bbw_ir_is_recv(node) && bbw_str_equal(bbw_ir_meta(node, BBW_BB "synthesized_from_send"), name)) { return node; }
+      if (bbw_ir_is_recv(node) && bbw_str_equal(bbw_ir_meta(node, BBW_BB "synthesized_from_send"), name)) {
+        return node;
+      }
     }
   }
   return NULL;
@@ -129,7 +139,9 @@ static bbw_status route_send(bbw_ir *ir, const bbw_ir_list *partitions, bbw_onnx
   bbw_str name = bbw_ir_output(send, 0);
   size_t cut = name.len;
   while (cut >= marker.len && !bbw_str_ends_with((bbw_str){name.ptr, cut}, marker)) { cut--; }
-  if (cut < marker.len || send->input.count == 0) { return BBW_OK; } /* nobody uses the value: there is no receiver to name */
+  if (cut < marker.len || send->input.count == 0) {
+    return BBW_OK;
+  } /* nobody uses the value: there is no receiver to name */
   const bbw_ir_partition *partition;
   const bbw_onnx_node *recv = find_recv(partitions, (bbw_str){name.ptr, cut - marker.len}, &partition);
   if (recv == NULL) { return BBW_OK; }

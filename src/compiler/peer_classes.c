@@ -3,13 +3,13 @@
 #include "base/map.h"
 #include "compiler/ir.h"
 
-#define SELF BBW_STR("@self")
+#define SELF          BBW_STR("@self")
 #define DEFAULT_CLASS BBW_STR("@default")
 
 /* Names to class texts. */
 typedef struct class_table {
   bbw_ir *ir;
-  bbw_map map; /* name -> index into texts */
+  bbw_map map;       /* name -> index into texts */
   bbw_ir_list texts; /* bbw_str */
 } class_table;
 
@@ -58,7 +58,8 @@ static bbw_status index_producers(classes *c) {
 }
 
 static bool is_traced_through(const bbw_onnx_node *node) {
-  static const bbw_str ops[] = {{"Identity", 8}, {"Slice", 5}, {"Gather", 6}, {"Concat", 6}, {"Squeeze", 7}, {"Unsqueeze", 9}};
+  static const bbw_str ops[] = {{"Identity", 8}, {"Slice", 5},   {"Gather", 6},
+                                {"Concat", 6},   {"Squeeze", 7}, {"Unsqueeze", 9}};
   if (!bbw_str_equal(node->domain, BBW_STR("ai.onnx"))) { return false; }
   for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
     if (bbw_str_equal(ops[i], node->op_type)) { return true; }
@@ -99,9 +100,12 @@ static bbw_status read_value_infos(classes *c) {
     bbw_str peer_class;
     bool has_class = bbw_onnx_entry_find(&info->metadata_props, BBW_STR(BBW_BB "peer_class"), &peer_class);
     bool is_tensor = info->type != NULL && info->type->tensor_type != NULL;
-    bool is_peer_type = is_tensor && (bbw_str_equal(info->type->denotation, BBW_STR("bb.peer_id")) || bbw_str_equal(info->type->denotation, BBW_STR("bb.peer_id_vec")));
+    bool is_peer_type = is_tensor && (bbw_str_equal(info->type->denotation, BBW_STR("bb.peer_id")) ||
+                                      bbw_str_equal(info->type->denotation, BBW_STR("bb.peer_id_vec")));
     if (has_class && table_put_new(&c->cls, info->name, peer_class) != BBW_OK) { return BBW_E_NOMEM; }
-    if ((has_class || is_peer_type) && !bbw_map_put_bytes(&c->is_peer, bbw_str_bytes(info->name), 1)) { return BBW_E_NOMEM; }
+    if ((has_class || is_peer_type) && !bbw_map_put_bytes(&c->is_peer, bbw_str_bytes(info->name), 1)) {
+      return BBW_E_NOMEM;
+    }
   }
   for (size_t i = 0; i < c->root->inputs.count; i++) {
     if (table_put(&c->home, *BBW_IR_AT(&c->root->inputs, bbw_str, i), SELF) != BBW_OK) { return BBW_E_NOMEM; }
@@ -127,7 +131,10 @@ static bbw_status place_op(classes *c, const bbw_onnx_node *node, bbw_str *home)
     bbw_str name = bbw_ir_input(node, k);
     bbw_str other;
     uint64_t is_peer;
-    if (name.len == 0 || bbw_map_get_bytes(&c->is_peer, bbw_str_bytes(name), &is_peer) || !table_get(&c->home, name, &other)) { continue; }
+    if (name.len == 0 || bbw_map_get_bytes(&c->is_peer, bbw_str_bytes(name), &is_peer) ||
+        !table_get(&c->home, name, &other)) {
+      continue;
+    }
     if (is_placed && !bbw_str_equal(*home, other)) {
       bbw_ir_fail(c->ir, BBW_E_COMP_CROSS_CLASS, node, "home_a", *home);
       bbw_error_add_str(c->ir->err, "home_b", other);
@@ -146,7 +153,9 @@ static bbw_status place_op(classes *c, const bbw_onnx_node *node, bbw_str *home)
 static bbw_status place_node(classes *c, bbw_onnx_node *node) {
   if (bbw_ir_has_meta(node, BBW_BB "home_class")) { return BBW_OK; }
   for (size_t k = 0; bbw_ir_has_meta(node, BBW_BB "peer_class") && k < node->output.count; k++) {
-    if (table_put_new(&c->cls, bbw_ir_output(node, k), bbw_ir_meta(node, BBW_BB "peer_class")) != BBW_OK) { return BBW_E_NOMEM; }
+    if (table_put_new(&c->cls, bbw_ir_output(node, k), bbw_ir_meta(node, BBW_BB "peer_class")) != BBW_OK) {
+      return BBW_E_NOMEM;
+    }
   }
   bbw_str home;
   bbw_status rv = bbw_ir_is_send(node) ? place_send(c, node, &home) : place_op(c, node, &home);
@@ -162,7 +171,9 @@ bbw_status bbw_pass_peer_classes(bbw_ir *ir) {
   bbw_status rv = index_producers(&c);
   for (size_t i = 0; rv == BBW_OK && i < c.root->nodes.count; i++) {
     const bbw_onnx_node *node = node_at(&c, i);
-    if (bbw_ir_is_send(node) && node->input.count != 0) { rv = trace_peers(&c, bbw_ir_input(node, node->input.count - 1)); }
+    if (bbw_ir_is_send(node) && node->input.count != 0) {
+      rv = trace_peers(&c, bbw_ir_input(node, node->input.count - 1));
+    }
   }
   if (rv == BBW_OK) { rv = read_value_infos(&c); }
   for (size_t i = 0; rv == BBW_OK && i < c.root->nodes.count; i++) { rv = place_node(&c, node_at(&c, i)); }

@@ -75,7 +75,8 @@ bbw_status bbw_pass_synthesize_recvs(bbw_ir *ir) {
   bbw_ir_list out;
   bbw_ir_list_init(&out, sizeof(bbw_onnx_node));
   for (size_t i = 0; rv == BBW_OK && i < nodes->count; i++) {
-    bool ok = bbw_ir_append(ir, &out, BBW_IR_AT(nodes, bbw_onnx_node, i), 1) && bbw_ir_append(ir, &out, behind[i].items, behind[i].count);
+    bool ok = bbw_ir_append(ir, &out, BBW_IR_AT(nodes, bbw_onnx_node, i), 1) &&
+              bbw_ir_append(ir, &out, behind[i].items, behind[i].count);
     if (!ok) { rv = BBW_E_NOMEM; }
   }
   if (rv == BBW_OK) { root->nodes = out; }

@@ -13,7 +13,9 @@ static bbw_status find_binding(bbw_ir *ir, const bbw_onnx_node *node, bbw_role r
   bbw_ir_fail(ir, status, node, "role", trait);
   bbw_error_add_str(ir->err, "slot_id", bbw_ir_meta(node, BBW_BB "slot_id"));
   for (size_t i = 0; i < ir->options->binding_count; i++) {
-    if (ir->options->bindings[i].role == role) { bbw_error_add_item(ir->err, "slot_names", ir->options->bindings[i].slot); }
+    if (ir->options->bindings[i].role == role) {
+      bbw_error_add_item(ir->err, "slot_names", ir->options->bindings[i].slot);
+    }
   }
   return status;
 }
@@ -32,7 +34,9 @@ static bbw_status check_role(bbw_ir *ir, const bbw_onnx_node *node, bool *is_typ
   if (rv != BBW_OK) { return rv; }
   uint64_t slot_id;
   bbw_str text = bbw_ir_meta(node, BBW_BB "slot_id");
-  if (!bbw_parse_u64(text, &slot_id) || slot_id > UINT32_MAX) { return bbw_ir_fail(ir, BBW_E_COMP_SLOT_ID, node, "value", text); }
+  if (!bbw_parse_u64(text, &slot_id) || slot_id > UINT32_MAX) {
+    return bbw_ir_fail(ir, BBW_E_COMP_SLOT_ID, node, "value", text);
+  }
   *is_typed = role != BBW_ROLE_PEER_SELECTOR && role != BBW_ROLE_PROTOCOL;
   return BBW_OK;
 }

@@ -37,7 +37,8 @@ bbw_status bbw_pass_stamp(bbw_ir *ir, const bbw_ir_partition *partition) {
     if (slot_id.len == 0) { slot_id = BBW_STR("-1"); }
     bbw_str target = bbw_ir_text(ir, BBW_STR(BBW_BB "binding."), partition->name, BBW_STR("."));
     bbw_str role = bbw_ir_text(ir, bbw_role_name(binding->role), BBW_STR("|"), binding->type_name);
-    rv = put_metadata(ir, bbw_ir_text(ir, target, binding->slot, BBW_STR("")), bbw_ir_text(ir, role, BBW_STR("|"), slot_id));
+    rv = put_metadata(ir, bbw_ir_text(ir, target, binding->slot, BBW_STR("")),
+                      bbw_ir_text(ir, role, BBW_STR("|"), slot_id));
   }
   return rv;
 }

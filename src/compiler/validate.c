@@ -16,12 +16,15 @@ static bbw_status check_domains(bbw_ir *ir, const bbw_ir_function *root) {
   for (size_t i = 0; i < root->nodes.count; i++) {
     const bbw_onnx_node *node = BBW_IR_AT(&root->nodes, bbw_onnx_node, i);
     if (node->op_type.len == 0) { return bbw_ir_fail(ir, BBW_E_COMP_INTERNAL, node, "missing", BBW_STR("op_type")); }
-    bool is_known = is_domain(node->domain, BBW_STR("ai.bytesandbrains")) || is_domain(node->domain, BBW_STR("ai.onnx"));
+    bool is_known = is_domain(node->domain, BBW_STR("ai.bytesandbrains")) ||
+                    is_domain(node->domain, BBW_STR("ai.onnx"));
     if (!is_known) { return bbw_ir_fail(ir, BBW_E_COMP_UNKNOWN_OP, node, NULL, BBW_STR("")); }
     bool is_role = bbw_str_starts_with(node->domain, BBW_STR(BBW_BB "role."));
     bool is_concrete = bbw_ir_has_meta(node, BBW_BB "concrete_type") && bbw_ir_has_meta(node, BBW_BB "instance");
     bool is_generic = bbw_ir_has_meta(node, BBW_BB "required_trait") && bbw_ir_has_meta(node, BBW_BB "slot_id");
-    if (is_role && !is_concrete && !is_generic) { return bbw_ir_fail(ir, BBW_E_COMP_SLOT_METADATA, node, "missing", BBW_STR("slot metadata")); }
+    if (is_role && !is_concrete && !is_generic) {
+      return bbw_ir_fail(ir, BBW_E_COMP_SLOT_METADATA, node, "missing", BBW_STR("slot metadata"));
+    }
   }
   return BBW_OK;
 }
@@ -32,7 +35,9 @@ static bbw_status index_producers(bbw_ir *ir, const bbw_ir_function *root, bbw_m
     bbw_str name = *BBW_IR_AT(&root->inputs, bbw_str, i);
     if (!bbw_map_put_bytes(producers, bbw_str_bytes(name), 0)) { return BBW_E_NOMEM; }
     const bbw_onnx_value_info *info = bbw_ir_value_info(root, name);
-    if (info == NULL || info->type == NULL) { return bbw_ir_fail(ir, BBW_E_COMP_MISSING_TYPE, NULL, "input_name", name); }
+    if (info == NULL || info->type == NULL) {
+      return bbw_ir_fail(ir, BBW_E_COMP_MISSING_TYPE, NULL, "input_name", name);
+    }
   }
   for (size_t i = 0; i < root->nodes.count; i++) {
     const bbw_onnx_node *node = BBW_IR_AT(&root->nodes, bbw_onnx_node, i);
@@ -105,7 +110,9 @@ static bbw_status check_cycles(bbw_ir *ir, const bbw_ir_function *root, const bb
       break;
     }
     for (size_t i = 0; i < count; i++) {
-      if (missing[i] != 0) { bbw_error_add_item(ir->err, "involves", bbw_ir_output(BBW_IR_AT(&root->nodes, bbw_onnx_node, i), 0)); }
+      if (missing[i] != 0) {
+        bbw_error_add_item(ir->err, "involves", bbw_ir_output(BBW_IR_AT(&root->nodes, bbw_onnx_node, i), 0));
+      }
     }
   }
   bbw_mem_array_free(ir->mem, missing, count + 1, sizeof(*missing));
@@ -138,7 +145,9 @@ bbw_status bbw_pass_expand(bbw_ir *ir) {
     if ((!is_interval && !is_constant) || bbw_ir_has_meta(node, BBW_BB "expanded")) { continue; }
     const bbw_onnx_attribute *value = bbw_onnx_attribute_find(node, BBW_STR("value"));
     bool is_bad = is_constant && (value == NULL || value->type != BBW_ONNX_ATTR_TENSOR || value->t == NULL);
-    if (is_bad) { return bbw_ir_fail(ir, BBW_E_COMP_EXPANSION, node, "reason", BBW_STR("attribute `value` is not a tensor")); }
+    if (is_bad) {
+      return bbw_ir_fail(ir, BBW_E_COMP_EXPANSION, node, "reason", BBW_STR("attribute `value` is not a tensor"));
+    }
     bbw_status rv = BBW_OK;
     bool has_period = bbw_onnx_attribute_find(node, BBW_STR("period_ns")) != NULL;
     if (is_interval && !has_period) { rv = bbw_ir_set_int(ir, node, BBW_STR("period_ns"), INTERVAL_DEFAULT_NS); }
@@ -149,12 +158,22 @@ bbw_status bbw_pass_expand(bbw_ir *ir) {
 }
 
 static bool is_concrete(bbw_str denotation) {
-  static const char *const suffixes[] = {"f32", "f64", "f16", "u8", "i32", "bool", "bf16", "i8", "i16", "i64", "u16", "u32", "u64"};
+  static const char *const suffixes[] = {"f32", "f64", "f16", "u8",  "i32", "bool", "bf16",
+                                         "i8",  "i16", "i64", "u16", "u32", "u64"};
   static const bbw_str others[] = {
-      {"bb.f32", 6},      {"bb.f64", 6},          {"bb.f16", 6},     {"bb.u8", 5},
-      {"bb.i32", 6},      {"bb.peer_id", 10},     {"bb.peer_id_vec", 14}, {"bb.trigger", 10},
-      {"bb.wire_req_id", 14}, {BBW_BB "opaque", sizeof(BBW_BB "opaque") - 1}, {BBW_BB "multiaddress", sizeof(BBW_BB "multiaddress") - 1},
-      {BBW_BB "address_vec", sizeof(BBW_BB "address_vec") - 1}, {BBW_BB "composite", sizeof(BBW_BB "composite") - 1},
+      {"bb.f32", 6},
+      {"bb.f64", 6},
+      {"bb.f16", 6},
+      {"bb.u8", 5},
+      {"bb.i32", 6},
+      {"bb.peer_id", 10},
+      {"bb.peer_id_vec", 14},
+      {"bb.trigger", 10},
+      {"bb.wire_req_id", 14},
+      {BBW_BB "opaque", sizeof(BBW_BB "opaque") - 1},
+      {BBW_BB "multiaddress", sizeof(BBW_BB "multiaddress") - 1},
+      {BBW_BB "address_vec", sizeof(BBW_BB "address_vec") - 1},
+      {BBW_BB "composite", sizeof(BBW_BB "composite") - 1},
   };
   bbw_str prefix = BBW_STR(BBW_BB "tensor.");
   if (bbw_str_starts_with(denotation, prefix)) {

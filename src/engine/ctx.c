@@ -8,15 +8,15 @@
 
 bbw_str bbw_op_error_kind_name(bbw_op_error_kind kind) {
   switch (kind) {
-    case BBW_OP_TYPE_MISMATCH: return BBW_STR("TypeMismatch");
-    case BBW_OP_MISSING_SLOT: return BBW_STR("MissingSlot");
-    case BBW_OP_NOT_REGISTERED: return BBW_STR("NotRegistered");
-    case BBW_OP_EXECUTION_FAILED: return BBW_STR("ExecutionFailed");
-    case BBW_OP_REMOTE_FAILED: return BBW_STR("RemoteFailed");
-    case BBW_OP_TIMEOUT: return BBW_STR("Timeout");
-    case BBW_OP_BAD_INPUT: return BBW_STR("BadInput");
-    case BBW_OP_COOLDOWN: return BBW_STR("Cooldown");
-    case BBW_OP_OTHER: break;
+  case BBW_OP_TYPE_MISMATCH: return BBW_STR("TypeMismatch");
+  case BBW_OP_MISSING_SLOT: return BBW_STR("MissingSlot");
+  case BBW_OP_NOT_REGISTERED: return BBW_STR("NotRegistered");
+  case BBW_OP_EXECUTION_FAILED: return BBW_STR("ExecutionFailed");
+  case BBW_OP_REMOTE_FAILED: return BBW_STR("RemoteFailed");
+  case BBW_OP_TIMEOUT: return BBW_STR("Timeout");
+  case BBW_OP_BAD_INPUT: return BBW_STR("BadInput");
+  case BBW_OP_COOLDOWN: return BBW_STR("Cooldown");
+  case BBW_OP_OTHER: break;
   }
   return BBW_STR("Other");
 }
@@ -24,15 +24,21 @@ bbw_str bbw_op_error_kind_name(bbw_op_error_kind kind) {
 bbw_role bbw_ctx_role(const bbw_ctx *ctx) { return ctx->role; }
 bbw_str bbw_ctx_op_type(const bbw_ctx *ctx) { return ctx->op_type; }
 size_t bbw_ctx_input_count(const bbw_ctx *ctx) { return ctx->input_count; }
-bbw_value *bbw_ctx_input(const bbw_ctx *ctx, size_t index) { return index < ctx->input_count ? ctx->inputs[index] : NULL; }
+bbw_value *bbw_ctx_input(const bbw_ctx *ctx, size_t index) {
+  return index < ctx->input_count ? ctx->inputs[index] : NULL;
+}
 size_t bbw_ctx_output_count(const bbw_ctx *ctx) { return ctx->output_count; }
 const bbw_mem *bbw_ctx_mem(const bbw_ctx *ctx) { return ctx->engine->mem; }
 uint64_t bbw_ctx_now_ns(const bbw_ctx *ctx) { return ctx->engine->now_ns; }
 const bbw_peer_id *bbw_ctx_self_peer(const bbw_ctx *ctx) { return &ctx->engine->self_peer; }
-const bbw_peer_id *bbw_ctx_src_peer(const bbw_ctx *ctx) { return ctx->inbound == NULL ? NULL : &ctx->inbound->src_peer; }
+const bbw_peer_id *bbw_ctx_src_peer(const bbw_ctx *ctx) {
+  return ctx->inbound == NULL ? NULL : &ctx->inbound->src_peer;
+}
 uint64_t bbw_ctx_random(bbw_ctx *ctx) { return bbw_engine_random(ctx->engine); }
 
-uint64_t bbw_ctx_op_ref(const bbw_ctx *ctx) { return ctx->frame == NULL ? 0 : bbw_graph_op_ref(ctx->frame->graph, ctx->op_index); }
+uint64_t bbw_ctx_op_ref(const bbw_ctx *ctx) {
+  return ctx->frame == NULL ? 0 : bbw_graph_op_ref(ctx->frame->graph, ctx->op_index);
+}
 
 const bbw_onnx_attribute *bbw_ctx_attribute(const bbw_ctx *ctx, const char *name) {
   if (ctx->op == NULL) { return NULL; }
@@ -99,7 +105,9 @@ void bbw_ctx_set_output(bbw_ctx *ctx, size_t index, bbw_value *value) {
   ctx->outputs[index] = value;
 }
 
-void bbw_ctx_set_trigger(bbw_ctx *ctx, size_t index) { bbw_ctx_set_output(ctx, index, bbw_value_retain(ctx->engine->trigger)); }
+void bbw_ctx_set_trigger(bbw_ctx *ctx, size_t index) {
+  bbw_ctx_set_output(ctx, index, bbw_value_retain(ctx->engine->trigger));
+}
 
 size_t bbw_ctx_peer_count(const bbw_ctx *ctx) {
   const bbw_address_book *book = &ctx->engine->address_book;
@@ -138,7 +146,8 @@ bbw_status bbw_ctx_later(bbw_ctx *ctx, uint64_t *cmd_id) {
     return BBW_OK;
   }
   if (ctx->frame == NULL) {
-    return bbw_ctx_fail(ctx, BBW_OP_OTHER, "later_without_execution", BBW_STR("a call from the network cannot be answered later"));
+    return bbw_ctx_fail(ctx, BBW_OP_OTHER, "later_without_execution",
+                        BBW_STR("a call from the network cannot be answered later"));
   }
   if (engine->async.count >= engine->config.max_pending_async) {
     return bbw_ctx_fail(ctx, BBW_OP_COOLDOWN, "pending_async_limit", BBW_STR("pending-async limit exceeded"));
@@ -191,7 +200,9 @@ static bbw_value *tensor_from_bytes(bbw_ctx *ctx, bbw_bytes bytes) {
   bbw_status rv = bbw_proto_decode(&proto, &bbw_onnx_tensor_type_table, bytes, &arena, NULL);
   if (rv == BBW_OK) { rv = bbw_tensor_proto_to_value(&value, &proto, mem, NULL); }
   bbw_arena_free(&arena);
-  if (rv != BBW_OK && rv != BBW_E_NOMEM) { rv = bbw_value_decode(&value, bbw_type_hash(BBW_TYPE_CPU_TENSOR), bytes, mem, NULL); }
+  if (rv != BBW_OK && rv != BBW_E_NOMEM) {
+    rv = bbw_value_decode(&value, bbw_type_hash(BBW_TYPE_CPU_TENSOR), bytes, mem, NULL);
+  }
   ctx->is_out_of_memory = ctx->is_out_of_memory || rv == BBW_E_NOMEM;
   return rv == BBW_OK ? value : NULL;
 }
@@ -208,7 +219,7 @@ const bbw_tensor *bbw_ctx_input_tensor(bbw_ctx *ctx, size_t index) {
   bbw_value *decoded = tensor_from_bytes(ctx, value->as.bytes);
   if (decoded == NULL) { return NULL; }
   bool ok = bbw_vec_append(&ctx->engine->temps, &decoded, 1);
-  (void)ok; /* reserved above */
+  (void)ok;                     /* reserved above */
   ctx->inputs[index] = decoded; /* asked again, the input is a tensor already */
   return &decoded->as.tensor;
 }

@@ -18,7 +18,8 @@ size_t bbw_engine_step_room(const bbw_op *op) {
   return completed > FAILURE_ROOM ? completed : FAILURE_ROOM;
 }
 
-static void report_failed(bbw_engine *engine, const bbw_frame *frame, uint32_t op, bbw_op_error_kind kind, bbw_str reason, bbw_str detail) {
+static void report_failed(bbw_engine *engine, const bbw_frame *frame, uint32_t op, bbw_op_error_kind kind,
+                          bbw_str reason, bbw_str detail) {
   bbw_bus_publish(&engine->bus, BBW_STR("OpFailure"));
   if (!bbw_step_begin(&engine->steps, BBW_STEP_OP_FAILED)) { return; }
   bbw_step_put_u64(&engine->steps, bbw_graph_op_ref(frame->graph, op));
@@ -40,7 +41,9 @@ static void complete(bbw_engine *engine, bbw_frame *frame, uint32_t op_index, bb
     bbw_step_put_u64(&engine->steps, frame->exec_id);
     bbw_step_put_u64(&engine->steps, written);
     for (size_t i = 0; i < count; i++) {
-      if (outputs[i] != NULL && op->outputs[i] != BBW_NO_INDEX) { bbw_step_put_u64(&engine->steps, site_number(frame->graph, op->outputs[i])); }
+      if (outputs[i] != NULL && op->outputs[i] != BBW_NO_INDEX) {
+        bbw_step_put_u64(&engine->steps, site_number(frame->graph, op->outputs[i]));
+      }
     }
     bbw_step_end(&engine->steps);
   }
@@ -66,7 +69,9 @@ static void explain_status(bbw_ctx *ctx, bbw_status status) {
 }
 
 static void ctx_finish(bbw_engine *engine, bbw_ctx *ctx, bbw_status status) {
-  for (size_t i = 0; i < engine->temps.count; i++) { bbw_value_release(*BBW_VEC_AT(&engine->temps, bbw_value *, i), engine->mem); }
+  for (size_t i = 0; i < engine->temps.count; i++) {
+    bbw_value_release(*BBW_VEC_AT(&engine->temps, bbw_value *, i), engine->mem);
+  }
   engine->temps.count = 0;
   if (status == BBW_OK) { return; }
   for (size_t i = 0; i < ctx->output_count; i++) {
@@ -115,9 +120,11 @@ static void dispatch_run(bbw_engine *engine, bbw_frame *frame, uint32_t op_index
   }
   for (uint32_t i = 0; i < op->output_count; i++) { ctx.outputs[i] = NULL; }
 
-  bbw_status status = op->kind == BBW_DISPATCH_STATELESS ? op->row->run(&ctx) : run_component(engine, &ctx, op->component);
+  bbw_status status = op->kind == BBW_DISPATCH_STATELESS ? op->row->run(&ctx)
+                                                         : run_component(engine, &ctx, op->component);
   if (status == BBW_LATER && !ctx.is_later) {
-    status = bbw_ctx_fail(&ctx, BBW_OP_OTHER, "later_without_command", BBW_STR("answered later without opening a command"));
+    status = bbw_ctx_fail(&ctx, BBW_OP_OTHER, "later_without_command",
+                          BBW_STR("answered later without opening a command"));
   }
   ctx_finish(engine, &ctx, status);
   if (status == BBW_LATER) {
@@ -144,7 +151,8 @@ static void dispatch_run(bbw_engine *engine, bbw_frame *frame, uint32_t op_index
   bbw_frame_work_done(engine, frame);
 }
 
-static void fail(bbw_engine *engine, bbw_frame *frame, uint32_t op, bbw_op_error_kind kind, bbw_str reason, bbw_str detail) {
+static void fail(bbw_engine *engine, bbw_frame *frame, uint32_t op, bbw_op_error_kind kind, bbw_str reason,
+                 bbw_str detail) {
   report_failed(engine, frame, op, kind, reason, detail);
   bbw_frame_work_done(engine, frame);
 }
@@ -152,7 +160,8 @@ static void fail(bbw_engine *engine, bbw_frame *frame, uint32_t op, bbw_op_error
 static void dispatch_call(bbw_engine *engine, bbw_frame *frame, uint32_t op_index) {
   const bbw_op *op = &frame->graph->ops[op_index];
   if (frame->depth + 1 > BBW_CALL_DEPTH_MAX) {
-    fail(engine, frame, op_index, BBW_OP_EXECUTION_FAILED, BBW_STR("call_depth"), BBW_STR("function calls nest too deep"));
+    fail(engine, frame, op_index, BBW_OP_EXECUTION_FAILED, BBW_STR("call_depth"),
+         BBW_STR("function calls nest too deep"));
     return;
   }
   bbw_frame *body;
@@ -197,10 +206,10 @@ static void dispatch_unresolved(bbw_engine *engine, bbw_frame *frame, uint32_t o
 
 void bbw_engine_dispatch(bbw_engine *engine, bbw_frame *frame, uint32_t op) {
   switch ((bbw_dispatch_kind)frame->graph->ops[op].kind) {
-    case BBW_DISPATCH_STATELESS:
-    case BBW_DISPATCH_COMPONENT: dispatch_run(engine, frame, op); break;
-    case BBW_DISPATCH_CALL: dispatch_call(engine, frame, op); break;
-    case BBW_DISPATCH_UNRESOLVED: dispatch_unresolved(engine, frame, op); break;
+  case BBW_DISPATCH_STATELESS:
+  case BBW_DISPATCH_COMPONENT: dispatch_run(engine, frame, op); break;
+  case BBW_DISPATCH_CALL: dispatch_call(engine, frame, op); break;
+  case BBW_DISPATCH_UNRESOLVED: dispatch_unresolved(engine, frame, op); break;
   }
 }
 
@@ -219,13 +228,15 @@ void bbw_engine_finish_parked(bbw_engine *engine, bbw_parked *parked) {
     complete(engine, frame, op_index, outputs, op->output_count);
   } else {
     /* The detail is longer than a dispatch may give; its room was reserved by the caller. */
-    report_failed(engine, frame, op_index, BBW_OP_REMOTE_FAILED, BBW_STR("completion_failed"), (bbw_str){(const char *)parked->detail, parked->detail_len});
+    report_failed(engine, frame, op_index, BBW_OP_REMOTE_FAILED, BBW_STR("completion_failed"),
+                  (bbw_str){(const char *)parked->detail, parked->detail_len});
     bbw_async_close(&engine->async, parked->cmd_id);
   }
   bbw_frame_work_done(engine, frame);
 }
 
-bbw_status bbw_engine_call_protocol(bbw_engine *engine, uint32_t index, bbw_str op_type, bbw_value *payload, bbw_value *correlation, const bbw_inbound *inbound) {
+bbw_status bbw_engine_call_protocol(bbw_engine *engine, uint32_t index, bbw_str op_type, bbw_value *payload,
+                                    bbw_value *correlation, const bbw_inbound *inbound) {
   bbw_ctx ctx = {
       .engine = engine,
       .role = BBW_ROLE_PROTOCOL,

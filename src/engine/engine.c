@@ -59,7 +59,9 @@ void bbw_engine_free(bbw_engine *engine) {
   bbw_named_free(&engine->named);
   bbw_step_buffer_free(&engine->steps);
   bbw_outbound_free(&engine->outbound);
-  for (size_t i = 0; i < engine->app_events.count; i++) { bbw_value_release(BBW_VEC_AT(&engine->app_events, bbw_app_event, i)->value, mem); }
+  for (size_t i = 0; i < engine->app_events.count; i++) {
+    bbw_value_release(BBW_VEC_AT(&engine->app_events, bbw_app_event, i)->value, mem);
+  }
   bbw_vec_free(&engine->app_events);
   bbw_vec_free(&engine->resolve_failures);
   for (size_t i = 0; i < engine->phases.count; i++) {
@@ -129,11 +131,14 @@ void bbw_engine_drop_seeds(bbw_engine *engine, const bbw_seed *seeds, size_t cou
   }
 }
 
-bbw_status bbw_engine_start(bbw_engine *engine, bbw_graph *graph, const bbw_seed *seeds, size_t count, const uint64_t *exec_id) {
+bbw_status bbw_engine_start(bbw_engine *engine, bbw_graph *graph, const bbw_seed *seeds, size_t count,
+                            const uint64_t *exec_id) {
   bbw_frame *frame;
   bbw_status rv = bbw_frame_new(&frame, engine, graph, exec_id);
   if (rv != BBW_OK) { return rv; }
-  for (size_t i = 0; i < count; i++) { bbw_engine_write(engine, frame, seeds[i].site, seeds[i].value, seeds[i].charge); }
+  for (size_t i = 0; i < count; i++) {
+    bbw_engine_write(engine, frame, seeds[i].site, seeds[i].value, seeds[i].charge);
+  }
   if (count == 0) { bbw_frame_start_part(engine, frame, BBW_NO_INDEX); }
   for (size_t i = 0; i < count; i++) { bbw_frame_start_part(engine, frame, graph->sites[seeds[i].site].part); }
   for (size_t i = 0; i < count; i++) { bbw_frame_wake(engine, frame, seeds[i].site); }
@@ -155,7 +160,9 @@ static void surface(bbw_engine *engine, const bbw_frame *frame, uint32_t site) {
   bool is_output = frame->graph->is_entry_point && info->output_index != BBW_NO_INDEX && info->consumer_count == 0;
   if (!is_output) { return; }
   bbw_app_event *event = bbw_vec_push(&engine->app_events); /* room was reserved with the frame */
-  if (event != NULL) { *event = (bbw_app_event){.topic = info->name, .value = bbw_value_retain(frame->slots[site].value)}; }
+  if (event != NULL) {
+    *event = (bbw_app_event){.topic = info->name, .value = bbw_value_retain(frame->slots[site].value)};
+  }
 }
 
 /* Recursion goes up the chain of callers, which BBW_CALL_DEPTH_MAX bounds. */

@@ -85,7 +85,7 @@ struct bbw_engine {
   size_t scratch_output_count;
   bbw_vec temps; /* bbw_value *: decoded inputs of the op that runs */
 
-  uint64_t ops_invoked; /* in this poll */
+  uint64_t ops_invoked;   /* in this poll */
   bbw_status poll_status; /* why the poll stops early, or BBW_OK */
   bool is_budget_hit;
   bool is_held; /* work waits because the cap on live executions is reached */
@@ -105,7 +105,9 @@ typedef struct bbw_resolve_failure {
 bbw_status bbw_engine_init(bbw_engine *engine, const bbw_peer_id *self, const bbw_config *config, const bbw_mem *mem);
 void bbw_engine_free(bbw_engine *engine); /* safe after a failed init */
 
-static inline bbw_graph *bbw_engine_graph(const bbw_engine *engine, size_t index) { return *BBW_VEC_AT(&engine->graphs, bbw_graph *, index); }
+static inline bbw_graph *bbw_engine_graph(const bbw_engine *engine, size_t index) {
+  return *BBW_VEC_AT(&engine->graphs, bbw_graph *, index);
+}
 static inline bbw_component *bbw_engine_component(const bbw_engine *engine, size_t index) {
   return BBW_VEC_AT(&engine->components, bbw_component, index);
 }
@@ -121,7 +123,8 @@ uint64_t bbw_engine_random(bbw_engine *engine);
 bbw_status bbw_engine_fit_scratch(bbw_engine *engine, const bbw_graph *graph);
 
 /* Starts an execution of an entry graph with values for some sites, which move in only on BBW_OK.  exec_id NULL: the next id. */
-bbw_status bbw_engine_start(bbw_engine *engine, bbw_graph *graph, const bbw_seed *seeds, size_t count, const uint64_t *exec_id);
+bbw_status bbw_engine_start(bbw_engine *engine, bbw_graph *graph, const bbw_seed *seeds, size_t count,
+                            const uint64_t *exec_id);
 /* Frees what seeds hold, charges included. */
 void bbw_engine_drop_seeds(bbw_engine *engine, const bbw_seed *seeds, size_t count);
 /*
@@ -140,7 +143,8 @@ size_t bbw_engine_step_room(const bbw_op *op);
 void bbw_engine_finish_parked(bbw_engine *engine, bbw_parked *parked);
 
 /* Runs a protocol's operator for an envelope that addresses the component (dispatch.c).  Outputs are dropped, errors are published. */
-bbw_status bbw_engine_call_protocol(bbw_engine *engine, uint32_t index, bbw_str op_type, bbw_value *payload, bbw_value *correlation, const bbw_inbound *inbound);
+bbw_status bbw_engine_call_protocol(bbw_engine *engine, uint32_t index, bbw_str op_type, bbw_value *payload,
+                                    bbw_value *correlation, const bbw_inbound *inbound);
 
 /* Counts a success or failure of a peer and reports when it goes down or comes back. */
 void bbw_engine_note_health(bbw_engine *engine, const bbw_peer_id *peer, bool is_success);

@@ -30,7 +30,7 @@ typedef struct bbw_slot {
 typedef struct bbw_inbound {
   uint32_t refs;
   bbw_peer_id src_peer;
-  uint64_t wire_req_id;           /* 0 = none */
+  uint64_t wire_req_id; /* 0 = none */
   uint64_t arrival_ns;
   uint64_t remaining_deadline_ns; /* 0 = none */
 } bbw_inbound;

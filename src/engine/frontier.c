@@ -24,7 +24,9 @@ bool bbw_frontier_reserve(bbw_frontier *frontier, size_t count) {
   }
   bbw_frontier_entry *entries = bbw_mem_array(frontier->mem, cap, sizeof(*entries));
   if (entries == NULL) { return false; }
-  for (size_t i = 0; i < frontier->count; i++) { entries[i] = frontier->entries[(frontier->head + i) & (frontier->cap - 1)]; }
+  for (size_t i = 0; i < frontier->count; i++) {
+    entries[i] = frontier->entries[(frontier->head + i) & (frontier->cap - 1)];
+  }
   bbw_mem_array_free(frontier->mem, frontier->entries, frontier->cap, sizeof(*entries));
   frontier->entries = entries;
   frontier->cap = cap;
@@ -34,7 +36,8 @@ bool bbw_frontier_reserve(bbw_frontier *frontier, size_t count) {
 
 void bbw_frontier_push(bbw_frontier *frontier, bbw_frame *frame, uint32_t op) {
   assert(frontier->count < frontier->cap);
-  frontier->entries[(frontier->head + frontier->count++) & (frontier->cap - 1)] = (bbw_frontier_entry){.frame = frame, .op = op};
+  frontier->entries[(frontier->head + frontier->count++) & (frontier->cap - 1)] = (bbw_frontier_entry){.frame = frame,
+                                                                                                       .op = op};
 }
 
 bool bbw_frontier_pop(bbw_frontier *frontier, bbw_frontier_entry *out) {

@@ -7,7 +7,8 @@
 #include "engine/frame.h"
 
 static bool is_recv(const bbw_onnx_node *node) {
-  return bbw_str_equal(node->domain, BBW_STR("ai.bytesandbrains.wire")) && bbw_str_equal(node->op_type, BBW_STR("Recv"));
+  return bbw_str_equal(node->domain, BBW_STR("ai.bytesandbrains.wire")) &&
+         bbw_str_equal(node->op_type, BBW_STR("Recv"));
 }
 
 /* Site of `name`, made when it is new. */
@@ -19,7 +20,8 @@ static bool graph_site_mint(bbw_graph *graph, bbw_str name, uint32_t *site) {
   }
   if (!bbw_map_put_bytes(&graph->site_by_name, bbw_str_bytes(name), graph->site_count)) { return false; }
   *site = graph->site_count++;
-  graph->sites[*site] = (bbw_site){.name = name, .output_index = BBW_NO_INDEX, .sender_site = BBW_NO_INDEX, .part = *site};
+  graph->sites[*site] = (bbw_site){
+      .name = name, .output_index = BBW_NO_INDEX, .sender_site = BBW_NO_INDEX, .part = *site};
   return true;
 }
 
@@ -171,8 +173,8 @@ static bool graph_measure(const bbw_onnx_function *function, uint32_t *names, ui
   return true;
 }
 
-bbw_status bbw_graph_new(bbw_graph **out, bbw_str name, const bbw_onnx_function *function, bbw_graph_kind kind, uint32_t index, uint64_t site_base,
-                         const bbw_mem *mem) {
+bbw_status bbw_graph_new(bbw_graph **out, bbw_str name, const bbw_onnx_function *function, bbw_graph_kind kind,
+                         uint32_t index, uint64_t site_base, const bbw_mem *mem) {
   uint32_t names, node_names;
   if (!graph_measure(function, &names, &node_names)) { return BBW_E_LIMIT; }
   bbw_graph *graph = bbw_mem_array(mem, 1, sizeof(*graph));
@@ -195,11 +197,12 @@ bbw_status bbw_graph_new(bbw_graph **out, bbw_str name, const bbw_onnx_function 
   graph->starters = bbw_mem_array(mem, (size_t)graph->op_count + 1, sizeof(uint32_t));
   graph->formal_sites = bbw_mem_array(mem, function->input.count + 1, sizeof(uint32_t));
   graph->result_sites = bbw_mem_array(mem, function->output.count + 1, sizeof(uint32_t));
-  bool ok = graph->ops != NULL && graph->sites != NULL && graph->site_indices != NULL && graph->consumers != NULL && graph->starters != NULL && graph->formal_sites != NULL &&
-            graph->result_sites != NULL;
+  bool ok = graph->ops != NULL && graph->sites != NULL && graph->site_indices != NULL && graph->consumers != NULL &&
+            graph->starters != NULL && graph->formal_sites != NULL && graph->result_sites != NULL;
   for (uint32_t i = 0; ok && i < graph->op_count; i++) {
     const bbw_onnx_node *node = BBW_PROTO_AT(&function->node, bbw_onnx_node, i);
-    graph->ops[i] = (bbw_op){.node = node, .input_count = name_count(&node->input), .output_count = name_count(&node->output)};
+    graph->ops[i] = (bbw_op){
+        .node = node, .input_count = name_count(&node->input), .output_count = name_count(&node->output)};
   }
   if (!ok || !graph_number_sites(graph, kind)) {
     bbw_graph_del(graph, mem);

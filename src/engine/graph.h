@@ -40,12 +40,12 @@ typedef struct bbw_op {
   const uint32_t *outputs;      /* site per declared output, likewise */
   uint32_t input_count;
   uint32_t output_count;
-  uint32_t needed;    /* distinct input sites that must be filled; UINT32_MAX: an input that nothing produces */
-  uint32_t component; /* COMPONENT */
-  uint32_t part;      /* ops that values connect share a part */
-  uint8_t kind;       /* bbw_dispatch_kind */
-  uint8_t readiness;  /* bbw_readiness */
-  uint8_t role;       /* bbw_role, COMPONENT */
+  uint32_t needed;     /* distinct input sites that must be filled; UINT32_MAX: an input that nothing produces */
+  uint32_t component;  /* COMPONENT */
+  uint32_t part;       /* ops that values connect share a part */
+  uint8_t kind;        /* bbw_dispatch_kind */
+  uint8_t readiness;   /* bbw_readiness */
+  uint8_t role;        /* bbw_role, COMPONENT */
   bool is_timer_armed; /* Interval: a timer of this op is in the heap */
 } bbw_op;
 
@@ -70,25 +70,26 @@ struct bbw_graph {
   bbw_op *ops;
   uint32_t op_count;
   bbw_site *sites;
-  uint32_t site_count;      /* all of them */
-  uint32_t numbered_count;  /* those with a number */
+  uint32_t site_count;     /* all of them */
+  uint32_t numbered_count; /* those with a number */
   uint32_t *consumers;
   uint32_t consumer_count;
-  uint32_t *formal_sites;  /* site per function.input entry */
-  uint32_t *result_sites;  /* site per function.output entry, BBW_NO_INDEX if nothing has that name */
-  uint32_t *starters;      /* ops without inputs that fire at the start of an execution */
+  uint32_t *formal_sites; /* site per function.input entry */
+  uint32_t *result_sites; /* site per function.output entry, BBW_NO_INDEX if nothing has that name */
+  uint32_t *starters;     /* ops without inputs that fire at the start of an execution */
   uint32_t starter_count;
-  uint32_t *site_indices;  /* storage behind the ops' inputs and outputs */
+  uint32_t *site_indices; /* storage behind the ops' inputs and outputs */
   size_t site_index_count;
   bbw_map site_by_name;
-  bbw_frame *idle_frames;  /* pool, linked by next */
+  bbw_frame *idle_frames; /* pool, linked by next */
   uint32_t idle_frame_count;
 };
 
 typedef enum bbw_graph_kind { BBW_GRAPH_ENTRY, BBW_GRAPH_BOOTSTRAP, BBW_GRAPH_LIBRARY } bbw_graph_kind;
 
 /* Builds a graph over `function`, which is borrowed and must outlive it.  `name` is borrowed as well. */
-bbw_status bbw_graph_new(bbw_graph **out, bbw_str name, const bbw_onnx_function *function, bbw_graph_kind kind, uint32_t index, uint64_t site_base, const bbw_mem *mem);
+bbw_status bbw_graph_new(bbw_graph **out, bbw_str name, const bbw_onnx_function *function, bbw_graph_kind kind,
+                         uint32_t index, uint64_t site_base, const bbw_mem *mem);
 void bbw_graph_del(bbw_graph *graph, const bbw_mem *mem); /* frees idle frames too; no frame may be live */
 
 /* Lists the starters; called once the readiness of every op is known. */

@@ -8,9 +8,9 @@
 #include "engine/engine.h"
 
 /* The payload of this type is a backpressure notice, not a value (wire specification §16.4). */
-#define NOTICE_TYPE_HASH 0x835411050e7217c5u
+#define NOTICE_TYPE_HASH     0x835411050e7217c5u
 #define NOTICE_PAYLOAD_BYTES 20u
-#define NOTICE_CAUSE_MAX 2u
+#define NOTICE_CAUSE_MAX     2u
 
 /* Executions that one envelope has started: at most one per entry graph. */
 typedef struct delivery {
@@ -44,7 +44,10 @@ static void report_receive_failed(const delivery *d, size_t index, bbw_str kind,
   bbw_engine *engine = d->engine;
   const bbw_slot_fill *fill = &d->event->envelope.fills[index];
   bbw_bus_publish(&engine->bus, BBW_STR("WireReceiveError"));
-  if (!steps_have_room(engine, kind.len + detail.len) || !bbw_step_begin(&engine->steps, BBW_STEP_WIRE_RECEIVE_FAILED)) { return; }
+  if (!steps_have_room(engine, kind.len + detail.len) ||
+      !bbw_step_begin(&engine->steps, BBW_STEP_WIRE_RECEIVE_FAILED)) {
+    return;
+  }
   put_peer(&engine->steps, &d->event->src_peer);
   bbw_step_put_u64(&engine->steps, index);
   bbw_step_put_u64(&engine->steps, fill->type_hash);
@@ -79,7 +82,8 @@ static void merge_claimed(bbw_engine *engine, const bbw_inbound_event *event) {
   size_t known_count;
   bbw_status rv = BBW_OK;
   if (!bbw_address_book_lookup(&engine->address_book, &event->src_peer, &known, &known_count)) {
-    rv = bbw_address_book_add_peer(&engine->address_book, &event->src_peer, envelope->src_peer_addresses, envelope->src_peer_address_count);
+    rv = bbw_address_book_add_peer(&engine->address_book, &event->src_peer, envelope->src_peer_addresses,
+                                   envelope->src_peer_address_count);
   } else {
     /* A claim counts as one reference, however often it is repeated. */
     for (size_t i = 0; rv == BBW_OK && i < envelope->src_peer_address_count; i++) {
@@ -88,7 +92,9 @@ static void merge_claimed(bbw_engine *engine, const bbw_inbound_event *event) {
   }
   if (rv == BBW_E_AB_ALLOCATION_FAILED) {
     delivery d = {.engine = engine, .event = event};
-    if (envelope->fill_count != 0) { report_receive_failed(&d, 0, BBW_STR("AllocationFailed"), BBW_STR("HeapExhausted")); }
+    if (envelope->fill_count != 0) {
+      report_receive_failed(&d, 0, BBW_STR("AllocationFailed"), BBW_STR("HeapExhausted"));
+    }
   }
 }
 
@@ -100,7 +106,8 @@ static bool deliver_notice(bbw_engine *engine, const bbw_inbound_event *event) {
     return true;
   }
   /* Out of memory only means that the advice is not remembered. */
-  (void)bbw_backoff_record_remote_advisory(&engine->backoff, &event->src_peer, engine->now_ns, bbw_load_u64le(payload.ptr));
+  (void)bbw_backoff_record_remote_advisory(&engine->backoff, &event->src_peer, engine->now_ns,
+                                           bbw_load_u64le(payload.ptr));
   bbw_engine_note_health(engine, &event->src_peer, false);
   return true;
 }
@@ -174,7 +181,8 @@ static void deliver_data(delivery *d, size_t index, uint64_t site_number) {
   if (rv != BBW_OK) {
     bbw_value_release(value, engine->mem);
     bbw_engine_release(engine, charge);
-    report_receive_failed(d, index, rv == BBW_E_LIMIT ? BBW_STR("ExecutionLimit") : BBW_STR("AllocationFailed"), bbw_status_text(rv));
+    report_receive_failed(d, index, rv == BBW_E_LIMIT ? BBW_STR("ExecutionLimit") : BBW_STR("AllocationFailed"),
+                          bbw_status_text(rv));
     return;
   }
   if (sender != NULL) { bbw_engine_write(engine, frame, sender_site, sender, 0); }
@@ -188,15 +196,19 @@ static void deliver_control(const delivery *d, size_t index, uint64_t number, bb
   bbw_engine *engine = d->engine;
   const bbw_slot_fill *fill = &d->event->envelope.fills[index];
   bool is_protocol = number < engine->components.count &&
-                     (bbw_engine_component(engine, (size_t)number)->type->role_bits & BBW_ROLE_BIT(BBW_ROLE_PROTOCOL)) != 0;
+                     (bbw_engine_component(engine, (size_t)number)->type->role_bits &
+                      BBW_ROLE_BIT(BBW_ROLE_PROTOCOL)) != 0;
   if (!is_protocol) {
-    report_decode_failed(engine, 0, fill->payload.len, BBW_STR("dest_suffix names a component that does not serve the network"));
+    report_decode_failed(engine, 0, fill->payload.len,
+                         BBW_STR("dest_suffix names a component that does not serve the network"));
     return;
   }
   bbw_value *payload = NULL;
   bbw_value *correlation = NULL;
   bbw_status rv = bbw_value_new_bytes(&payload, BBW_TYPE_BYTES, fill->payload, engine->mem);
-  if (rv == BBW_OK) { rv = bbw_value_new_plain(&correlation, BBW_TYPE_WIRE_REQ_ID, d->inbound->wire_req_id, engine->mem); }
+  if (rv == BBW_OK) {
+    rv = bbw_value_new_plain(&correlation, BBW_TYPE_WIRE_REQ_ID, d->inbound->wire_req_id, engine->mem);
+  }
   if (rv == BBW_OK) {
     (void)bbw_engine_call_protocol(engine, (uint32_t)number, bbw_bytes_str(op_type), payload, correlation, d->inbound);
   } else {
@@ -213,10 +225,12 @@ static void deliver_fill(delivery *d, size_t index) {
     report_decode_failed(d->engine, 0, fill->payload.len, BBW_STR("dest_suffix parse: not an address"));
   } else if (bbw_address_find(fill->dest_suffix, BBW_SEGMENT_SITE, &site)) {
     deliver_data(d, index, site.number);
-  } else if (bbw_address_find(fill->dest_suffix, BBW_SEGMENT_COMPONENT, &component) && bbw_address_find(fill->dest_suffix, BBW_SEGMENT_OP, &op)) {
+  } else if (bbw_address_find(fill->dest_suffix, BBW_SEGMENT_COMPONENT, &component) &&
+             bbw_address_find(fill->dest_suffix, BBW_SEGMENT_OP, &op)) {
     deliver_control(d, index, component.number, op.bytes);
   } else {
-    report_decode_failed(d->engine, 0, fill->payload.len, BBW_STR("address shape neither data-plane nor control-plane"));
+    report_decode_failed(d->engine, 0, fill->payload.len,
+                         BBW_STR("address shape neither data-plane nor control-plane"));
   }
 }
 
@@ -224,7 +238,9 @@ static void deliver_fills(bbw_engine *engine, const bbw_inbound_event *event) {
   bbw_inbound *inbound = bbw_mem_array(engine->mem, 1, sizeof(*inbound));
   delivery d = {.engine = engine, .event = event, .inbound = inbound, .before = engine->frames_last};
   if (inbound == NULL) {
-    for (size_t i = 0; i < event->envelope.fill_count; i++) { report_receive_failed(&d, i, BBW_STR("AllocationFailed"), BBW_STR("HeapExhausted")); }
+    for (size_t i = 0; i < event->envelope.fill_count; i++) {
+      report_receive_failed(&d, i, BBW_STR("AllocationFailed"), BBW_STR("HeapExhausted"));
+    }
     return;
   }
   *inbound = (bbw_inbound){
@@ -257,7 +273,8 @@ void bbw_engine_deliver(bbw_engine *engine, bbw_inbound_event *event) {
     if (!deliver_notice(engine, event)) {
       bbw_request request;
       bool is_answer = event->envelope.wire_req_id != 0 &&
-                       bbw_requests_observe_response(&engine->requests, event->envelope.wire_req_id, bbw_peer_id_site(peer), &request);
+                       bbw_requests_observe_response(&engine->requests, event->envelope.wire_req_id,
+                                                     bbw_peer_id_site(peer), &request);
       if (is_answer) { bbw_engine_note_health(engine, peer, true); }
       deliver_fills(engine, event);
     }

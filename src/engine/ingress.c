@@ -6,7 +6,9 @@
 
 #define INGRESS_SIZE_MIN 16u
 
-void bbw_ingress_init(bbw_ingress *ingress, size_t cap, const bbw_mem *mem) { *ingress = (bbw_ingress){.mem = mem, .cap = cap}; }
+void bbw_ingress_init(bbw_ingress *ingress, size_t cap, const bbw_mem *mem) {
+  *ingress = (bbw_ingress){.mem = mem, .cap = cap};
+}
 
 void bbw_ingress_free(bbw_ingress *ingress) {
   bbw_mem_array_free(ingress->mem, ingress->events, ingress->size, sizeof(*ingress->events));

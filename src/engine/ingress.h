@@ -34,8 +34,8 @@ typedef enum bbw_ingress_kind {
 
 typedef struct bbw_ingress_event {
   bbw_ingress_kind kind;
-  bbw_graph *graph;            /* APP_EVENT, INVOKE */
-  bbw_seed *seeds;             /* APP_EVENT (one), INVOKE; an array of seed_count */
+  bbw_graph *graph; /* APP_EVENT, INVOKE */
+  bbw_seed *seeds;  /* APP_EVENT (one), INVOKE; an array of seed_count */
   size_t seed_count;
   uint64_t exec_id;            /* INVOKE */
   bbw_inbound_event *envelope; /* ENVELOPE */

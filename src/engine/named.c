@@ -14,7 +14,9 @@ void bbw_named_init(bbw_named *named, const bbw_mem *mem) {
 }
 
 static void entry_free(bbw_named *named, bbw_named_entry *entry) {
-  for (bbw_value *value = bbw_named_pop(entry); value != NULL; value = bbw_named_pop(entry)) { bbw_value_release(value, named->mem); }
+  for (bbw_value *value = bbw_named_pop(entry); value != NULL; value = bbw_named_pop(entry)) {
+    bbw_value_release(value, named->mem);
+  }
   bbw_vec_free(&entry->values);
   bbw_vec_free(&entry->waiters);
   bbw_mem_array_free(named->mem, entry->key, entry->key_len, 1);
@@ -22,7 +24,9 @@ static void entry_free(bbw_named *named, bbw_named_entry *entry) {
 }
 
 void bbw_named_free(bbw_named *named) {
-  for (size_t i = 0; i < named->entries.count; i++) { entry_free(named, *BBW_VEC_AT(&named->entries, bbw_named_entry *, i)); }
+  for (size_t i = 0; i < named->entries.count; i++) {
+    entry_free(named, *BBW_VEC_AT(&named->entries, bbw_named_entry *, i));
+  }
   bbw_vec_free(&named->entries);
   bbw_map_free(&named->by_key);
 }
@@ -56,7 +60,8 @@ bbw_status bbw_named_get(bbw_named *named, bbw_named_kind kind, bbw_str name, bb
       return BBW_E_NOMEM;
     }
     bbw_bytes key = key_of(entry->key, kind, name);
-    bool ok = bbw_map_put_bytes(&named->by_key, key, named->entries.count) && bbw_vec_append(&named->entries, &entry, 1);
+    bool ok = bbw_map_put_bytes(&named->by_key, key, named->entries.count) &&
+              bbw_vec_append(&named->entries, &entry, 1);
     (void)ok; /* reserved above */
     named->counts[kind]++;
   }

@@ -32,9 +32,9 @@ typedef struct bbw_named_entry {
   size_t key_len;
   uint64_t number;
   uint64_t dropped;
-  bbw_vec values;     /* bbw_value *, oldest at values_head */
+  bbw_vec values; /* bbw_value *, oldest at values_head */
   size_t values_head;
-  bbw_vec waiters;    /* uint64_t */
+  bbw_vec waiters; /* uint64_t */
   size_t waiters_head;
 } bbw_named_entry;
 

@@ -24,8 +24,8 @@ typedef struct bbw_op_row {
 
 struct bbw_ctx {
   bbw_engine *engine;
-  bbw_frame *frame;    /* NULL for a call from the network to a protocol */
-  const bbw_op *op;    /* NULL likewise */
+  bbw_frame *frame; /* NULL for a call from the network to a protocol */
+  const bbw_op *op; /* NULL likewise */
   uint32_t op_index;
   bbw_role role;
   bbw_str op_type;

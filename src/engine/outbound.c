@@ -46,11 +46,14 @@ static uint8_t *length_write(uint8_t *at, size_t len) {
   return at;
 }
 
-bbw_status bbw_outbound_push(bbw_outbound *outbound, const bbw_peer_id *peer, const bbw_bytes *addresses, size_t count, bbw_tail *tail) {
+bbw_status bbw_outbound_push(bbw_outbound *outbound, const bbw_peer_id *peer, const bbw_bytes *addresses, size_t count,
+                             bbw_tail *tail) {
   size_t len = 0;
   for (size_t i = 0; i < count; i++) {
     size_t size;
-    if (!bbw_size_add(addresses[i].len, 1 + length_size(addresses[i].len), &size) || !bbw_size_add(len, size, &len)) { return BBW_E_NOMEM; }
+    if (!bbw_size_add(addresses[i].len, 1 + length_size(addresses[i].len), &size) || !bbw_size_add(len, size, &len)) {
+      return BBW_E_NOMEM;
+    }
   }
   if (!bbw_vec_reserve(&outbound->entries, 1)) { return BBW_E_NOMEM; }
   uint8_t *dest = bbw_mem_array(outbound->mem, len, 1);

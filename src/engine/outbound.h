@@ -40,7 +40,8 @@ bbw_status bbw_tail_new(bbw_tail **out, const bbw_envelope *envelope, const bbw_
 void bbw_tail_release(bbw_tail *tail, const bbw_mem *mem);
 
 /* Queues an envelope for one peer; takes a reference of its own on the tail. */
-bbw_status bbw_outbound_push(bbw_outbound *outbound, const bbw_peer_id *peer, const bbw_bytes *addresses, size_t count, bbw_tail *tail);
+bbw_status bbw_outbound_push(bbw_outbound *outbound, const bbw_peer_id *peer, const bbw_bytes *addresses, size_t count,
+                             bbw_tail *tail);
 size_t bbw_outbound_count(const bbw_outbound *outbound);
 /* The oldest entry, or NULL; pop frees it. */
 const bbw_outbound_entry *bbw_outbound_front(const bbw_outbound *outbound);

@@ -73,7 +73,8 @@ static bool fire_timer(bbw_engine *engine, const bbw_timer *timer) {
     uint32_t op = (uint32_t)timer->subject;
     graph->ops[op].is_timer_armed = false;
     if (start_source(engine, graph, op, true)) { return true; }
-    graph->ops[op].is_timer_armed = bbw_timers_add(&engine->timers, timer->at_ns, timer->kind, timer->subject) == BBW_OK; /* into the room it just left */
+    graph->ops[op].is_timer_armed = bbw_timers_add(&engine->timers, timer->at_ns, timer->kind, timer->subject) ==
+                                    BBW_OK; /* into the room it just left */
     return false;
   }
   /* A command that is gone, or has its outcome already, is not due any more. */
@@ -99,7 +100,10 @@ static void run_send_failed(bbw_engine *engine, const bbw_ingress_event *event) 
   bbw_request request;
   bool was_open = bbw_requests_remove(&engine->requests, event->wire_req_id, &request);
   bbw_engine_note_health(engine, &event->peer, false);
-  if (!was_open || !reserve_steps(engine, BBW_STEP_HEADER_BYTES + 24) || !bbw_step_begin(&engine->steps, BBW_STEP_WIRE_TIMEOUT)) { return; }
+  if (!was_open || !reserve_steps(engine, BBW_STEP_HEADER_BYTES + 24) ||
+      !bbw_step_begin(&engine->steps, BBW_STEP_WIRE_TIMEOUT)) {
+    return;
+  }
   bbw_step_put_u64(&engine->steps, request.id);
   bbw_step_put_u64(&engine->steps, request.target_site);
   bbw_step_put_u64(&engine->steps, request.started_at_ns);
@@ -118,7 +122,8 @@ static void echo_app_event(bbw_engine *engine, const bbw_ingress_event *event) {
 
 static size_t echo_room(const bbw_ingress_event *event) {
   if (event->kind != BBW_INGRESS_APP_EVENT) { return 0; }
-  return BBW_STEP_HEADER_BYTES + bbw_step_bytes_size(event->graph->name.len) + bbw_step_bytes_size(event->graph->sites[event->seeds[0].site].name.len) +
+  return BBW_STEP_HEADER_BYTES + bbw_step_bytes_size(event->graph->name.len) +
+         bbw_step_bytes_size(event->graph->sites[event->seeds[0].site].name.len) +
          bbw_step_bytes_size(event->seeds[0].value->as.bytes.len);
 }
 
@@ -192,7 +197,8 @@ static void run_bus(bbw_engine *engine) {
 
 static void run_stale_requests(bbw_engine *engine) {
   bbw_request request;
-  while (reserve_steps(engine, BBW_STEP_HEADER_BYTES + 24) && bbw_requests_pop_stale(&engine->requests, engine->now_ns, &request)) {
+  while (reserve_steps(engine, BBW_STEP_HEADER_BYTES + 24) &&
+         bbw_requests_pop_stale(&engine->requests, engine->now_ns, &request)) {
     if (!bbw_step_begin(&engine->steps, BBW_STEP_WIRE_TIMEOUT)) { continue; }
     bbw_step_put_u64(&engine->steps, request.id);
     bbw_step_put_u64(&engine->steps, request.target_site);
@@ -208,9 +214,13 @@ static bool fire_phase(bbw_engine *engine, bbw_str phase) {
     if (!graph->is_entry_point) { continue; }
     for (uint32_t i = 0; i < graph->op_count; i++) {
       const bbw_op *op = &graph->ops[i];
-      if (op->readiness != BBW_READY_SOURCE || !bbw_str_equal(op->node->op_type, BBW_STR("LifecyclePhase"))) { continue; }
+      if (op->readiness != BBW_READY_SOURCE || !bbw_str_equal(op->node->op_type, BBW_STR("LifecyclePhase"))) {
+        continue;
+      }
       const bbw_onnx_attribute *wanted = bbw_onnx_attribute_find(op->node, BBW_STR("phase"));
-      if (wanted != NULL && bbw_str_equal(bbw_bytes_str(wanted->s), phase)) { (void)start_source(engine, graph, i, true); }
+      if (wanted != NULL && bbw_str_equal(bbw_bytes_str(wanted->s), phase)) {
+        (void)start_source(engine, graph, i, true);
+      }
     }
   }
   if (bbw_step_begin(&engine->steps, BBW_STEP_LIFECYCLE_FIRED)) {
@@ -235,9 +245,12 @@ static void write_envelopes(bbw_engine *engine) {
   const bbw_outbound_entry *entry;
   while ((entry = bbw_outbound_front(&engine->outbound)) != NULL) {
     size_t count = 0;
-    size_t room = BBW_STEP_HEADER_BYTES + 16 + bbw_step_bytes_size(BBW_PEER_ID_BYTES_MAX) + bbw_step_bytes_size(entry->dest_len + entry->tail->len);
+    size_t room = BBW_STEP_HEADER_BYTES + 16 + bbw_step_bytes_size(BBW_PEER_ID_BYTES_MAX) +
+                  bbw_step_bytes_size(entry->dest_len + entry->tail->len);
     bbw_bytes address;
-    for (size_t at = 0; bbw_outbound_address(entry, &at, &address); count++) { room += bbw_step_bytes_size(address.len); }
+    for (size_t at = 0; bbw_outbound_address(entry, &at, &address); count++) {
+      room += bbw_step_bytes_size(address.len);
+    }
     if (!reserve_steps(engine, room)) { return; }
     if (bbw_step_begin(&engine->steps, BBW_STEP_SEND_ENVELOPE)) {
       uint8_t peer[BBW_PEER_ID_BYTES_MAX];
@@ -255,7 +268,10 @@ static void write_envelopes(bbw_engine *engine) {
 
 static void write_resolve_failures(bbw_engine *engine) {
   size_t count = engine->resolve_failures.count;
-  if (count == 0 || !reserve_steps(engine, count * (BBW_STEP_HEADER_BYTES + 16 + bbw_step_bytes_size(BBW_PEER_ID_BYTES_MAX)))) { return; }
+  if (count == 0 ||
+      !reserve_steps(engine, count * (BBW_STEP_HEADER_BYTES + 16 + bbw_step_bytes_size(BBW_PEER_ID_BYTES_MAX)))) {
+    return;
+  }
   for (size_t i = 0; i < count; i++) {
     const bbw_resolve_failure *failure = BBW_VEC_AT(&engine->resolve_failures, bbw_resolve_failure, i);
     if (!bbw_step_begin(&engine->steps, BBW_STEP_PEER_RESOLVE_FAILED)) { continue; }
@@ -282,7 +298,10 @@ static void write_app_events(bbw_engine *engine) {
     bool is_raw = value != NULL && value->type == BBW_TYPE_BYTES;
     size_t len = value == NULL ? 0 : (is_raw ? value->as.bytes.len : bbw_value_payload_size(value));
     if (len == SIZE_MAX) { len = 0; }
-    if (!reserve_steps(engine, BBW_STEP_HEADER_BYTES + 8 + bbw_step_bytes_size(event->topic.len) + bbw_step_bytes_size(len))) { break; }
+    if (!reserve_steps(engine,
+                       BBW_STEP_HEADER_BYTES + 8 + bbw_step_bytes_size(event->topic.len) + bbw_step_bytes_size(len))) {
+      break;
+    }
     if (bbw_step_begin(&engine->steps, BBW_STEP_APP_EVENT)) {
       bbw_step_put_bytes(&engine->steps, (bbw_bytes){NULL, 0});
       bbw_step_put_bytes(&engine->steps, bbw_str_bytes(event->topic));
@@ -321,7 +340,9 @@ static void start_self_starting(bbw_engine *engine) {
     if (!graph->is_entry_point) { continue; }
     for (uint32_t i = 0; i < graph->op_count; i++) {
       const bbw_op *op = &graph->ops[i];
-      if (op->row != NULL && op->row->is_self_starting && !op->is_timer_armed) { (void)start_source(engine, graph, i, true); }
+      if (op->row != NULL && op->row->is_self_starting && !op->is_timer_armed) {
+        (void)start_source(engine, graph, i, true);
+      }
     }
   }
   engine->is_first_poll_done = engine->poll_status == BBW_OK;
@@ -352,8 +373,10 @@ bbw_status bbw_engine_poll(bbw_engine *engine) {
 }
 
 bool bbw_engine_is_idle(const bbw_engine *engine) {
-  bool is_output_done = bbw_outbound_count(&engine->outbound) == 0 && engine->app_events.count == 0 && engine->resolve_failures.count == 0;
-  bool is_work_done = engine->frontier.count == 0 && engine->bus.count == 0 && engine->async.done.count == 0 && engine->phases.count == 0;
+  bool is_output_done = bbw_outbound_count(&engine->outbound) == 0 && engine->app_events.count == 0 &&
+                        engine->resolve_failures.count == 0;
+  bool is_work_done = engine->frontier.count == 0 && engine->bus.count == 0 && engine->async.done.count == 0 &&
+                      engine->phases.count == 0;
   uint64_t at_ns;
   bool is_timer_due = bbw_timers_next(&engine->timers, &at_ns) && at_ns <= engine->now_ns;
   if (!is_output_done || !is_work_done || !engine->is_first_poll_done) { return false; }

@@ -44,7 +44,9 @@ bbw_status bbw_bindings_read(bbw_vec *bindings, const bbw_onnx_model *model, bbw
     bbw_slot_binding binding = {.target = target};
     bbw_str of_target;
     /* A key without a dot names no target, so nobody can know whether it concerns this one. */
-    if (!cut(key, '.', &of_target, &binding.slot)) { return malformed(err, entry->key, BBW_STR("key is not target.slot")); }
+    if (!cut(key, '.', &of_target, &binding.slot)) {
+      return malformed(err, entry->key, BBW_STR("key is not target.slot"));
+    }
     if (!bbw_str_equal(of_target, target)) { continue; }
     bbw_status rv = read_value(&binding, entry->key, entry->value, err);
     if (rv != BBW_OK) { return rv; }
@@ -75,7 +77,8 @@ bbw_status bbw_bindings_merge(bbw_vec *bindings, bbw_error *err) {
       items[kept++] = items[i];
       continue;
     }
-    bool is_same = bbw_str_equal(items[first].type_name, items[i].type_name) && bbw_str_equal(items[first].role, items[i].role);
+    bool is_same = bbw_str_equal(items[first].type_name, items[i].type_name) &&
+                   bbw_str_equal(items[first].role, items[i].role);
     if (!is_same) {
       bbw_error_set(err, BBW_E_INST_SLOT_CONFLICT);
       bbw_error_add_str(err, "slot", items[i].slot);

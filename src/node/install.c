@@ -13,14 +13,14 @@
 /* The size of an artifact that is accepted; larger ones are refused before they are read. */
 #define MODEL_BYTES_MAX (256u * 1024 * 1024)
 
-#define KEY_COMPILED BBW_STR("ai.bytesandbrains.compiled")
-#define KEY_PHASE BBW_STR("ai.bytesandbrains.module_phase")
+#define KEY_COMPILED     BBW_STR("ai.bytesandbrains.compiled")
+#define KEY_PHASE        BBW_STR("ai.bytesandbrains.module_phase")
 #define COMPILED_VERSION BBW_STR("v1")
 
 typedef struct installer {
   bbw_node *node;
   const bbw_install_options *options;
-  bbw_vec bindings; /* bbw_slot_binding; entry i belongs to component i once components exist */
+  bbw_vec bindings;                  /* bbw_slot_binding; entry i belongs to component i once components exist */
   const bbw_onnx_function **targets; /* in the arena */
   bbw_error *err;
 } installer;
@@ -66,7 +66,9 @@ static bbw_status decode_model(installer *in) {
 
 static bbw_status check_passport(const installer *in) {
   bbw_str version;
-  if (!bbw_onnx_entry_find(&in->node->model.metadata_props, KEY_COMPILED, &version)) { return bbw_error_set(in->err, BBW_E_INST_NOT_COMPILED); }
+  if (!bbw_onnx_entry_find(&in->node->model.metadata_props, KEY_COMPILED, &version)) {
+    return bbw_error_set(in->err, BBW_E_INST_NOT_COMPILED);
+  }
   if (bbw_str_equal(version, COMPILED_VERSION)) { return BBW_OK; }
   bbw_error_set(in->err, BBW_E_INST_VERSION);
   bbw_error_add_str(in->err, "got", version);
@@ -108,7 +110,9 @@ static bbw_status find_targets(installer *in) {
     const bbw_onnx_function *function = find_target(&node->model, in->options->targets[i]);
     if (function == NULL) { return unknown_target(in, in->options->targets[i]); }
     bool is_listed = false;
-    for (size_t k = 0; k < node->module_count; k++) { is_listed = is_listed || bbw_str_equal(in->targets[k]->name, function->name); }
+    for (size_t k = 0; k < node->module_count; k++) {
+      is_listed = is_listed || bbw_str_equal(in->targets[k]->name, function->name);
+    }
     if (is_listed) { continue; } /* the short and the full name of one target */
     bbw_status rv = bbw_bindings_read(&in->bindings, &node->model, function->name, in->err);
     if (rv != BBW_OK) { return rv; }
@@ -158,11 +162,14 @@ static bbw_status construct(installer *in, const bbw_slot_binding *binding) {
   bbw_error_add_str(in->err, "slot", binding->slot);
   bbw_error_add_str(in->err, "type_name", binding->type_name);
   bbw_error_add_str(in->err, "detail", detail.len == 0 ? bbw_status_text(rv) : detail);
-  for (size_t i = 0; bbw_error_item(&cause, "nodes", i).ptr != NULL; i++) { bbw_error_add_item(in->err, "nodes", bbw_error_item(&cause, "nodes", i)); }
+  for (size_t i = 0; bbw_error_item(&cause, "nodes", i).ptr != NULL; i++) {
+    bbw_error_add_item(in->err, "nodes", bbw_error_item(&cause, "nodes", i));
+  }
   return answer;
 }
 
-static bbw_status add_graph(installer *in, bbw_str name, const bbw_onnx_function *function, bbw_graph_kind kind, uint64_t *site_base) {
+static bbw_status add_graph(installer *in, bbw_str name, const bbw_onnx_function *function, bbw_graph_kind kind,
+                            uint64_t *site_base) {
   bbw_engine *engine = &in->node->engine;
   bbw_graph *graph;
   bbw_status rv = bbw_graph_new(&graph, name, function, kind, (uint32_t)engine->graphs.count, *site_base, engine->mem);
@@ -177,7 +184,8 @@ static bbw_status add_graph(installer *in, bbw_str name, const bbw_onnx_function
 
 /* domain::name, and #overload if there is one. */
 static bool library_name(bbw_arena *arena, const bbw_onnx_function *function, bbw_str *out) {
-  size_t len = function->domain.len + 2 + function->name.len + (function->overload.len == 0 ? 0 : 1 + function->overload.len);
+  size_t len = function->domain.len + 2 + function->name.len +
+               (function->overload.len == 0 ? 0 : 1 + function->overload.len);
   char *name = bbw_arena_array(arena, len, 1);
   if (name == NULL) { return false; }
   *out = (bbw_str){name, len};
@@ -210,8 +218,11 @@ static bbw_status add_library(installer *in, uint64_t *site_base) {
     if (rv != BBW_OK || bbw_map_get_bytes(&names, bbw_str_bytes(name), &seen)) { continue; }
     if (!bbw_map_put_bytes(&names, bbw_str_bytes(name), 1)) { rv = BBW_E_NOMEM; }
     bbw_str phase;
-    bool is_bootstrap = bbw_onnx_entry_find(&function->metadata_props, KEY_PHASE, &phase) && bbw_str_equal(phase, BBW_STR("bootstrap"));
-    if (rv == BBW_OK) { rv = add_graph(in, name, function, is_bootstrap ? BBW_GRAPH_BOOTSTRAP : BBW_GRAPH_LIBRARY, site_base); }
+    bool is_bootstrap = bbw_onnx_entry_find(&function->metadata_props, KEY_PHASE, &phase) &&
+                        bbw_str_equal(phase, BBW_STR("bootstrap"));
+    if (rv == BBW_OK) {
+      rv = add_graph(in, name, function, is_bootstrap ? BBW_GRAPH_BOOTSTRAP : BBW_GRAPH_LIBRARY, site_base);
+    }
   }
   bbw_map_free(&names);
   return rv;
@@ -286,7 +297,9 @@ static bbw_status install(installer *in, const bbw_config *config) {
   if (rv == BBW_OK) { rv = find_targets(in); }
   if (rv == BBW_OK) { rv = bbw_engine_init(&in->node->engine, &in->options->peer_id, config, in->node->mem); }
   if (rv == BBW_OK) { rv = add_addresses(in); }
-  for (size_t i = 0; rv == BBW_OK && i < in->bindings.count; i++) { rv = construct(in, BBW_VEC_AT(&in->bindings, bbw_slot_binding, i)); }
+  for (size_t i = 0; rv == BBW_OK && i < in->bindings.count; i++) {
+    rv = construct(in, BBW_VEC_AT(&in->bindings, bbw_slot_binding, i));
+  }
   if (rv == BBW_OK) { rv = add_graphs(in); }
   return rv;
 }

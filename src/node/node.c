@@ -18,9 +18,13 @@ void bbw_node_del(bbw_node *node) {
   bbw_mem_array_free(mem, node, 1, sizeof(*node));
 }
 
-static bbw_status enter(const bbw_node *node, bbw_error *err) { return bbw_error_set(err, node->engine.is_running ? BBW_E_BUSY : BBW_OK); }
+static bbw_status enter(const bbw_node *node, bbw_error *err) {
+  return bbw_error_set(err, node->engine.is_running ? BBW_E_BUSY : BBW_OK);
+}
 
-static bbw_status take_peer(bbw_peer_id *out, bbw_bytes bytes, bbw_error *err) { return bbw_peer_id_decode(out, bytes, err); }
+static bbw_status take_peer(bbw_peer_id *out, bbw_bytes bytes, bbw_error *err) {
+  return bbw_peer_id_decode(out, bytes, err);
+}
 
 bbw_graph *bbw_node_module_find(const bbw_node *node, bbw_str name) {
   bbw_graph *found = NULL;
@@ -62,7 +66,8 @@ static bbw_status find_input(const bbw_graph *graph, bbw_str input, uint32_t *si
 }
 
 /* A refusal that graphs may want to know of. */
-static bbw_status refuse(bbw_node *node, bbw_error *err, bbw_status status, const char *a, uint64_t a_value, const char *b, uint64_t b_value) {
+static bbw_status refuse(bbw_node *node, bbw_error *err, bbw_status status, const char *a, uint64_t a_value,
+                         const char *b, uint64_t b_value) {
   bbw_bus_publish(&node->engine.bus, BBW_STR("AppIngressError"));
   bbw_error_set(err, status);
   bbw_error_add_u64(err, a, a_value);
@@ -78,7 +83,8 @@ static bbw_status refuse_alloc(bbw_node *node, bbw_error *err, uint64_t bytes) {
 
 static bbw_status charge(bbw_node *node, size_t bytes, bbw_error *err) {
   if (bbw_engine_charge(&node->engine, bytes)) { return BBW_OK; }
-  return refuse(node, err, BBW_E_BUDGET_EXCEEDED, "byte_count", bytes, "budget_remaining", bbw_engine_budget_left(&node->engine));
+  return refuse(node, err, BBW_E_BUDGET_EXCEEDED, "byte_count", bytes, "budget_remaining",
+                bbw_engine_budget_left(&node->engine));
 }
 
 static bbw_status reserve_ingress(bbw_node *node, bbw_error *err) {
@@ -103,11 +109,13 @@ typedef struct input_bytes {
 } input_bytes;
 
 /* Queues inputs for one execution, charging their bytes.  All or nothing. */
-static bbw_status queue_inputs(bbw_node *node, bbw_ingress_kind kind, bbw_graph *graph, const input_bytes *inputs, size_t count, uint64_t *exec_id,
-                               bbw_error *err) {
+static bbw_status queue_inputs(bbw_node *node, bbw_ingress_kind kind, bbw_graph *graph, const input_bytes *inputs,
+                               size_t count, uint64_t *exec_id, bbw_error *err) {
   bbw_engine *engine = &node->engine;
   size_t total = 0;
-  for (size_t i = 0; i < count; i++) { total += inputs[i].bytes.len; } /* the caller has checked the sum against a cap */
+  for (size_t i = 0; i < count; i++) {
+    total += inputs[i].bytes.len;
+  } /* the caller has checked the sum against a cap */
   bbw_status rv = charge(node, total, err);
   if (rv != BBW_OK) { return rv; }
   bbw_seed *seeds = bbw_mem_array(node->mem, count, sizeof(*seeds));
@@ -141,24 +149,30 @@ bbw_status bbw_node_deliver_event(bbw_node *node, bbw_str module, bbw_str input,
   if (rv == BBW_OK) { rv = find_module(node, module, &graph, err); }
   if (rv != BBW_OK) { return rv; }
   if (bytes.len > node->engine.config.max_app_event_bytes) {
-    return refuse(node, err, BBW_E_OVERSIZE_PAYLOAD, "byte_count", bytes.len, "cap", node->engine.config.max_app_event_bytes);
+    return refuse(node, err, BBW_E_OVERSIZE_PAYLOAD, "byte_count", bytes.len, "cap",
+                  node->engine.config.max_app_event_bytes);
   }
   rv = find_input(graph, input, &one.site, err);
   return rv == BBW_OK ? queue_inputs(node, BBW_INGRESS_APP_EVENT, graph, &one, 1, NULL, err) : rv;
 }
 
-bbw_status bbw_node_invoke(bbw_node *node, bbw_str module, const bbw_named_bytes *inputs, size_t count, uint64_t *exec_id, bbw_error *err) {
+bbw_status bbw_node_invoke(bbw_node *node, bbw_str module, const bbw_named_bytes *inputs, size_t count,
+                           uint64_t *exec_id, bbw_error *err) {
   bbw_graph *graph;
   const bbw_config *config = &node->engine.config;
   bbw_status rv = enter(node, err);
   if (rv == BBW_OK) { rv = find_module(node, module, &graph, err); }
   if (rv != BBW_OK) { return rv; }
-  if (count > config->max_invoke_inputs) { return refuse(node, err, BBW_E_TOO_MANY_INPUTS, "count", count, "cap", config->max_invoke_inputs); }
+  if (count > config->max_invoke_inputs) {
+    return refuse(node, err, BBW_E_TOO_MANY_INPUTS, "count", count, "cap", config->max_invoke_inputs);
+  }
   size_t total = 0;
   for (size_t i = 0; i < count; i++) {
     if (!bbw_size_add(total, inputs[i].bytes.len, &total)) { total = SIZE_MAX; }
   }
-  if (total > config->max_invoke_bytes) { return refuse(node, err, BBW_E_OVERSIZE_PAYLOAD, "byte_count", total, "cap", config->max_invoke_bytes); }
+  if (total > config->max_invoke_bytes) {
+    return refuse(node, err, BBW_E_OVERSIZE_PAYLOAD, "byte_count", total, "cap", config->max_invoke_bytes);
+  }
   input_bytes *list = bbw_mem_array(node->mem, count + 1, sizeof(*list));
   if (list == NULL) { return refuse_alloc(node, err, total); }
   size_t used = 0;
@@ -197,7 +211,8 @@ bbw_status bbw_node_deliver_inbound(bbw_node *node, bbw_bytes peer, bbw_bytes en
   if (rv == BBW_OK && !is_oversize) { bytes = bbw_arena_copy(&event->arena, envelope, &is_copied); }
   if (rv == BBW_OK && !is_copied) { rv = refuse_alloc(node, err, envelope.len); }
   if (rv == BBW_OK) {
-    rv = bbw_envelope_decode(&event->envelope, is_oversize ? envelope : bytes, &engine->config.envelope_caps, &event->arena, err);
+    rv = bbw_envelope_decode(&event->envelope, is_oversize ? envelope : bytes, &engine->config.envelope_caps,
+                             &event->arena, err);
     if (rv == BBW_E_NOMEM) {
       rv = refuse_alloc(node, err, envelope.len);
     } else if (rv != BBW_OK) {
@@ -218,17 +233,22 @@ bbw_status bbw_node_deliver_inbound(bbw_node *node, bbw_bytes peer, bbw_bytes en
   return BBW_OK;
 }
 
-bbw_status bbw_node_complete(bbw_node *node, uint64_t cmd_id, const bbw_typed_bytes *results, size_t count, bbw_error *err) {
+bbw_status bbw_node_complete(bbw_node *node, uint64_t cmd_id, const bbw_typed_bytes *results, size_t count,
+                             bbw_error *err) {
   bbw_engine *engine = &node->engine;
   bbw_status rv = enter(node, err);
   if (rv != BBW_OK) { return rv; }
   for (size_t i = 0; i < count; i++) {
     uint64_t cap = engine->config.max_completion_result_bytes;
-    if (results[i].payload.len > cap) { return refuse(node, err, BBW_E_OVERSIZE_PAYLOAD, "byte_count", results[i].payload.len, "cap", cap); }
+    if (results[i].payload.len > cap) {
+      return refuse(node, err, BBW_E_OVERSIZE_PAYLOAD, "byte_count", results[i].payload.len, "cap", cap);
+    }
   }
   bbw_value **values = bbw_mem_array(node->mem, count + 1, sizeof(*values));
   if (values == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
-  for (size_t i = 0; rv == BBW_OK && i < count; i++) { rv = bbw_value_decode(&values[i], results[i].type_hash, results[i].payload, node->mem, err); }
+  for (size_t i = 0; rv == BBW_OK && i < count; i++) {
+    rv = bbw_value_decode(&values[i], results[i].type_hash, results[i].payload, node->mem, err);
+  }
   if (rv == BBW_OK) {
     rv = bbw_async_complete(&engine->async, cmd_id, values, count);
     bbw_error_set(err, rv);
@@ -351,7 +371,8 @@ bbw_str bbw_node_module_name(const bbw_node *node, size_t index) {
 
 size_t bbw_node_component_count(const bbw_node *node) { return node->engine.components.count; }
 
-bool bbw_node_component(const bbw_node *node, size_t index, bbw_str *slot, bbw_str *type_name, uint32_t *role_bits, void **instance) {
+bool bbw_node_component(const bbw_node *node, size_t index, bbw_str *slot, bbw_str *type_name, uint32_t *role_bits,
+                        void **instance) {
   if (index >= node->engine.components.count) { return false; }
   const bbw_component *component = bbw_engine_component(&node->engine, index);
   *slot = component->slot;

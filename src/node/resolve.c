@@ -6,15 +6,18 @@
 #include "base/mem.h"
 #include "ops/ops.h"
 
-#define KEY_SLOT_ID BBW_STR("ai.bytesandbrains.slot_id")
-#define KEY_TRAIT BBW_STR("ai.bytesandbrains.required_trait")
-#define DOMAIN_MODULE BBW_STR("ai.bytesandbrains.module")
+#define KEY_SLOT_ID      BBW_STR("ai.bytesandbrains.slot_id")
+#define KEY_TRAIT        BBW_STR("ai.bytesandbrains.required_trait")
+#define DOMAIN_MODULE    BBW_STR("ai.bytesandbrains.module")
 #define DOMAIN_FRAMEWORK BBW_STR("ai.bytesandbrains.framework")
 
 static bool node_slot_id(const bbw_onnx_node *node, uint32_t *slot_id) {
   bbw_str text;
   uint64_t number;
-  if (!bbw_onnx_entry_find(&node->metadata_props, KEY_SLOT_ID, &text) || !bbw_parse_u64(text, &number) || number > UINT32_MAX) { return false; }
+  if (!bbw_onnx_entry_find(&node->metadata_props, KEY_SLOT_ID, &text) || !bbw_parse_u64(text, &number) ||
+      number > UINT32_MAX) {
+    return false;
+  }
   *slot_id = (uint32_t)number;
   return true;
 }
@@ -43,7 +46,8 @@ static bool component_plays(const bbw_engine *engine, size_t index, bbw_role rol
 }
 
 /* The component that a node means: the one bound under its slot id in its role; without an id, the only one bound in that role. */
-static uint32_t node_component(const bbw_engine *engine, const bbw_vec *bindings, const bbw_onnx_node *node, bbw_role role) {
+static uint32_t node_component(const bbw_engine *engine, const bbw_vec *bindings, const bbw_onnx_node *node,
+                               bbw_role role) {
   uint32_t slot_id = 0;
   bool has_slot_id = node_slot_id(node, &slot_id);
   uint32_t only = BBW_NO_INDEX;
@@ -98,7 +102,8 @@ static void resolve_op(const bbw_engine *engine, const bbw_vec *bindings, bbw_op
   op->component = node_component(engine, bindings, op->node, role);
   if (op->component == BBW_NO_INDEX) { return; }
   const bbw_component *component = bbw_engine_component(engine, op->component);
-  bool is_supported = component->type->supports == NULL || component->type->supports(component->self, role, op->node->op_type);
+  bool is_supported = component->type->supports == NULL ||
+                      component->type->supports(component->self, role, op->node->op_type);
   if (is_supported) { op->kind = BBW_DISPATCH_COMPONENT; }
 }
 
@@ -129,7 +134,8 @@ static void text_add_number(text *t, uint64_t number) {
 }
 
 /* "function/index domain::op_type (name): reason" */
-static void report_missing(const bbw_engine *engine, const bbw_vec *bindings, const bbw_graph *graph, uint32_t index, bbw_error *err) {
+static void report_missing(const bbw_engine *engine, const bbw_vec *bindings, const bbw_graph *graph, uint32_t index,
+                           bbw_error *err) {
   const bbw_op *op = &graph->ops[index];
   text t = {.len = 0};
   text_add(&t, graph->function->name);

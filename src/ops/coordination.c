@@ -39,7 +39,9 @@ bbw_status bbw_op_limit_release(bbw_ctx *ctx) {
       entry->waiters_head = 0;
       entry->waiters.count = 0;
     }
-    if (bbw_async_complete(&ctx->engine->async, cmd_id, NULL, 0) == BBW_OK) { return BBW_OK; } /* the place has a new holder */
+    if (bbw_async_complete(&ctx->engine->async, cmd_id, NULL, 0) == BBW_OK) {
+      return BBW_OK;
+    } /* the place has a new holder */
   }
   if (entry->number > 0) { entry->number--; }
   return BBW_OK;
@@ -50,7 +52,9 @@ static bool group_has_fired(const bbw_ctx *ctx, bbw_str group) {
   const bbw_graph *graph = ctx->frame->graph;
   for (uint32_t i = 0; i < graph->op_count; i++) {
     const bbw_op *op = &graph->ops[i];
-    if (i == ctx->op_index || op->row != ctx->op->row || op->output_count == 0 || op->outputs[0] == BBW_NO_INDEX) { continue; }
+    if (i == ctx->op_index || op->row != ctx->op->row || op->output_count == 0 || op->outputs[0] == BBW_NO_INDEX) {
+      continue;
+    }
     const bbw_onnx_attribute *other = bbw_onnx_attribute_find(op->node, BBW_STR("group"));
     bool is_same = other != NULL && bbw_str_equal(bbw_bytes_str(other->s), group);
     if (is_same && ctx->frame->slots[op->outputs[0]].value != NULL) { return true; }
@@ -141,7 +145,9 @@ bbw_status bbw_op_deadline_check(bbw_ctx *ctx) {
   }
   /* The compiler stamps a budget, so it counts from the start of the execution and not from the zero of the clock. */
   uint64_t budget_ns = deadline_ns < 0 ? 0 : (uint64_t)deadline_ns;
-  if (bbw_ctx_now_ns(ctx) - ctx->frame->started_ns >= budget_ns) { return bbw_op_fail_other(ctx, BBW_STR("deadline exceeded")); }
+  if (bbw_ctx_now_ns(ctx) - ctx->frame->started_ns >= budget_ns) {
+    return bbw_op_fail_other(ctx, BBW_STR("deadline exceeded"));
+  }
   bbw_ctx_set_trigger(ctx, 0);
   return BBW_OK;
 }

@@ -37,7 +37,9 @@ static bbw_status dedup_key(bbw_ctx *ctx, uint64_t *key) {
   bbw_store_u64le(head + len + 16, bbw_type_hash((bbw_type)value->type));
   uint64_t hash = bbw_fnv1a(BBW_FNV1A_OFFSET, (bbw_bytes){head, len + 24});
   size_t size = bbw_value_payload_size(value);
-  if (size == SIZE_MAX) { return bbw_ctx_fail(ctx, BBW_OP_EXECUTION_FAILED, "wire_encode_failed", BBW_STR("the value has no payload form")); }
+  if (size == SIZE_MAX) {
+    return bbw_ctx_fail(ctx, BBW_OP_EXECUTION_FAILED, "wire_encode_failed", BBW_STR("the value has no payload form"));
+  }
   if (size != 0) {
     uint8_t *payload = mem->alloc(mem->ctx, size);
     if (payload == NULL) { return BBW_E_NOMEM; }
@@ -52,8 +54,10 @@ static bbw_status dedup_key(bbw_ctx *ctx, uint64_t *key) {
 bbw_status bbw_op_dedup_gate_rx(bbw_ctx *ctx) {
   if (bbw_ctx_first_input(ctx) == NULL) { return bbw_op_fail_other(ctx, BBW_STR("the gate has no input")); }
   /* What a later gate refuses is not remembered, so that it may be sent again. */
-  bool is_refused_later = ctx->inbound != NULL && (bbw_governor_check_inbound(&ctx->engine->governor, &ctx->inbound->src_peer) != BBW_VERDICT_ALLOW ||
-                                                   !bbw_backoff_should_retry(&ctx->engine->backoff, &ctx->inbound->src_peer, bbw_ctx_now_ns(ctx)));
+  bool is_refused_later =
+      ctx->inbound != NULL &&
+      (bbw_governor_check_inbound(&ctx->engine->governor, &ctx->inbound->src_peer) != BBW_VERDICT_ALLOW ||
+       !bbw_backoff_should_retry(&ctx->engine->backoff, &ctx->inbound->src_peer, bbw_ctx_now_ns(ctx)));
   if (is_refused_later) { return forward_first(ctx); }
   uint64_t key = 0;
   bbw_status rv = dedup_key(ctx, &key);
@@ -80,7 +84,9 @@ bbw_status bbw_op_backoff_gate_rx(bbw_ctx *ctx) {
 static bbw_status tx_peer(bbw_ctx *ctx, bbw_peer_id *out) {
   bbw_bytes bytes = {NULL, 0};
   (void)bbw_ctx_attr_bytes(ctx, "peer", &bytes);
-  if (bbw_peer_id_decode(out, bytes, NULL) != BBW_OK) { return bbw_op_fail_other(ctx, BBW_STR("attribute `peer` is missing or not a peer id")); }
+  if (bbw_peer_id_decode(out, bytes, NULL) != BBW_OK) {
+    return bbw_op_fail_other(ctx, BBW_STR("attribute `peer` is missing or not a peer id"));
+  }
   return BBW_OK;
 }
 
@@ -96,7 +102,8 @@ bbw_status bbw_op_peer_health_gate_tx(bbw_ctx *ctx) {
   bbw_status rv = tx_peer(ctx, &peer);
   if (rv != BBW_OK) { return rv; }
   uint64_t retry_ns;
-  bbw_verdict verdict = bbw_governor_check_outbound(&ctx->engine->governor, &ctx->engine->backoff, &peer, bbw_ctx_now_ns(ctx), &retry_ns);
+  bbw_verdict verdict = bbw_governor_check_outbound(&ctx->engine->governor, &ctx->engine->backoff, &peer,
+                                                    bbw_ctx_now_ns(ctx), &retry_ns);
   return verdict == BBW_VERDICT_ALLOW ? tx_pass(ctx) : denied(ctx, verdict);
 }
 
@@ -104,5 +111,7 @@ bbw_status bbw_op_backoff_gate_tx(bbw_ctx *ctx) {
   bbw_peer_id peer;
   bbw_status rv = tx_peer(ctx, &peer);
   if (rv != BBW_OK) { return rv; }
-  return bbw_backoff_should_retry(&ctx->engine->backoff, &peer, bbw_ctx_now_ns(ctx)) ? tx_pass(ctx) : denied(ctx, BBW_VERDICT_COOLDOWN);
+  return bbw_backoff_should_retry(&ctx->engine->backoff, &peer, bbw_ctx_now_ns(ctx))
+             ? tx_pass(ctx)
+             : denied(ctx, BBW_VERDICT_COOLDOWN);
 }

@@ -2,14 +2,18 @@
 
 #include "base/bytes.h"
 
-#define DOMAIN_SYSCALL "ai.bytesandbrains.syscall"
-#define DOMAIN_COMPOSITE "ai.bytesandbrains.composite"
+#define DOMAIN_SYSCALL      "ai.bytesandbrains.syscall"
+#define DOMAIN_COMPOSITE    "ai.bytesandbrains.composite"
 #define DOMAIN_ADDRESS_BOOK "ai.bytesandbrains.address_book"
-#define DOMAIN_WIRE "ai.bytesandbrains.wire"
+#define DOMAIN_WIRE         "ai.bytesandbrains.wire"
 
 static const bbw_op_row op_rows[] = {
 #define OP(domain, op_type, readiness, is_self_starting, run) \
-  {{DOMAIN_##domain, sizeof(DOMAIN_##domain) - 1}, {op_type, sizeof(op_type) - 1}, BBW_READY_##readiness, is_self_starting, run},
+  {{DOMAIN_##domain, sizeof(DOMAIN_##domain) - 1},            \
+   {op_type, sizeof(op_type) - 1},                            \
+   BBW_READY_##readiness,                                     \
+   is_self_starting,                                          \
+   run},
 #include "ops/ops.def"
 #undef OP
 };

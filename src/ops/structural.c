@@ -17,7 +17,9 @@ bbw_status bbw_op_tee(bbw_ctx *ctx) {
   (void)bbw_ctx_attr_i64(ctx, "fanout", &fanout);
   uint64_t copies = fanout < 1 ? 1 : (uint64_t)fanout;
   /* Copies past the declared outputs would be dropped, so a huge fanout costs nothing. */
-  for (size_t i = 0; i < bbw_ctx_output_count(ctx) && i < copies; i++) { bbw_ctx_set_output(ctx, i, bbw_value_retain(value)); }
+  for (size_t i = 0; i < bbw_ctx_output_count(ctx) && i < copies; i++) {
+    bbw_ctx_set_output(ctx, i, bbw_value_retain(value));
+  }
   return BBW_OK;
 }
 
@@ -52,17 +54,23 @@ bbw_status bbw_op_bundle(bbw_ctx *ctx) {
 
 bbw_status bbw_op_unbundle(bbw_ctx *ctx) {
   const bbw_value *bundle = bbw_ctx_input_named(ctx, "bundle", 0);
-  if (bundle == NULL) { return bbw_ctx_fail(ctx, BBW_OP_MISSING_SLOT, "missing_bundle", BBW_STR("Unbundle has no input")); }
+  if (bundle == NULL) {
+    return bbw_ctx_fail(ctx, BBW_OP_MISSING_SLOT, "missing_bundle", BBW_STR("Unbundle has no input"));
+  }
   if (bundle->type != BBW_TYPE_COMPOSITE) {
     return bbw_ctx_fail(ctx, BBW_OP_TYPE_MISMATCH, "expected_composite", BBW_STR("the input is not a composite"));
   }
   int64_t count;
   if (!bbw_ctx_attr_i64(ctx, "ai.bytesandbrains.composite.child_count", &count)) {
-    return bbw_ctx_fail(ctx, BBW_OP_MISSING_SLOT, "missing_child_count", BBW_STR("Unbundle has no attribute child_count"));
+    return bbw_ctx_fail(ctx, BBW_OP_MISSING_SLOT, "missing_child_count",
+                        BBW_STR("Unbundle has no attribute child_count"));
   }
-  if (count < 1) { return bbw_ctx_fail(ctx, BBW_OP_EXECUTION_FAILED, "child_count_below_one", BBW_STR("child_count is below one")); }
+  if (count < 1) {
+    return bbw_ctx_fail(ctx, BBW_OP_EXECUTION_FAILED, "child_count_below_one", BBW_STR("child_count is below one"));
+  }
   if ((uint64_t)count != bundle->as.list.count) {
-    return bbw_ctx_fail(ctx, BBW_OP_EXECUTION_FAILED, "unbundle_child_count_mismatch", BBW_STR("the composite has another number of children"));
+    return bbw_ctx_fail(ctx, BBW_OP_EXECUTION_FAILED, "unbundle_child_count_mismatch",
+                        BBW_STR("the composite has another number of children"));
   }
   for (size_t i = 0; i < bundle->as.list.count && i < bbw_ctx_output_count(ctx); i++) {
     bbw_ctx_set_output(ctx, i, bbw_value_retain(bundle->as.list.items[i]));

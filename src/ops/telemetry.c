@@ -9,7 +9,9 @@ static bool is_reserved(bbw_str topic) {
 
 static bbw_status emit(bbw_ctx *ctx, bbw_value *value) {
   bbw_str topic = bbw_op_attr_text(ctx, "name");
-  if (is_reserved(topic)) { return bbw_ctx_fail(ctx, BBW_OP_BAD_INPUT, "reserved_topic_prefix", BBW_STR("the topic has a reserved prefix")); }
+  if (is_reserved(topic)) {
+    return bbw_ctx_fail(ctx, BBW_OP_BAD_INPUT, "reserved_topic_prefix", BBW_STR("the topic has a reserved prefix"));
+  }
   bbw_status rv = bbw_engine_emit(ctx->engine, topic, value);
   if (rv != BBW_OK) { return rv; }
   if (value != NULL) { (void)bbw_value_retain(value); }
@@ -31,7 +33,9 @@ bbw_status bbw_op_incr_metric(bbw_ctx *ctx) {
   (void)bbw_ctx_attr_i64(ctx, "delta", &delta);
   bbw_named_entry *entry;
   bbw_status rv = bbw_named_get(&ctx->engine->named, BBW_NAMED_COUNTER, bbw_op_attr_text(ctx, "name"), &entry);
-  if (rv == BBW_E_LIMIT) { return bbw_ctx_fail(ctx, BBW_OP_EXECUTION_FAILED, "name_limit", BBW_STR("too many counters")); }
+  if (rv == BBW_E_LIMIT) {
+    return bbw_ctx_fail(ctx, BBW_OP_EXECUTION_FAILED, "name_limit", BBW_STR("too many counters"));
+  }
   if (rv != BBW_OK) { return rv; }
   entry->number += (uint64_t)delta; /* wraps, also downwards */
   bbw_ctx_set_trigger(ctx, 0);

@@ -10,7 +10,9 @@ bbw_status bbw_op_pulse(bbw_ctx *ctx) {
 }
 
 bbw_status bbw_op_on_trigger(bbw_ctx *ctx) {
-  if (bbw_ctx_first_input(ctx) == NULL) { return bbw_op_fail_other(ctx, BBW_STR("OnTrigger needs at least one input")); }
+  if (bbw_ctx_first_input(ctx) == NULL) {
+    return bbw_op_fail_other(ctx, BBW_STR("OnTrigger needs at least one input"));
+  }
   bbw_ctx_set_trigger(ctx, 0);
   return BBW_OK;
 }
@@ -29,7 +31,8 @@ bbw_status bbw_op_interval(bbw_ctx *ctx) {
   uint64_t now_ns = bbw_ctx_now_ns(ctx);
   bbw_op *op = &ctx->frame->graph->ops[ctx->op_index];
   if (!op->is_timer_armed) {
-    bbw_status rv = bbw_timers_add(&ctx->engine->timers, add_saturating(now_ns, (uint64_t)period_ns), BBW_TIMER_INTERVAL, bbw_ctx_op_ref(ctx));
+    bbw_status rv = bbw_timers_add(&ctx->engine->timers, add_saturating(now_ns, (uint64_t)period_ns),
+                                   BBW_TIMER_INTERVAL, bbw_ctx_op_ref(ctx));
     if (rv != BBW_OK) { return timer_failed(ctx, rv); }
     op->is_timer_armed = true; /* one chain of timers per op, however often it runs */
   }
@@ -41,7 +44,8 @@ static bbw_status wait_for(bbw_ctx *ctx, int64_t delay_ns) {
   uint64_t cmd_id;
   bbw_status rv = bbw_ctx_later(ctx, &cmd_id);
   if (rv != BBW_OK) { return rv; }
-  rv = bbw_timers_add(&ctx->engine->timers, add_saturating(bbw_ctx_now_ns(ctx), (uint64_t)delay_ns), BBW_TIMER_COMMAND, cmd_id);
+  rv = bbw_timers_add(&ctx->engine->timers, add_saturating(bbw_ctx_now_ns(ctx), (uint64_t)delay_ns), BBW_TIMER_COMMAND,
+                      cmd_id);
   return rv == BBW_OK ? BBW_LATER : timer_failed(ctx, rv);
 }
 
@@ -63,7 +67,9 @@ bbw_status bbw_op_rng_u64(bbw_ctx *ctx) { return bbw_op_set_number(ctx, BBW_TYPE
 
 bbw_status bbw_op_deadline_match(bbw_ctx *ctx) {
   /* An op fires once per execution, so the first input to arrive is the winner. */
-  if (bbw_ctx_first_input(ctx) == NULL) { return bbw_op_fail_other(ctx, BBW_STR("DeadlineMatch needs at least one input")); }
+  if (bbw_ctx_first_input(ctx) == NULL) {
+    return bbw_op_fail_other(ctx, BBW_STR("DeadlineMatch needs at least one input"));
+  }
   bbw_ctx_set_trigger(ctx, 0);
   return BBW_OK;
 }

@@ -8,7 +8,7 @@
 
 /* More would make the envelope undeliverable under the default caps of a receiver. */
 #define SRC_ADDRESSES_MAX 8u
-#define SUFFIX_ATTRIBUTE "ai.bytesandbrains.dest_suffix."
+#define SUFFIX_ATTRIBUTE  "ai.bytesandbrains.dest_suffix."
 #define TRIGGER_ATTRIBUTE "ai.bytesandbrains.trigger_only."
 
 static const bbw_str peer_names[] = {{"dest", 4}, {"dest_peer", 9}, {"peer", 4}, {"peers", 5}, {"peer_id", 7}};
@@ -24,29 +24,30 @@ static bool is_peer_name(bbw_str name) {
 static bbw_status peers_of(bbw_ctx *ctx, bbw_value *value, const bbw_bytes **items, size_t *count, bool *is_list) {
   *is_list = true;
   switch ((bbw_type)value->type) {
-    case BBW_TYPE_PEER_ID_VEC:
-    case BBW_TYPE_RAW_PEER_VEC:
-      *items = value->as.blobs.items;
-      *count = value->as.blobs.count;
-      return BBW_OK;
-    case BBW_TYPE_PEER_ID:
-    case BBW_TYPE_RAW_PEER:
-      *items = &value->as.bytes;
-      *count = 1;
-      return BBW_OK;
-    case BBW_TYPE_BYTES: {
-      bbw_value *decoded;
-      if (!bbw_vec_reserve(&ctx->engine->temps, 1)) { return BBW_E_NOMEM; }
-      bbw_status rv = bbw_value_decode(&decoded, bbw_type_hash(BBW_TYPE_PEER_ID_VEC), value->as.bytes, bbw_ctx_mem(ctx), NULL);
-      if (rv == BBW_E_NOMEM) { return rv; }
-      *is_list = rv == BBW_OK;
-      if (rv != BBW_OK) { return BBW_OK; }
-      *(bbw_value **)bbw_vec_push(&ctx->engine->temps) = decoded; /* lives until the op is done */
-      *items = decoded->as.blobs.items;
-      *count = decoded->as.blobs.count;
-      return BBW_OK;
-    }
-    default: break;
+  case BBW_TYPE_PEER_ID_VEC:
+  case BBW_TYPE_RAW_PEER_VEC:
+    *items = value->as.blobs.items;
+    *count = value->as.blobs.count;
+    return BBW_OK;
+  case BBW_TYPE_PEER_ID:
+  case BBW_TYPE_RAW_PEER:
+    *items = &value->as.bytes;
+    *count = 1;
+    return BBW_OK;
+  case BBW_TYPE_BYTES: {
+    bbw_value *decoded;
+    if (!bbw_vec_reserve(&ctx->engine->temps, 1)) { return BBW_E_NOMEM; }
+    bbw_status rv = bbw_value_decode(&decoded, bbw_type_hash(BBW_TYPE_PEER_ID_VEC), value->as.bytes, bbw_ctx_mem(ctx),
+                                     NULL);
+    if (rv == BBW_E_NOMEM) { return rv; }
+    *is_list = rv == BBW_OK;
+    if (rv != BBW_OK) { return BBW_OK; }
+    *(bbw_value **)bbw_vec_push(&ctx->engine->temps) = decoded; /* lives until the op is done */
+    *items = decoded->as.blobs.items;
+    *count = decoded->as.blobs.count;
+    return BBW_OK;
+  }
+  default: break;
   }
   *is_list = false;
   return BBW_OK;
@@ -86,7 +87,9 @@ static const bbw_onnx_attribute *attribute_of_input(const bbw_ctx *ctx, bbw_str 
   for (size_t i = attributes->count; i-- > 0;) {
     const bbw_onnx_attribute *attribute = BBW_PROTO_AT(attributes, bbw_onnx_attribute, i);
     bool is_long_enough = attribute->name.len == prefix.len + name.len;
-    if (is_long_enough && bbw_str_starts_with(attribute->name, prefix) && bbw_str_ends_with(attribute->name, name)) { return attribute; }
+    if (is_long_enough && bbw_str_starts_with(attribute->name, prefix) && bbw_str_ends_with(attribute->name, name)) {
+      return attribute;
+    }
   }
   return NULL;
 }
@@ -97,16 +100,21 @@ static bbw_bytes suffix_from_input(const bbw_ctx *ctx, bbw_str name) {
   for (size_t i = 0; i < ctx->input_count; i++) {
     bbw_str other = bbw_ctx_input_name(ctx, i);
     const bbw_value *value = ctx->inputs[i];
-    bool is_companion = other.len == name.len + ending.len && bbw_str_starts_with(other, name) && bbw_str_ends_with(other, ending);
-    if (is_companion && value != NULL && (value->type == BBW_TYPE_ADDRESS || value->type == BBW_TYPE_BYTES)) { return value->as.bytes; }
+    bool is_companion = other.len == name.len + ending.len && bbw_str_starts_with(other, name) &&
+                        bbw_str_ends_with(other, ending);
+    if (is_companion && value != NULL && (value->type == BBW_TYPE_ADDRESS || value->type == BBW_TYPE_BYTES)) {
+      return value->as.bytes;
+    }
   }
   return (bbw_bytes){NULL, 0};
 }
 
 static bool is_payload(const bbw_ctx *ctx, const send *s, size_t i) {
   bbw_str name = bbw_ctx_input_name(ctx, i);
-  bool is_special = is_peer_name(name) || bbw_str_equal(name, BBW_STR("req_id")) || bbw_str_ends_with(name, BBW_STR("_suffix"));
-  return ctx->inputs[i] != NULL && i != s->peer_input && !is_special && !bbw_str_ends_with(name, BBW_STR("#__trigger_deadline"));
+  bool is_special = is_peer_name(name) || bbw_str_equal(name, BBW_STR("req_id")) ||
+                    bbw_str_ends_with(name, BBW_STR("_suffix"));
+  return ctx->inputs[i] != NULL && i != s->peer_input && !is_special &&
+         !bbw_str_ends_with(name, BBW_STR("#__trigger_deadline"));
 }
 
 static bbw_status make_fills(bbw_ctx *ctx, bbw_arena *arena, send *s) {
@@ -117,7 +125,9 @@ static bbw_status make_fills(bbw_ctx *ctx, bbw_arena *arena, send *s) {
     const bbw_value *value = ctx->inputs[i];
     bbw_str name = bbw_ctx_input_name(ctx, i);
     size_t size = bbw_value_payload_size(value);
-    if (size == SIZE_MAX) { return bbw_ctx_fail(ctx, BBW_OP_EXECUTION_FAILED, "wire_encode_failed", BBW_STR("the value has no payload form")); }
+    if (size == SIZE_MAX) {
+      return bbw_ctx_fail(ctx, BBW_OP_EXECUTION_FAILED, "wire_encode_failed", BBW_STR("the value has no payload form"));
+    }
     uint8_t *payload = bbw_arena_array(arena, size, 1);
     if (payload == NULL) { return BBW_E_NOMEM; }
     bbw_value_payload_write(value, payload);
@@ -149,7 +159,8 @@ static void choose_request_id(bbw_ctx *ctx, send *s) {
   s->is_forwarder = ctx->inbound != NULL && ctx->inbound->wire_req_id != 0;
   if (s->is_forwarder) {
     s->request_id = ctx->inbound->wire_req_id;
-  } else if (!bbw_ctx_metadata(ctx, "ai.bytesandbrains.wire.chain_id", &chain_id) || !bbw_parse_u64(chain_id, &s->request_id)) {
+  } else if (!bbw_ctx_metadata(ctx, "ai.bytesandbrains.wire.chain_id", &chain_id) ||
+             !bbw_parse_u64(chain_id, &s->request_id)) {
     s->request_id = bbw_requests_mint_token(&ctx->engine->requests);
   }
 }
@@ -210,7 +221,9 @@ static bbw_status send_run(bbw_ctx *ctx, bbw_arena *arena) {
     bbw_peer_id first;
     rv = bbw_peer_id_decode(&first, s.peers[0], NULL);
     uint64_t ttl_ns = s.deadline_ns == 0 ? 1 : s.deadline_ns;
-    if (rv == BBW_OK) { rv = bbw_requests_register(&engine->requests, s.request_id, engine->now_ns, bbw_peer_id_site(&first), ttl_ns); }
+    if (rv == BBW_OK) {
+      rv = bbw_requests_register(&engine->requests, s.request_id, engine->now_ns, bbw_peer_id_site(&first), ttl_ns);
+    }
   }
   if (rv == BBW_OK) { rv = push_to_peers(ctx, &s, tail); }
   bbw_tail_release(tail, engine->mem);

@@ -7,9 +7,9 @@
 #include "base/bytes.h"
 #include "format/onnx.h"
 
-#define WORDS_MAX 64
+#define WORDS_MAX     64
 #define FUNCTIONS_MAX 16
-#define BB "ai.bytesandbrains."
+#define BB            "ai.bytesandbrains."
 
 typedef struct words {
   bbw_str items[WORDS_MAX];
@@ -38,7 +38,9 @@ static void *array(bbw_arena *arena, size_t count, size_t size) {
 
 static bbw_proto_list names(bbw_arena *arena, const words *w, size_t from, size_t to) {
   bbw_str *list = array(arena, to - from, sizeof(*list));
-  for (size_t i = from; i < to; i++) { list[i - from] = bbw_str_equal(w->items[i], BBW_STR("-")) ? BBW_STR("") : w->items[i]; }
+  for (size_t i = from; i < to; i++) {
+    list[i - from] = bbw_str_equal(w->items[i], BBW_STR("-")) ? BBW_STR("") : w->items[i];
+  }
   return (bbw_proto_list){list, to - from};
 }
 
@@ -90,7 +92,8 @@ static bbw_onnx_node node_of(bbw_arena *arena, bbw_str line) {
   words halves = split(line, '|');
   words w = split(halves.items[0], ' ');
   size_t arrow = arrow_of(&w);
-  bbw_onnx_node node = {.input = names(arena, &w, 1, arrow), .output = names(arena, &w, arrow == w.count ? arrow : arrow + 1, w.count)};
+  bbw_onnx_node node = {.input = names(arena, &w, 1, arrow),
+                        .output = names(arena, &w, arrow == w.count ? arrow : arrow + 1, w.count)};
   const char *colons = memchr(w.items[0].ptr, ':', w.items[0].len);
   if (colons == NULL) { abort(); }
   size_t len = (size_t)(colons - w.items[0].ptr);

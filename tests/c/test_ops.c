@@ -14,7 +14,7 @@
 #include "test_mem.h"
 
 #define LOG_BYTES_MAX 2048
-#define INPUTS_MAX 6
+#define INPUTS_MAX    6
 
 /*
  * A script is a list of words:
@@ -27,84 +27,139 @@ static const struct {
   const char *name, *graph, *script, *log;
 } cases[] = {
     {"PassThrough forwards its input", "target M x -> y\nsyscall::PassThrough x -> y", "x=01 !", "y=01"},
-    {"Tee copies to as many outputs as its fanout says", "target M x -> a b c\nsyscall::Tee x -> a b c | fanout=2", "x=01 !", "a=01 b=01"},
+    {"Tee copies to as many outputs as its fanout says", "target M x -> a b c\nsyscall::Tee x -> a b c | fanout=2",
+     "x=01 !", "a=01 b=01"},
     {"Tee copies to two outputs by default", "target M x -> a b\nsyscall::Tee x -> a b", "x=01 !", "a=01 b=01"},
-    {"Tee with a huge fanout costs nothing", "target M x -> a\nsyscall::Tee x -> a | fanout=1099511627776", "x=01 !", "a=01"},
+    {"Tee with a huge fanout costs nothing", "target M x -> a\nsyscall::Tee x -> a | fanout=1099511627776", "x=01 !",
+     "a=01"},
     {"Constant without its tensor fails", "target M x -> y\nsyscall::Constant -> y", "!", "Constant!"},
-    {"Bundle joins, Unbundle parts, whatever the value is called", "target M x t -> a b\ncomposite::Bundle x t -> v\ncomposite::Unbundle v -> a b | ai.bytesandbrains.composite.child_count=2",
+    {"Bundle joins, Unbundle parts, whatever the value is called",
+     "target M x t -> a b\ncomposite::Bundle x t -> v\ncomposite::Unbundle v -> a b | "
+     "ai.bytesandbrains.composite.child_count=2",
      "x=01 t=02 !", "a=01 b=02"},
-    {"Unbundle without a count fails", "target M x -> a\ncomposite::Bundle x -> v\ncomposite::Unbundle v -> a", "x=01 !", "Unbundle!missing_child_count"},
-    {"Unbundle with another count fails", "target M x -> a\ncomposite::Bundle x -> v\ncomposite::Unbundle v -> a | ai.bytesandbrains.composite.child_count=2", "x=01 !",
-     "Unbundle!unbundle_child_count_mismatch"},
-    {"Unbundle with a count below one fails", "target M x -> a\ncomposite::Bundle x -> v\ncomposite::Unbundle v -> a | ai.bytesandbrains.composite.child_count=0", "x=01 !",
-     "Unbundle!child_count_below_one"},
-    {"Unbundle of something else fails", "target M x -> a\ncomposite::Unbundle x -> a | ai.bytesandbrains.composite.child_count=1", "x=01 !", "Unbundle!expected_composite"},
+    {"Unbundle without a count fails", "target M x -> a\ncomposite::Bundle x -> v\ncomposite::Unbundle v -> a",
+     "x=01 !", "Unbundle!missing_child_count"},
+    {"Unbundle with another count fails",
+     "target M x -> a\ncomposite::Bundle x -> v\ncomposite::Unbundle v -> a | "
+     "ai.bytesandbrains.composite.child_count=2",
+     "x=01 !", "Unbundle!unbundle_child_count_mismatch"},
+    {"Unbundle with a count below one fails",
+     "target M x -> a\ncomposite::Bundle x -> v\ncomposite::Unbundle v -> a | "
+     "ai.bytesandbrains.composite.child_count=0",
+     "x=01 !", "Unbundle!child_count_below_one"},
+    {"Unbundle of something else fails",
+     "target M x -> a\ncomposite::Unbundle x -> a | ai.bytesandbrains.composite.child_count=1", "x=01 !",
+     "Unbundle!expected_composite"},
     {"Bundle without inputs fails", "target M x -> v\ncomposite::Bundle -> v", "!", "Bundle!bundle_no_children"},
-    {"Limit.Acquire lets one in, the next waits for Limit.Release", "target M x r -> got freed\nsyscall::Limit.Acquire x -> got | name='l'\nsyscall::Limit.Release r -> freed | name='l'",
+    {"Limit.Acquire lets one in, the next waits for Limit.Release",
+     "target M x r -> got freed\nsyscall::Limit.Acquire x -> got | name='l'\nsyscall::Limit.Release r -> freed | "
+     "name='l'",
      "x=01 ! x=01 ! r=01 !", "got= later freed= got="},
-    {"Limit.Release without a holder does nothing", "target M r -> freed\nsyscall::Limit.Release r -> freed | name='l'", "r=01 !", "freed="},
+    {"Limit.Release without a holder does nothing", "target M r -> freed\nsyscall::Limit.Release r -> freed | name='l'",
+     "r=01 !", "freed="},
     {"Any fires on the first input", "target M x t -> y\nsyscall::Any x t -> y", "t=02 !", "y=02"},
-    {"Any of one group fires once per execution", "target M x -> a b\nsyscall::Any x -> a | group='g'\nsyscall::Any x -> b | group='g'", "x=01 ! x=02 !", "a=01 a=02"},
+    {"Any of one group fires once per execution",
+     "target M x -> a b\nsyscall::Any x -> a | group='g'\nsyscall::Any x -> b | group='g'", "x=01 ! x=02 !",
+     "a=01 a=02"},
     {"Gate waits for its trigger", "target M x t -> y\nsyscall::Gate x t -> y", "x=01 ! x=03 t=02 !", "y=03"},
-    {"Serialize is first in, first out", "target M x t -> q y\nsyscall::Serialize.Enqueue x -> q | queue='n'\nsyscall::Serialize.Dequeue t -> y | queue='n'", "x=01 ! x=02 ! t=00 ! t=00 ! t=00 !",
-     "q= q= y=01 y=02"},
-    {"CorrelateTag counts from one", "target M x -> y\nsyscall::CorrelateTag x -> y", "x=00 ! x=00 !", "y=0100000000000000 y=0200000000000000"},
-    {"Hold keeps the last value and gives it once", "target M x t -> y\nsyscall::Hold.Stash x | slot='s'\nsyscall::Hold.Flush t -> y | slot='s'", "x=01 ! x=02 ! t=00 ! t=00 !", "y=02"},
-    {"DeadlineCheck passes within its budget", "target M x -> y\nsyscall::DeadlineCheck x -> y | deadline_ns=10", "@500 x=01 !", "y="},
-    {"DeadlineCheck fails when the budget is used up", "target M x -> y\nsyscall::After x -> a | delay_ns=10\nsyscall::DeadlineCheck a -> y | deadline_ns=10", "@500 x=01 ! @510", "later DeadlineCheck!"},
-    {"DeadlineCheck without its attribute fails", "target M x -> y\nsyscall::DeadlineCheck x -> y", "x=01 !", "DeadlineCheck!"},
-    {"GateDispatch fires when all inputs are there", "target M x t -> y\nsyscall::GateDispatch x t -> y", "x=01 ! x=01 t=01 !", "y="},
+    {"Serialize is first in, first out",
+     "target M x t -> q y\nsyscall::Serialize.Enqueue x -> q | queue='n'\nsyscall::Serialize.Dequeue t -> y | "
+     "queue='n'",
+     "x=01 ! x=02 ! t=00 ! t=00 ! t=00 !", "q= q= y=01 y=02"},
+    {"CorrelateTag counts from one", "target M x -> y\nsyscall::CorrelateTag x -> y", "x=00 ! x=00 !",
+     "y=0100000000000000 y=0200000000000000"},
+    {"Hold keeps the last value and gives it once",
+     "target M x t -> y\nsyscall::Hold.Stash x | slot='s'\nsyscall::Hold.Flush t -> y | slot='s'",
+     "x=01 ! x=02 ! t=00 ! t=00 !", "y=02"},
+    {"DeadlineCheck passes within its budget", "target M x -> y\nsyscall::DeadlineCheck x -> y | deadline_ns=10",
+     "@500 x=01 !", "y="},
+    {"DeadlineCheck fails when the budget is used up",
+     "target M x -> y\nsyscall::After x -> a | delay_ns=10\nsyscall::DeadlineCheck a -> y | deadline_ns=10",
+     "@500 x=01 ! @510", "later DeadlineCheck!"},
+    {"DeadlineCheck without its attribute fails", "target M x -> y\nsyscall::DeadlineCheck x -> y", "x=01 !",
+     "DeadlineCheck!"},
+    {"GateDispatch fires when all inputs are there", "target M x t -> y\nsyscall::GateDispatch x t -> y",
+     "x=01 ! x=01 t=01 !", "y="},
     {"Pulse fires at the start of an execution", "target M -> y\nsyscall::Pulse -> y", "!", "y="},
     {"OnTrigger turns anything into a trigger", "target M x -> y\nsyscall::OnTrigger x -> y", "x=01 !", "y="},
     {"OnTrigger without inputs fails", "target M x -> y\nsyscall::OnTrigger -> y", "!", "OnTrigger!"},
-    {"Interval starts by itself and repeats", "target M -> y\nsyscall::Interval -> y | period_ns=10", "@5 @14 @15 @25", "y=0500000000000000 y=0f00000000000000 y=1900000000000000"},
-    {"After answers later, with a trigger", "target M x -> y\nsyscall::After x -> y | delay_ns=10", "x=01 ! @9 @10", "later y="},
+    {"Interval starts by itself and repeats", "target M -> y\nsyscall::Interval -> y | period_ns=10", "@5 @14 @15 @25",
+     "y=0500000000000000 y=0f00000000000000 y=1900000000000000"},
+    {"After answers later, with a trigger", "target M x -> y\nsyscall::After x -> y | delay_ns=10", "x=01 ! @9 @10",
+     "later y="},
     {"After without a delay answers in the same round", "target M x -> y\nsyscall::After x -> y", "x=01 !", "later y="},
-    {"Sleep gives a trigger when it is over", "target M x -> y\nsyscall::Sleep x -> y | duration_ns=10", "x=01 ! @10", "later y="},
-    {"EventSource fires on the event of its kind", "target M x -> y e\nsyscall::Unknown x -> y\nsyscall::EventSource -> e | kind='OpFailure'", "x=01 !", "Unknown!unresolved_dispatch e="},
+    {"Sleep gives a trigger when it is over", "target M x -> y\nsyscall::Sleep x -> y | duration_ns=10", "x=01 ! @10",
+     "later y="},
+    {"EventSource fires on the event of its kind",
+     "target M x -> y e\nsyscall::Unknown x -> y\nsyscall::EventSource -> e | kind='OpFailure'", "x=01 !",
+     "Unknown!unresolved_dispatch e="},
     {"Clock gives the node's time", "target M x -> y\nsyscall::Clock x -> y", "@7 x=01 !", "y=0700000000000000"},
     {"RngU64 follows the seed", "target M x -> y\nsyscall::RngU64 x -> y", "x=01 !", "y=afcd1d7b39a820e2"},
-    {"DeadlineMatch fires on the first input only", "target M x t -> y\nsyscall::After t -> w | delay_ns=5\nsyscall::DeadlineMatch x w -> y", "x=01 t=01 ! @5", "later y="},
+    {"DeadlineMatch fires on the first input only",
+     "target M x t -> y\nsyscall::After t -> w | delay_ns=5\nsyscall::DeadlineMatch x w -> y", "x=01 t=01 ! @5",
+     "later y="},
     {"DeadlineMatch without inputs fails", "target M x -> y\nsyscall::DeadlineMatch -> y", "!", "DeadlineMatch!"},
     {"AppEmit hands bytes to the application", "target M x\nsyscall::AppEmit x | name='n'", "x=0102 !", "n=0102"},
-    {"AppEmit refuses what is not bytes", "target M x\nsyscall::OnTrigger x -> v\nsyscall::AppEmit v | name='n'", "x=01 !", "AppEmit!expected_bytes"},
-    {"AppEmit refuses a reserved topic", "target M x\nsyscall::AppEmit x | name='bb.n'", "x=01 !", "AppEmit!reserved_topic_prefix"},
+    {"AppEmit refuses what is not bytes", "target M x\nsyscall::OnTrigger x -> v\nsyscall::AppEmit v | name='n'",
+     "x=01 !", "AppEmit!expected_bytes"},
+    {"AppEmit refuses a reserved topic", "target M x\nsyscall::AppEmit x | name='bb.n'", "x=01 !",
+     "AppEmit!reserved_topic_prefix"},
     {"AppNotify has no bytes", "target M x\nsyscall::AppNotify x | name='n'", "x=0102 !", "n="},
-    {"Record gives a trigger where an output is declared", "target M x -> y\nsyscall::Record x -> y | name='n'", "x=01 !", "y="},
+    {"Record gives a trigger where an output is declared", "target M x -> y\nsyscall::Record x -> y | name='n'",
+     "x=01 !", "y="},
     {"IncrMetric counts", "target M x -> y\nsyscall::IncrMetric x -> y | name='n' delta=3", "x=01 ! x=01 !", "y= y="},
     {"Insert needs a peer id", "target M x t\naddress_book::Insert x t", "x=01 t=02 !", "Insert!expected_peer_id"},
-    {"InsertMany needs a peer id", "target M x t\naddress_book::InsertMany x t", "x=01 t=02 !", "InsertMany!expected_peer_id"},
+    {"InsertMany needs a peer id", "target M x t\naddress_book::InsertMany x t", "x=01 t=02 !",
+     "InsertMany!expected_peer_id"},
     {"Lookup needs a peer id", "target M x -> y\naddress_book::Lookup x -> y", "x=01 !", "Lookup!expected_peer_id"},
     {"Lookup gives the addresses of the sender of an envelope",
-     "target M -> y\nwire::Recv -> p s\naddress_book::Lookup s -> y", "peer2 <2:12160a09e20100000000000000000120f2dcd1a3c78ed5ab9e01", ""},
+     "target M -> y\nwire::Recv -> p s\naddress_book::Lookup s -> y",
+     "peer2 <2:12160a09e20100000000000000000120f2dcd1a3c78ed5ab9e01", ""},
     {"Send reaches every known peer and reports the others", "target M x peers -> d h\nwire::Send x peers -> d h",
-     "peer2 x=01 peers=02000000000000000a00000000000000000800000000000000020a0000000000000000080000000000000003 !", ">2 ?3 d= h=0100000000000000"},
+     "peer2 x=01 peers=02000000000000000a00000000000000000800000000000000020a0000000000000000080000000000000003 !",
+     ">2 ?3 d= h=0100000000000000"},
     {"Send without peers fails", "target M x t -> d h\nwire::Send x t -> d h", "x=01 t=02 !", "Send!expected_peers"},
     {"Recv receives what is addressed to it", "target M -> y\nwire::Recv -> p s\nsyscall::PassThrough p -> y",
      "<2:12210a0ae2010000000000000000120901000000000000000720bdd2a888cce18cc11d3801", "y=07"},
-    {"nothing but a Recv can be addressed", "target M x -> y\nsyscall::PassThrough x -> y", "<2:12210a0ae2010000000000000000120901000000000000000720bdd2a888cce18cc11d3801", "decode!"},
-    {"DedupGateRx drops a repeat of one request and lets the next one through", "target M -> y\nwire::Recv -> p s\nsyscall::DedupGateRx p -> y",
-     "<2:12210a0ae2010000000000000000120901000000000000000720bdd2a888cce18cc11d1a0408011005 <2:12210a0ae2010000000000000000120901000000000000000720bdd2a888cce18cc11d1a0408011005 "
+    {"nothing but a Recv can be addressed", "target M x -> y\nsyscall::PassThrough x -> y",
+     "<2:12210a0ae2010000000000000000120901000000000000000720bdd2a888cce18cc11d3801", "decode!"},
+    {"DedupGateRx drops a repeat of one request and lets the next one through",
+     "target M -> y\nwire::Recv -> p s\nsyscall::DedupGateRx p -> y",
+     "<2:12210a0ae2010000000000000000120901000000000000000720bdd2a888cce18cc11d1a0408011005 "
+     "<2:12210a0ae2010000000000000000120901000000000000000720bdd2a888cce18cc11d1a0408011005 "
      "<2:12210a0ae2010000000000000000120901000000000000000720bdd2a888cce18cc11d1a0408011006",
      "y=07 DedupGateRx! y=07"},
-    {"PeerHealthGateRx passes a peer in good standing, and needs a sender", "target M x -> y z\nwire::Recv -> p s\nsyscall::PeerHealthGateRx p -> y\nsyscall::PeerHealthGateRx x -> z",
+    {"PeerHealthGateRx passes a peer in good standing, and needs a sender",
+     "target M x -> y z\nwire::Recv -> p s\nsyscall::PeerHealthGateRx p -> y\nsyscall::PeerHealthGateRx x -> z",
      "<2:12210a0ae2010000000000000000120901000000000000000720bdd2a888cce18cc11d3801 x=01 !", "y=07 PeerHealthGateRx!"},
-    {"BackoffGateRx passes a peer in good standing, and needs a sender", "target M x -> y z\nwire::Recv -> p s\nsyscall::BackoffGateRx p -> y\nsyscall::BackoffGateRx x -> z",
+    {"BackoffGateRx passes a peer in good standing, and needs a sender",
+     "target M x -> y z\nwire::Recv -> p s\nsyscall::BackoffGateRx p -> y\nsyscall::BackoffGateRx x -> z",
      "<2:12210a0ae2010000000000000000120901000000000000000720bdd2a888cce18cc11d3801 x=01 !", "y=07 BackoffGateRx!"},
     {"a blocked peer is stopped at the door", "target M -> y\nwire::Recv -> p s\nsyscall::PassThrough p -> y",
      "block2 <2:12210a0ae2010000000000000000120901000000000000000720bdd2a888cce18cc11d3801", "blocked2"},
-    {"PeerHealthGateTx lets the value through, and refuses a blocked peer", "target M x -> y\nsyscall::PeerHealthGateTx x -> y | peer=@00080000000000000002", "x=01 ! block2 x=01 !",
+    {"PeerHealthGateTx lets the value through, and refuses a blocked peer",
+     "target M x -> y\nsyscall::PeerHealthGateTx x -> y | peer=@00080000000000000002", "x=01 ! block2 x=01 !",
      "y=01 PeerHealthGateTx!"},
-    {"PeerHealthGateTx needs its peer", "target M x -> y\nsyscall::PeerHealthGateTx x -> y", "x=01 !", "PeerHealthGateTx!"},
-    {"BackoffGateTx lets the value through", "target M x -> y\nsyscall::BackoffGateTx x -> y | peer=@00080000000000000002", "x=01 !", "y=01"},
-    {"BackoffGateTx refuses a peer that asked for time", "target M x -> y\nsyscall::BackoffGateTx x -> y | peer=@00080000000000000002",
-     "@1 <2:1230 x=01 !", "y=01"},
+    {"PeerHealthGateTx needs its peer", "target M x -> y\nsyscall::PeerHealthGateTx x -> y", "x=01 !",
+     "PeerHealthGateTx!"},
+    {"BackoffGateTx lets the value through",
+     "target M x -> y\nsyscall::BackoffGateTx x -> y | peer=@00080000000000000002", "x=01 !", "y=01"},
+    {"BackoffGateTx refuses a peer that asked for time",
+     "target M x -> y\nsyscall::BackoffGateTx x -> y | peer=@00080000000000000002", "@1 <2:1230 x=01 !", "y=01"},
     {"LifecyclePhase is wired at install", "target M -> y\nsyscall::LifecyclePhase -> y | phase='start'", "!", ""},
-    {"a called function sees its arguments and gives its results", "target M x -> y\nmodule::F x -> y\nfunction F p -> r\nsyscall::PassThrough p -> q\nsyscall::PassThrough q -> r", "x=01 !", "y=01"},
-    {"a called function may wait", "target M x -> y\nmodule::F x -> b\nsyscall::Gate b x -> y\nfunction F p -> r\nsyscall::After p -> q | delay_ns=5\nsyscall::Gate p q -> r", "x=01 ! @5", "later y=01"},
-    {"a function may give its argument back", "target M x -> y\nmodule::F x -> y\nfunction F p -> p\nsyscall::OnTrigger p -> q", "x=01 !", "y=01"},
-    {"a function that calls itself for ever is stopped", "target M x -> y\nmodule::F x -> y\nfunction F p -> r\nmodule::F p -> r", "x=01 !", "F!call_depth"},
-    {"an op that nothing implements fails by name", "target M x -> y\nno.such::Op x -> y", "x=01 !", "Op!unresolved_dispatch"},
+    {"a called function sees its arguments and gives its results",
+     "target M x -> y\nmodule::F x -> y\nfunction F p -> r\nsyscall::PassThrough p -> q\nsyscall::PassThrough q -> r",
+     "x=01 !", "y=01"},
+    {"a called function may wait",
+     "target M x -> y\nmodule::F x -> b\nsyscall::Gate b x -> y\nfunction F p -> r\nsyscall::After p -> q | "
+     "delay_ns=5\nsyscall::Gate p q -> r",
+     "x=01 ! @5", "later y=01"},
+    {"a function may give its argument back",
+     "target M x -> y\nmodule::F x -> y\nfunction F p -> p\nsyscall::OnTrigger p -> q", "x=01 !", "y=01"},
+    {"a function that calls itself for ever is stopped",
+     "target M x -> y\nmodule::F x -> y\nfunction F p -> r\nmodule::F p -> r", "x=01 !", "F!call_depth"},
+    {"an op that nothing implements fails by name", "target M x -> y\nno.such::Op x -> y", "x=01 !",
+     "Op!unresolved_dispatch"},
 };
 
 typedef struct run {
@@ -133,35 +188,35 @@ static void log_step(run *r, const bbw_step *step, const char *graph) {
   if (step->kind == BBW_STEP_OP_COMPLETED) { return; }
   if (r->len != 0) { log_text(r, " "); }
   switch (step->kind) {
-    case BBW_STEP_APP_EVENT:
-      log_bytes(r, topic.ptr, topic.len);
-      log_text(r, "=");
-      for (size_t i = 0; i < bytes.len; i++) {
-        snprintf(text, sizeof(text), "%02x", bytes.ptr[i]);
-        log_text(r, text);
-      }
-      break;
-    case BBW_STEP_OP_FAILED: {
-      /* The op's name: line number op_ref of its function, which is the target in all cases but those of calls. */
-      uint64_t op_ref = bbw_step_u64(step, "op_ref");
-      const char *line = op_ref >> 32 == 0 ? strchr(graph, '\n') : strchr(strstr(graph, "function"), '\n');
-      for (uint64_t i = 0; i < (op_ref & 0xffffffff); i++) { line = strchr(line + 1, '\n'); }
-      const char *name = strstr(line, "::") + 2;
-      log_bytes(r, name, strcspn(name, " \n"));
-      log_text(r, "!");
-      log_bytes(r, bbw_step_text(step, "reason").ptr, bbw_step_text(step, "reason").len);
-      break;
-    }
-    case BBW_STEP_ASYNC_SUSPENDED: log_text(r, "later"); break;
-    case BBW_STEP_WIRE_DECODE_FAILED: log_text(r, "decode!"); break;
-    case BBW_STEP_SEND_ENVELOPE:
-    case BBW_STEP_PEER_RESOLVE_FAILED:
-    case BBW_STEP_PEER_BLOCKED:
-      log_text(r, step->kind == BBW_STEP_SEND_ENVELOPE ? ">" : (step->kind == BBW_STEP_PEER_BLOCKED ? "blocked" : "?"));
-      snprintf(text, sizeof(text), "%u", peer.ptr[peer.len - 1]);
+  case BBW_STEP_APP_EVENT:
+    log_bytes(r, topic.ptr, topic.len);
+    log_text(r, "=");
+    for (size_t i = 0; i < bytes.len; i++) {
+      snprintf(text, sizeof(text), "%02x", bytes.ptr[i]);
       log_text(r, text);
-      break;
-    default: log_text(r, bbw_step_name(step->kind).ptr); break;
+    }
+    break;
+  case BBW_STEP_OP_FAILED: {
+    /* The op's name: line number op_ref of its function, which is the target in all cases but those of calls. */
+    uint64_t op_ref = bbw_step_u64(step, "op_ref");
+    const char *line = op_ref >> 32 == 0 ? strchr(graph, '\n') : strchr(strstr(graph, "function"), '\n');
+    for (uint64_t i = 0; i < (op_ref & 0xffffffff); i++) { line = strchr(line + 1, '\n'); }
+    const char *name = strstr(line, "::") + 2;
+    log_bytes(r, name, strcspn(name, " \n"));
+    log_text(r, "!");
+    log_bytes(r, bbw_step_text(step, "reason").ptr, bbw_step_text(step, "reason").len);
+    break;
+  }
+  case BBW_STEP_ASYNC_SUSPENDED: log_text(r, "later"); break;
+  case BBW_STEP_WIRE_DECODE_FAILED: log_text(r, "decode!"); break;
+  case BBW_STEP_SEND_ENVELOPE:
+  case BBW_STEP_PEER_RESOLVE_FAILED:
+  case BBW_STEP_PEER_BLOCKED:
+    log_text(r, step->kind == BBW_STEP_SEND_ENVELOPE ? ">" : (step->kind == BBW_STEP_PEER_BLOCKED ? "blocked" : "?"));
+    snprintf(text, sizeof(text), "%u", peer.ptr[peer.len - 1]);
+    log_text(r, text);
+    break;
+  default: log_text(r, bbw_step_name(step->kind).ptr); break;
   }
 }
 
@@ -205,7 +260,8 @@ static void run_word(run *r, const char *graph, const char *word, size_t len) {
     assert_int_equal(bbw_node_tick(r->node, strtoull(word + 1, NULL, 10)), BBW_OK);
     poll_all(r, graph);
   } else if (word[0] == '<') {
-    (void)bbw_node_deliver_inbound(r->node, peer_bytes(r, strtoull(word + 1, NULL, 10)), hex_of(r, word + 3, len - 3), NULL);
+    (void)bbw_node_deliver_inbound(r->node, peer_bytes(r, strtoull(word + 1, NULL, 10)), hex_of(r, word + 3, len - 3),
+                                   NULL);
     poll_all(r, graph);
   } else if (strncmp(word, "peer", 4) == 0 && equals == NULL) {
     static const uint8_t address[] = {0xe2, 0x01, 0, 0, 0, 0, 0, 0, 0, 0};
@@ -264,7 +320,9 @@ static void every_operator_has_a_case(void **state) {
     bool is_found = false;
     for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]) && !is_found; k++) {
       const char *at = strstr(cases[k].graph, wanted);
-      for (; at != NULL && !is_found; at = strstr(at + 1, wanted)) { is_found = strchr(" \n", at[strlen(wanted)]) != NULL; }
+      for (; at != NULL && !is_found; at = strstr(at + 1, wanted)) {
+        is_found = strchr(" \n", at[strlen(wanted)]) != NULL;
+      }
     }
     if (!is_found) { print_message("no case for %s\n", wanted + 2); }
     missing += !is_found;

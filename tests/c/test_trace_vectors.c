@@ -19,23 +19,26 @@
 #include "stub_components.h"
 #include "vectors.h"
 
-#define NODES_MAX 2
-#define INPUTS_MAX 8
+#define NODES_MAX         2
+#define INPUTS_MAX        8
 #define ADDRESS_BYTES_MAX 128
-#define POLLS_MAX 10000
+#define POLLS_MAX         10000
 
 static const struct {
   const char *name, *why;
 } deviations[] = {
     {"pass_one", "unknown inputs are refused; a repeated input is delivered once; a module is found by its short name"},
     {"gates", "Any fires on its first input in every execution, not once in the life of the node"},
-    {"timers", "Sleep delivers a Trigger, DeadlineMatch answers its first input, and a tick does not wait for the next poll's ops"},
+    {"timers", "Sleep delivers a Trigger, DeadlineMatch answers its first input, and a tick does not wait for the next "
+               "poll's ops"},
     {"queues", "ops that answer nothing give a Trigger where an output is declared; tokens start at 1"},
     {"bundle_up", "Unbundle falls back to its first input"},
     {"two_part_sender", "no surplus fills, tokens start at 1, a deadline counts from the start of the execution"},
-    {"two_part_receiver", "fills of one envelope share an execution, equal triggers are no duplicates, blocked peers are stopped at the door"},
+    {"two_part_receiver", "fills of one envelope share an execution, equal triggers are no duplicates, blocked peers "
+                          "are stopped at the door"},
     {"two_nodes", "an op fires once, tokens start at 1"},
-    {"call_async", "an op of a called function fires when its inputs are there, and a caller lives as long as the body it waits for"},
+    {"call_async",
+     "an op of a called function fires when its inputs are there, and a caller lives as long as the body it waits for"},
     {"call_nested", "an op of a called function fires when its inputs are there"},
     {"completions", "values of completions are typed; one without results gives a Trigger"},
     {"async_cap", "at the cap only ops that would wait are refused"},
@@ -45,8 +48,8 @@ static const struct {
 };
 
 /* Not implemented yet: these need bootstrap, restore or backpressure. */
-static const char *const unsupported[] = {"boot_const",       "boot_async", "boot_roles", "boot_roles_aligned", "boot_roles_clean",
-                                          "boot_chain_clean", "restore",    "backpressure"};
+static const char *const unsupported[] = {"boot_const",       "boot_async",       "boot_roles", "boot_roles_aligned",
+                                          "boot_roles_clean", "boot_chain_clean", "restore",    "backpressure"};
 
 static bool name_is(const vectors_case *c, const char *name) { return json_is(vector_get(c, "name"), name); }
 
@@ -118,11 +121,16 @@ static uint64_t op_ref_of(const json *text) {
   size_t dot = 0;
   while (dot < s.len && s.ptr[dot] != '.') { dot++; }
   uint64_t graph, node;
-  if (dot == s.len || !bbw_parse_u64((bbw_str){s.ptr, dot}, &graph) || !bbw_parse_u64((bbw_str){s.ptr + dot + 1, s.len - dot - 1}, &node)) { abort(); }
+  if (dot == s.len || !bbw_parse_u64((bbw_str){s.ptr, dot}, &graph) ||
+      !bbw_parse_u64((bbw_str){s.ptr + dot + 1, s.len - dot - 1}, &node)) {
+    abort();
+  }
   return graph << 32 | node;
 }
 
-static bool text_field_is(const bbw_step *step, const char *field, const json *want) { return bbw_str_equal(bbw_step_text(step, field), json_text(want)); }
+static bool text_field_is(const bbw_step *step, const char *field, const json *want) {
+  return bbw_str_equal(bbw_step_text(step, field), json_text(want));
+}
 
 static bool bytes_field_is(const replay *r, const bbw_step *step, const char *field, const json *want) {
   return bbw_bytes_equal(bbw_step_bytes(step, field), hex(r, want));
@@ -137,25 +145,28 @@ static bool sites_are(const bbw_step *step, const json *want) {
 }
 
 static bool op_and_exec_are(const bbw_step *step, const json *want) {
-  return bbw_step_u64(step, "op_ref") == op_ref_of(json_get(want, "op")) && bbw_step_u64(step, "exec_id") == json_u64(json_get(want, "exec"));
+  return bbw_step_u64(step, "op_ref") == op_ref_of(json_get(want, "op")) &&
+         bbw_step_u64(step, "exec_id") == json_u64(json_get(want, "exec"));
 }
 
 static bool step_is(const replay *r, const bbw_step *step, const json *want) {
   if (!bbw_str_equal(bbw_step_name(step->kind), json_text(json_get(want, "step")))) { return false; }
   switch (step->kind) {
-    case BBW_STEP_APP_EVENT:
-      return text_field_is(step, "module_name", json_get(want, "module")) && text_field_is(step, "topic", json_get(want, "topic")) &&
-             bytes_field_is(r, step, "value_bytes", json_get(want, "value"));
-    case BBW_STEP_OP_COMPLETED: return op_and_exec_are(step, want) && sites_are(step, json_get(want, "sites"));
-    case BBW_STEP_ASYNC_SUSPENDED: return op_and_exec_are(step, want) && bbw_step_u64(step, "cmd_id") == json_u64(json_get(want, "cmd"));
-    case BBW_STEP_OP_FAILED:
-      return op_and_exec_are(step, want) && text_field_is(step, "kind", json_get(json_get(want, "error"), "kind")) &&
-             text_field_is(step, "reason", json_get(json_get(want, "error"), "reason"));
-    case BBW_STEP_SEND_ENVELOPE: return bytes_field_is(r, step, "bytes", json_get(want, "bytes"));
-    case BBW_STEP_CYCLE_BUDGET_EXCEEDED: return bbw_step_u64(step, "ops_invoked") == json_u64(json_get(want, "ops"));
-    case BBW_STEP_OUTBOUND_DROPPED: return bbw_step_u64(step, "count") == json_u64(json_get(want, "count"));
-    case BBW_STEP_LIFECYCLE_FIRED: return text_field_is(step, "phase", json_get(want, "phase"));
-    default: return true; /* the kind is enough: no trace that must match has another */
+  case BBW_STEP_APP_EVENT:
+    return text_field_is(step, "module_name", json_get(want, "module")) &&
+           text_field_is(step, "topic", json_get(want, "topic")) &&
+           bytes_field_is(r, step, "value_bytes", json_get(want, "value"));
+  case BBW_STEP_OP_COMPLETED: return op_and_exec_are(step, want) && sites_are(step, json_get(want, "sites"));
+  case BBW_STEP_ASYNC_SUSPENDED:
+    return op_and_exec_are(step, want) && bbw_step_u64(step, "cmd_id") == json_u64(json_get(want, "cmd"));
+  case BBW_STEP_OP_FAILED:
+    return op_and_exec_are(step, want) && text_field_is(step, "kind", json_get(json_get(want, "error"), "kind")) &&
+           text_field_is(step, "reason", json_get(json_get(want, "error"), "reason"));
+  case BBW_STEP_SEND_ENVELOPE: return bytes_field_is(r, step, "bytes", json_get(want, "bytes"));
+  case BBW_STEP_CYCLE_BUDGET_EXCEEDED: return bbw_step_u64(step, "ops_invoked") == json_u64(json_get(want, "ops"));
+  case BBW_STEP_OUTBOUND_DROPPED: return bbw_step_u64(step, "count") == json_u64(json_get(want, "count"));
+  case BBW_STEP_LIFECYCLE_FIRED: return text_field_is(step, "phase", json_get(want, "phase"));
+  default: return true; /* the kind is enough: no trace that must match has another */
   }
 }
 
@@ -169,8 +180,14 @@ static bool is_repeat(const json *steps, size_t i) {
   for (size_t k = 0; k < i; k++) {
     const json *before = json_at(steps, k);
     if (!json_same(json_get(step, "step"), json_get(before, "step"))) { continue; }
-    if (is_op && json_same(json_get(step, "op"), json_get(before, "op")) && json_u64(json_get(step, "exec")) == json_u64(json_get(before, "exec"))) { return true; }
-    if (is_event && json_same(json_get(step, "topic"), json_get(before, "topic")) && json_same(json_get(step, "value"), json_get(before, "value"))) { return true; }
+    if (is_op && json_same(json_get(step, "op"), json_get(before, "op")) &&
+        json_u64(json_get(step, "exec")) == json_u64(json_get(before, "exec"))) {
+      return true;
+    }
+    if (is_event && json_same(json_get(step, "topic"), json_get(before, "topic")) &&
+        json_same(json_get(step, "value"), json_get(before, "value"))) {
+      return true;
+    }
   }
   return false;
 }
@@ -205,8 +222,9 @@ static const struct {
   const char *variant;
   bbw_status status;
 } delivery_errors[] = {
-    {"UnknownModule", BBW_E_UNKNOWN_MODULE},     {"OversizePayload", BBW_E_OVERSIZE_PAYLOAD}, {"BudgetExceeded", BBW_E_BUDGET_EXCEEDED},
-    {"TooManyInputs", BBW_E_TOO_MANY_INPUTS},    {"InvalidEnvelope", BBW_E_INVALID_ENVELOPE}, {"IngressClosed", BBW_E_INGRESS_FULL},
+    {"UnknownModule", BBW_E_UNKNOWN_MODULE},     {"OversizePayload", BBW_E_OVERSIZE_PAYLOAD},
+    {"BudgetExceeded", BBW_E_BUDGET_EXCEEDED},   {"TooManyInputs", BBW_E_TOO_MANY_INPUTS},
+    {"InvalidEnvelope", BBW_E_INVALID_ENVELOPE}, {"IngressClosed", BBW_E_INGRESS_FULL},
 };
 
 static bool result_is(replay *r, bbw_status got, const json *result) {
@@ -236,7 +254,8 @@ static bool run_invoke(replay *r, bbw_node *node, const json *call) {
     named[i] = (bbw_named_bytes){json_text(json_at(json_at(inputs, i), 0)), hex(r, json_at(json_at(inputs, i), 1))};
   }
   uint64_t exec_id = 0;
-  bbw_status rv = bbw_node_invoke(node, json_text(json_get(call, "module")), named, json_count(inputs), &exec_id, &c->err);
+  bbw_status rv = bbw_node_invoke(node, json_text(json_get(call, "module")), named, json_count(inputs), &exec_id,
+                                  &c->err);
   const json *exec = json_get(json_get(call, "result"), "exec");
   if (r->is_strict && exec != NULL) { VECTOR(rv == BBW_OK && exec_id == json_u64(exec)); }
   return result_is(r, rv, json_get(call, "result"));
@@ -268,7 +287,9 @@ static bool run_allowlist(replay *r, bbw_node *node, const json *call) {
 static bool run_add_peer(replay *r, bbw_node *node, const json *call) {
   const json *addresses = json_get(call, "addresses");
   bbw_bytes list[INPUTS_MAX];
-  for (size_t i = 0; i < json_count(addresses) && i < INPUTS_MAX; i++) { list[i] = address_of(r, json_at(addresses, i)); }
+  for (size_t i = 0; i < json_count(addresses) && i < INPUTS_MAX; i++) {
+    list[i] = address_of(r, json_at(addresses, i));
+  }
   return bbw_node_add_peer(node, hex(r, json_get(call, "peer")), list, json_count(addresses), &r->c->err) == BBW_OK;
 }
 
@@ -292,10 +313,12 @@ static bool run_call(replay *r, const json *call) {
   if (json_is(name, "deliver_event")) {
     bbw_str module = json_text(json_get(call, "module"));
     bbw_str input = json_text(json_get(call, "input"));
-    return result_is(r, bbw_node_deliver_event(node, module, input, hex(r, json_get(call, "bytes")), &c->err), json_get(call, "result"));
+    return result_is(r, bbw_node_deliver_event(node, module, input, hex(r, json_get(call, "bytes")), &c->err),
+                     json_get(call, "result"));
   }
   if (json_is(name, "deliver_inbound")) {
-    bbw_status rv = bbw_node_deliver_inbound(node, hex(r, json_get(call, "src_peer")), hex(r, json_get(call, "bytes")), &c->err);
+    bbw_status rv = bbw_node_deliver_inbound(node, hex(r, json_get(call, "src_peer")), hex(r, json_get(call, "bytes")),
+                                             &c->err);
     return result_is(r, rv, json_get(call, "result"));
   }
   if (json_is(name, "push_timer")) { return bbw_node_tick(node, json_u64(json_get(call, "at_ns"))) == BBW_OK; }
@@ -305,8 +328,12 @@ static bool run_call(replay *r, const json *call) {
     return true;
   }
   if (json_is(name, "add_peer")) { return run_add_peer(r, node, call); }
-  if (json_is(name, "block_peer")) { return bbw_node_block_peer(node, hex(r, json_get(call, "peer")), &c->err) == BBW_OK; }
-  if (json_is(name, "unblock_peer")) { return bbw_node_unblock_peer(node, hex(r, json_get(call, "peer")), &c->err) == BBW_OK; }
+  if (json_is(name, "block_peer")) {
+    return bbw_node_block_peer(node, hex(r, json_get(call, "peer")), &c->err) == BBW_OK;
+  }
+  if (json_is(name, "unblock_peer")) {
+    return bbw_node_unblock_peer(node, hex(r, json_get(call, "peer")), &c->err) == BBW_OK;
+  }
   if (json_is(name, "set_allowlist")) { return run_allowlist(r, node, call); }
   return true; /* calls of the reference's engine that have no counterpart */
 }
