@@ -161,6 +161,25 @@ $(BUILD)/wasm-clang/bb.wasm: $(filter $(BUILD)/wasm-clang/%,$(WASM_OBJ)) wasm/ex
 	  $(WASI_LIB)/crt1-reactor.o $(filter %.o,$^) -L$(WASI_LIB) -lc -lm \
 	  $$($(CLANG19) --target=wasm32-wasi -print-libgcc-file-name) -o $@
 
+# ---- WebAssembly computes the same bits --------------------------------------------------------------------------------
+WASI_FLAGS := $(COMMON) -O3 -msimd128 -sSTANDALONE_WASM -sALLOW_MEMORY_GROWTH=1
+WASI_OBJ   := $(patsubst %.c,$(BUILD)/wasm-emcc/obj/%.o,$(SRC))
+
+SAME_BITS := tests/wasi/same_bits.c tests/c/kernel_data.c tests/c/onnx_build.c
+$(BUILD)/wasi/same_bits.wasm: $(SAME_BITS) $(WASI_OBJ)
+	@mkdir -p $(@D)
+	$(call say,wasi)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(WASI_FLAGS) -Itests/c $^ -o $@
+
+$(BUILD)/native/same_bits: $(SAME_BITS) $(BUILD)/native/libbbw.a
+	$(call say,link)$(CC) $(NATIVE_FLAGS) -Itests/c $^ -lm -o $@
+
+test-bits: $(BUILD)/native/same_bits $(BUILD)/wasi/same_bits.wasm  ## kernels and training give equal bits natively and in wasm
+	@$(BUILD)/native/same_bits >$(BUILD)/wasi/native.txt
+	@node tests/bench/run_wasi.mjs $(BUILD)/wasi/same_bits.wasm >$(BUILD)/wasi/wasm.txt
+	@diff $(BUILD)/wasi/native.txt $(BUILD)/wasi/wasm.txt
+	@echo "same bits: $$(wc -l <$(BUILD)/wasi/wasm.txt) results are equal natively and in wasm"
+.PHONY: test-bits
+
 # ---- JavaScript -----------------------------------------------------------------------------------------------------
 node_modules/.package-lock.json: package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
@@ -196,6 +215,7 @@ test:  ## install what is missing, then run every test
 	@$(MAKE) --no-print-directory -j2 $(FUZZERS) && $(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory -j2 wasm WASM_CC=clang
 	@$(MAKE) --no-print-directory -j2 wasm
+	@$(MAKE) --no-print-directory -j2 test-bits
 	@$(MAKE) --no-print-directory test-js
 	@$(MAKE) --no-print-directory test-browser
 	@$(MAKE) --no-print-directory test-edge

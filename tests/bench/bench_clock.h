@@ -1,9 +1,14 @@
 /*
- * bench_clock: seconds that only go forward, and a sink that keeps a result alive.
+ * bench_clock: seconds that only go forward, a sink that keeps a result alive, and the form of a figure.
+ *
+ * To be included first: it asks the C library for its clock.
  */
 #ifndef BBW_BENCH_CLOCK_H
 #define BBW_BENCH_CLOCK_H
 
+#define _POSIX_C_SOURCE 199309L
+
+#include <stdio.h>
 #include <time.h>
 
 #ifdef __wasm__
@@ -16,6 +21,11 @@ static inline double bench_seconds(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* One line for results.jsonl; the target becomes the last part of the name. */
+static inline void bench_report(const char *name, double value, const char *unit) {
+  printf("{\"name\":\"%s.%s\",\"value\":%.4g,\"unit\":\"%s\"}\n", name, BENCH_TARGET, value, unit);
 }
 
 /* The compiler must assume that the number is used. */

@@ -5,51 +5,57 @@
  * eight independent sums without any memory, and gemm.N.share_of_peak.TARGET.  Each figure is the best of several runs, so that
  * a neighbour on the machine does not count.  Runs natively and, as a WASI command, in WebAssembly.
  */
-#include <stdio.h>
+#include "bench_clock.h"
+
 #include <stdlib.h>
 
-#include "bench_clock.h"
 #include "kernels/f32x4.h"
 #include "kernels/gemm.h"
 
 #define RUNS 20
 
-static void report(const char *name, double value, const char *unit) {
-  printf("{\"name\":\"%s.%s\",\"value\":%.4g,\"unit\":\"%s\"}\n", name, BENCH_TARGET, value, unit);
+/*
+ * 2 * 12 * 4 floating-point operations per step, all in registers: twelve sums that do not wait for each other, each multiplied and
+ * added to, which is enough to hide the latency of both and leaves two registers for the factor and the summand.
+ */
+#define PEAK_FLOPS_PER_STEP 96.0
+static __attribute__((noinline)) bbw_f32x4 peak_loop(size_t steps, bbw_f32x4 x, bbw_f32x4 y) {
+  bbw_f32x4 s0 = x, s1 = y, s2 = x + y, s3 = x - y, s4 = s2 + x, s5 = s2 + y;
+  bbw_f32x4 s6 = s4 + x, s7 = s5 + y, s8 = s6 + x, s9 = s7 + y, s10 = s8 + x, s11 = s9 + y;
+  for (size_t i = 0; i < steps; i++) {
+    s0 = s0 * x + y;
+    s1 = s1 * x + y;
+    s2 = s2 * x + y;
+    s3 = s3 * x + y;
+    s4 = s4 * x + y;
+    s5 = s5 * x + y;
+    s6 = s6 * x + y;
+    s7 = s7 * x + y;
+    s8 = s8 * x + y;
+    s9 = s9 * x + y;
+    s10 = s10 * x + y;
+    s11 = s11 * x + y;
+  }
+  return s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7 + s8 + s9 + s10 + s11;
 }
 
 /*
- * 2 * 8 * 4 floating-point operations per step, all in registers, as the tile of the product has them: eight sums, each with a
- * product of its own.  The two additions that move x and y keep the products from leaving the loop and are not counted.
+ * Many calls: engines replace a slow first version of a function only between calls.  And two places that call it: what is called
+ * from one place only is inlined by the wasm optimizer, whatever the attribute says, and then stays slow as a part of main.
  */
-static __attribute__((noinline)) bbw_f32x4 peak_loop(size_t steps, bbw_f32x4 x, bbw_f32x4 y) {
-  bbw_f32x4 s0 = x, s1 = x, s2 = x, s3 = x, s4 = x, s5 = x, s6 = x, s7 = x;
-  bbw_f32x4 b0 = y, b1 = y + y, b2 = b1 + y, b3 = b2 + y;
-  for (size_t i = 0; i < steps; i++) {
-    s0 = s0 + x * b0;
-    s1 = s1 + x * b1;
-    s2 = s2 + x * b2;
-    s3 = s3 + x * b3;
-    s4 = s4 + y * b0;
-    s5 = s5 + y * b1;
-    s6 = s6 + y * b2;
-    s7 = s7 + y * b3;
-    x = x + b0;
-    y = y + b1;
-  }
-  return s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7;
-}
-
 static double peak_gflops(void) {
-  size_t steps = 400000;
+  size_t steps = 2000, calls = 1000;
   double best = 0.0;
-  volatile float seed = 1e-3f; /* unknown to the compiler, so that no run can stand for another */
+  volatile float seed = 0.99f; /* unknown to the compiler, so that no call can stand for another */
+  bench_keep(peak_loop(steps, bbw_f32x4_splat(seed), bbw_f32x4_splat(seed))[0]);
   for (int run = 0; run < RUNS; run++) {
     double start = bench_seconds();
-    bbw_f32x4 sum = peak_loop(steps, bbw_f32x4_splat(seed), bbw_f32x4_splat(seed * 0.1f));
-    bench_keep(sum[0] + sum[1] + sum[2] + sum[3]); /* before the clock, or the loop may be moved behind it */
+    for (size_t call = 0; call < calls; call++) {
+      bbw_f32x4 sum = peak_loop(steps, bbw_f32x4_splat(seed), bbw_f32x4_splat(seed * 0.1f));
+      bench_keep(sum[0] + sum[1] + sum[2] + sum[3]); /* before the clock, or the loop may be moved behind it */
+    }
     double took = bench_seconds() - start;
-    double rate = (double)steps * 64.0 / took / 1e9;
+    double rate = (double)(steps * calls) * PEAK_FLOPS_PER_STEP / took / 1e9;
     if (rate > best) { best = rate; }
   }
   return best;
@@ -80,7 +86,7 @@ static double gemm_gflops(size_t n) {
 
 int main(void) {
   double peak = peak_gflops();
-  report("gemm.peak.gflops", peak, "GFLOP/s");
+  bench_report("gemm.peak.gflops", peak, "GFLOP/s");
   static const struct {
     size_t n;
     const char *gflops, *share;
@@ -91,8 +97,8 @@ int main(void) {
   };
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     double rate = gemm_gflops(rows[i].n);
-    report(rows[i].gflops, rate, "GFLOP/s");
-    report(rows[i].share, rate / peak, "ratio");
+    bench_report(rows[i].gflops, rate, "GFLOP/s");
+    bench_report(rows[i].share, rate / peak, "ratio");
   }
   return 0;
 }
