@@ -1,12 +1,9 @@
 /*
  * bench_clock: seconds that only go forward, a sink that keeps a result alive, and the form of a figure.
  *
- * To be included first: it asks the C library for its clock.
  */
 #ifndef BBW_BENCH_CLOCK_H
 #define BBW_BENCH_CLOCK_H
-
-#define _POSIX_C_SOURCE 199309L
 
 #include <stdio.h>
 #include <time.h>
