@@ -1,6 +1,5 @@
 /*
  * bench_clock: seconds that only go forward, a sink that keeps a result alive, and the form of a figure.
- *
  */
 #ifndef BBW_BENCH_CLOCK_H
 #define BBW_BENCH_CLOCK_H
