@@ -50,9 +50,13 @@ void bbw_abi_model_del(uint32_t model) {
   bbw_mem_array_free(&bbw_wasm_mem, handle, 1, sizeof(*handle));
 }
 
-uint32_t bbw_abi_model_param_count(uint32_t model) { return (uint32_t)bbw_onnx_net_parameter_count(model_at(model)->net); }
+uint32_t bbw_abi_model_param_count(uint32_t model) {
+  return (uint32_t)bbw_onnx_net_parameter_count(model_at(model)->net);
+}
 uint32_t bbw_abi_model_input_width(uint32_t model) { return (uint32_t)bbw_onnx_net_input_width(model_at(model)->net); }
-uint32_t bbw_abi_model_output_width(uint32_t model) { return (uint32_t)bbw_onnx_net_output_width(model_at(model)->net); }
+uint32_t bbw_abi_model_output_width(uint32_t model) {
+  return (uint32_t)bbw_onnx_net_output_width(model_at(model)->net);
+}
 
 int32_t bbw_abi_model_params(uint32_t model, uint32_t out, uint32_t err) {
   (void)err; /* reading cannot fail */
@@ -68,7 +72,9 @@ int32_t bbw_abi_model_load(uint32_t model, uint32_t params, uint32_t count, uint
 int32_t bbw_abi_model_forward(uint32_t model, uint32_t x, uint32_t n, uint32_t out, uint32_t err) {
   abi_model *handle = model_at(model);
   size_t count;
-  if (!bbw_size_mul(n, bbw_onnx_net_output_width(handle->net), &count)) { return bbw_error_set(error_at(err), BBW_E_LIMIT); }
+  if (!bbw_size_mul(n, bbw_onnx_net_output_width(handle->net), &count)) {
+    return bbw_error_set(error_at(err), BBW_E_LIMIT);
+  }
   handle->y.count = 0;
   if (!bbw_vec_reserve(&handle->y, count)) { return bbw_error_set(error_at(err), BBW_E_NOMEM); }
   bbw_status rv = bbw_onnx_net_forward(handle->net, address(x), n, handle->y.items, error_at(err));

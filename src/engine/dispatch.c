@@ -20,6 +20,7 @@ size_t bbw_engine_step_room(const bbw_op *op) {
 
 static void report_failed(bbw_engine *engine, const bbw_frame *frame, uint32_t op, bbw_op_error_kind kind,
                           bbw_str reason, bbw_str detail) {
+  bbw_bootstrap_note_failure(frame);
   bbw_bus_publish(&engine->bus, BBW_STR("OpFailure"));
   if (!bbw_step_begin(&engine->steps, BBW_STEP_OP_FAILED)) { return; }
   bbw_step_put_u64(&engine->steps, bbw_graph_op_ref(frame->graph, op));

@@ -9,6 +9,8 @@ bbw_status bbw_engine_init(bbw_engine *engine, const bbw_peer_id *self, const bb
   bbw_vec_init(&engine->components, sizeof(bbw_component), mem);
   bbw_map_init(&engine->routes, 0x2077, mem);
   bbw_frontier_init(&engine->frontier, mem);
+  bbw_frontier_init(&engine->locked, mem);
+  bbw_bootstrap_init(&engine->bootstrap, mem);
   bbw_timers_init(&engine->timers, mem);
   bbw_async_init(&engine->async, mem);
   bbw_ingress_init(&engine->ingress, (size_t)config->bus_capacity * 4, mem);
@@ -46,6 +48,8 @@ void bbw_engine_free(bbw_engine *engine) {
   while (engine->frames_first != NULL) { bbw_frame_drop(engine, engine->frames_first); }
   bbw_async_free(&engine->async);
   bbw_frontier_free(&engine->frontier);
+  bbw_frontier_free(&engine->locked);
+  bbw_bootstrap_free(engine);
   for (size_t i = 0; i < engine->components.count; i++) {
     bbw_component *component = bbw_engine_component(engine, i);
     component->type->destroy(component->self, mem);
@@ -176,5 +180,21 @@ void bbw_engine_write(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_v
     if (frame->graph->result_sites[i] != site || call->outputs[i] == BBW_NO_INDEX) { continue; }
     bbw_engine_write(engine, frame->parent, call->outputs[i], bbw_value_retain(frame->slots[site].value), 0);
     bbw_frame_wake(engine, frame->parent, call->outputs[i]);
+  }
+}
+
+void bbw_engine_unlock(bbw_engine *engine) {
+  while (engine->locked.count != 0) {
+    size_t last = (engine->locked.head + engine->locked.count - 1) & (engine->locked.cap - 1);
+    bbw_frontier_push_front(&engine->frontier, engine->locked.entries[last]);
+    engine->locked.count--;
+  }
+}
+
+void bbw_engine_note_held(bbw_engine *engine, bbw_status rv) {
+  if (rv == BBW_E_NOMEM) {
+    engine->poll_status = rv;
+  } else {
+    engine->is_held = true;
   }
 }

@@ -12,6 +12,7 @@
 #include "base/vec.h"
 #include "bbw/node.h"
 #include "engine/async.h"
+#include "engine/bootstrap.h"
 #include "engine/bus.h"
 #include "engine/frame.h"
 #include "engine/frontier.h"
@@ -49,6 +50,8 @@ struct bbw_engine {
   bbw_value *trigger; /* the one Trigger value; shared by all slots */
 
   bbw_frontier frontier;
+  bbw_frontier locked; /* ready ops that wait for a bootstrap, in their order */
+  bbw_bootstrap bootstrap;
   size_t frontier_reserved; /* ops of all live frames */
   bbw_frame *frames_first;
   bbw_frame *frames_last;
@@ -151,6 +154,11 @@ void bbw_engine_note_health(bbw_engine *engine, const bbw_peer_id *peer, bool is
 
 /* Routes one decoded envelope and frees it (inbound.c). */
 void bbw_engine_deliver(bbw_engine *engine, bbw_inbound_event *event);
+
+/* Lets ops that waited for a bootstrap go on, in front of all others. */
+void bbw_engine_unlock(bbw_engine *engine);
+/* Work that found no room for its execution waits; only a lack of memory is worth reporting. */
+void bbw_engine_note_held(bbw_engine *engine, bbw_status rv);
 
 /* One cycle (poll.c); the records are in engine->steps. */
 bbw_status bbw_engine_poll(bbw_engine *engine);

@@ -39,6 +39,7 @@ bbw_status bbw_frame_new(bbw_frame **out, bbw_engine *engine, bbw_graph *graph, 
   size_t reserved;
   if (!bbw_size_add(engine->frontier_reserved, graph->op_count, &reserved)) { return BBW_E_NOMEM; }
   if (!bbw_frontier_reserve(&engine->frontier, reserved)) { return BBW_E_NOMEM; }
+  if (engine->bootstrap.targets.count != 0 && !bbw_frontier_reserve(&engine->locked, reserved)) { return BBW_E_NOMEM; }
   size_t outputs = graph->is_entry_point ? graph->function->output.count : 0;
   if (!bbw_vec_reserve(&engine->app_events, engine->outputs_reserved + outputs)) { return BBW_E_NOMEM; }
   bbw_frame *frame = graph->idle_frames;
@@ -132,6 +133,7 @@ static void frame_clear(bbw_engine *engine, bbw_frame *frame) {
 
 void bbw_frame_drop(bbw_engine *engine, bbw_frame *frame) {
   bbw_graph *graph = frame->graph;
+  if (frame->boot != NULL) { frame->boot->state = BBW_BOOT_ENDED; }
   frame_clear(engine, frame);
   *(frame->prev != NULL ? &frame->prev->next : &engine->frames_first) = frame->next;
   *(frame->next != NULL ? &frame->next->prev : &engine->frames_last) = frame->prev;

@@ -45,7 +45,8 @@ struct bbw_frame {
   uint32_t depth;
   uint32_t work;
   uint64_t started_ns;
-  bbw_inbound *inbound; /* NULL outside executions that an envelope started */
+  struct bbw_boot_run *boot; /* of a bootstrap: its run */
+  bbw_inbound *inbound;      /* NULL outside executions that an envelope started */
   bbw_slot *slots;
   uint32_t *missing;
 };

@@ -40,6 +40,13 @@ void bbw_frontier_push(bbw_frontier *frontier, bbw_frame *frame, uint32_t op) {
                                                                                                        .op = op};
 }
 
+void bbw_frontier_push_front(bbw_frontier *frontier, bbw_frontier_entry entry) {
+  assert(frontier->count < frontier->cap);
+  frontier->head = (frontier->head + frontier->cap - 1) & (frontier->cap - 1);
+  frontier->entries[frontier->head] = entry;
+  frontier->count++;
+}
+
 bool bbw_frontier_pop(bbw_frontier *frontier, bbw_frontier_entry *out) {
   if (frontier->count == 0) { return false; }
   *out = frontier->entries[frontier->head];

@@ -27,6 +27,8 @@ void bbw_frontier_free(bbw_frontier *frontier);
 bool bbw_frontier_reserve(bbw_frontier *frontier, size_t count);
 /* The caller has reserved room. */
 void bbw_frontier_push(bbw_frontier *frontier, bbw_frame *frame, uint32_t op);
+/* In front of all others; the caller has reserved room. */
+void bbw_frontier_push_front(bbw_frontier *frontier, bbw_frontier_entry entry);
 /* False when empty. */
 bool bbw_frontier_pop(bbw_frontier *frontier, bbw_frontier_entry *out);
 /* Takes out all entries of a frame, keeping the order of the others; returns how many. */

@@ -37,21 +37,12 @@ static void run_completions(bbw_engine *engine) {
   engine->async.done.count = left;
 }
 
-/* Work that found no room for its execution waits; only a lack of memory is worth reporting. */
-static void note_held(bbw_engine *engine, bbw_status rv) {
-  if (rv == BBW_E_NOMEM) {
-    engine->poll_status = rv;
-  } else {
-    engine->is_held = true;
-  }
-}
-
 /* Starts an execution in which a source op runs, or its output is filled with a Trigger. */
 static bool start_source(bbw_engine *engine, bbw_graph *graph, uint32_t op_index, bool is_run) {
   bbw_frame *frame;
   bbw_status rv = bbw_frame_new(&frame, engine, graph, NULL);
   if (rv != BBW_OK) {
-    note_held(engine, rv);
+    bbw_engine_note_held(engine, rv);
     return false;
   }
   const bbw_op *op = &graph->ops[op_index];
@@ -149,7 +140,7 @@ static bool run_event(bbw_engine *engine, bbw_ingress_event *event) {
   if (rv == BBW_E_NOMEM || rv == BBW_E_LIMIT) {
     /* Too many live executions, or no memory: the event stays in the queue until there is room. */
     engine->steps.bytes.count = steps_before;
-    note_held(engine, rv);
+    bbw_engine_note_held(engine, rv);
     return false;
   }
   bbw_mem_array_free(engine->mem, event->seeds, event->seed_count, sizeof(bbw_seed));
@@ -168,14 +159,37 @@ static void run_ingress(bbw_engine *engine) {
 
 static void drain_frontier(bbw_engine *engine) {
   while (engine->frontier.count != 0 && !engine->is_budget_hit && engine->poll_status == BBW_OK) {
-    const bbw_frontier_entry *next = &engine->frontier.entries[engine->frontier.head];
-    if (!reserve_steps(engine, bbw_engine_step_room(&next->frame->graph->ops[next->op]))) { return; }
-    bbw_frontier_entry entry;
+    bbw_frontier_entry entry = engine->frontier.entries[engine->frontier.head];
+    const bbw_op *op = &entry.frame->graph->ops[entry.op];
+    if (!reserve_steps(engine, bbw_engine_step_room(op))) { return; }
     (void)bbw_frontier_pop(&engine->frontier, &entry);
+    if (bbw_bootstrap_locks(engine, entry.frame, op)) {
+      bbw_frontier_push(&engine->locked, entry.frame, entry.op); /* room is reserved with the frame */
+      continue;
+    }
     bbw_engine_dispatch(engine, entry.frame, entry.op);
     engine->ops_invoked++;
     engine->is_budget_hit = engine->ops_invoked >= engine->config.cycle_op_budget;
   }
+}
+
+/* Runs what is ready, and what ended bootstraps let start. */
+static void drain(bbw_engine *engine) {
+  do { drain_frontier(engine); } while (bbw_bootstrap_advance(engine) && !engine->is_budget_hit);
+}
+
+static void report_bootstraps(bbw_engine *engine) {
+  bbw_bootstrap *bootstrap = &engine->bootstrap;
+  while (bootstrap->ended != 0 && reserve_steps(engine, BBW_STEP_HEADER_BYTES)) {
+    if (bbw_step_begin(&engine->steps, BBW_STEP_BOOTSTRAP_COMPLETE)) { bbw_step_end(&engine->steps); }
+    bootstrap->ended--;
+  }
+  /* Said once per wait, so that a host that polls until nothing happens comes to rest. */
+  bool is_waiting = bbw_bootstrap_is_pending(bootstrap) && engine->frontier.count == 0 &&
+                    !bootstrap->is_waiting_reported;
+  if (!is_waiting || !reserve_steps(engine, BBW_STEP_HEADER_BYTES)) { return; }
+  if (bbw_step_begin(&engine->steps, BBW_STEP_WAITING_ON_BOOTSTRAP)) { bbw_step_end(&engine->steps); }
+  bootstrap->is_waiting_reported = true;
 }
 
 static void run_bus(bbw_engine *engine) {
@@ -330,6 +344,7 @@ static void write_output(bbw_engine *engine) {
   if (engine->is_budget_hit && reserve_steps(engine, BBW_STEP_HEADER_BYTES + 8)) {
     write_count(engine, BBW_STEP_CYCLE_BUDGET_EXCEEDED, engine->ops_invoked);
   }
+  report_bootstraps(engine);
   write_app_events(engine);
 }
 
@@ -356,17 +371,19 @@ bbw_status bbw_engine_poll(bbw_engine *engine) {
   engine->is_held = false;
   if (engine->tick_ns > engine->now_ns) { engine->now_ns = engine->tick_ns; }
   if (!engine->is_first_poll_done) { start_self_starting(engine); }
+  (void)bbw_bootstrap_advance(engine);
   run_timers(engine);
   run_completions(engine);
-  run_ingress(engine);
-  drain_frontier(engine);
+  (void)bbw_bootstrap_advance(engine);
+  if (!bbw_bootstrap_is_pending(&engine->bootstrap)) { run_ingress(engine); }
+  drain(engine);
   run_bus(engine);
   run_timers(engine);
   run_stale_requests(engine);
   run_completions(engine);
-  drain_frontier(engine);
+  drain(engine);
   run_phases(engine);
-  drain_frontier(engine);
+  drain(engine);
   write_output(engine);
   /* Steps that were made before memory ran out are not withheld; the rest goes on in the next poll. */
   return engine->steps.bytes.count != 0 ? BBW_OK : engine->poll_status;
@@ -381,7 +398,8 @@ bool bbw_engine_is_idle(const bbw_engine *engine) {
   bool is_timer_due = bbw_timers_next(&engine->timers, &at_ns) && at_ns <= engine->now_ns;
   if (!is_output_done || !is_work_done || !engine->is_first_poll_done) { return false; }
   /* Held work goes on when an execution ends, and that takes new work from outside. */
-  return engine->is_held || (!is_timer_due && engine->ingress.count == 0);
+  bool is_ingress_waiting = bbw_bootstrap_is_pending(&engine->bootstrap) || engine->ingress.count == 0;
+  return engine->is_held || (!is_timer_due && is_ingress_waiting);
 }
 
 bool bbw_engine_next_timer(const bbw_engine *engine, uint64_t *at_ns) {

@@ -88,6 +88,11 @@ static bbw_str domain_of(bbw_arena *arena, bbw_str word) {
   return (bbw_str){text, sizeof(BB) - 1 + word.len};
 }
 
+static bool is_function(bbw_str word) {
+  return bbw_str_equal(word, BBW_STR("target")) || bbw_str_equal(word, BBW_STR("function")) ||
+         bbw_str_equal(word, BBW_STR("bootstrap"));
+}
+
 static bbw_onnx_node node_of(bbw_arena *arena, bbw_str line) {
   words halves = split(line, '|');
   words w = split(halves.items[0], ' ');
@@ -110,13 +115,14 @@ static bbw_onnx_node node_of(bbw_arena *arena, bbw_str line) {
 
 bbw_bytes artifact(bbw_arena *arena, const char *text) {
   static const bbw_onnx_entry passport = {{BB "compiled", sizeof(BB "compiled") - 1}, {"v1", 2}};
+  static const bbw_onnx_entry phase = {{BB "module_phase", sizeof(BB "module_phase") - 1}, {"bootstrap", 9}};
   words lines = split((bbw_str){text, strlen(text)}, '\n');
   bbw_onnx_function *functions = array(arena, FUNCTIONS_MAX, sizeof(*functions));
   bbw_onnx_node *nodes = array(arena, lines.count, sizeof(*nodes));
   size_t count = 0;
   for (size_t i = 0; i < lines.count; i++) {
     words w = split(lines.items[i], ' ');
-    if (bbw_str_equal(w.items[0], BBW_STR("target")) || bbw_str_equal(w.items[0], BBW_STR("function"))) {
+    if (is_function(w.items[0])) {
       size_t arrow = arrow_of(&w);
       if (count == FUNCTIONS_MAX) { abort(); }
       functions[count++] = (bbw_onnx_function){
@@ -125,6 +131,9 @@ bbw_bytes artifact(bbw_arena *arena, const char *text) {
           .output = names(arena, &w, arrow == w.count ? arrow : arrow + 1, w.count),
           .node = {&nodes[i + 1], 0},
       };
+      if (bbw_str_equal(w.items[0], BBW_STR("bootstrap"))) {
+        functions[count - 1].metadata_props = (bbw_proto_list){&phase, 1};
+      }
     } else {
       if (count == 0) { abort(); }
       nodes[i] = node_of(arena, lines.items[i]);

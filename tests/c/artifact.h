@@ -4,6 +4,7 @@
  * One line per function or node:
  *   target M x t -> y          an entry graph with its inputs and outputs
  *   function F p -> r          a library function
+ *   bootstrap B p              a function with the phase bootstrap
  *   syscall::Gate x t -> y     a node; domains syscall, wire, composite, address_book, module stand behind "ai.bytesandbrains."; onnx is ai.onnx;
  *                              anything with a dot in it is taken as it is
  * A node line may end with "|" and attributes: name=7 (INT), name='text' (STRING), name=@e2010000 (STRING, hex).  Names are separated by one space.
