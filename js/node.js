@@ -53,6 +53,15 @@ const STATS = /** @type {const} */ ([
   'timersDropped', 'unknownCompletions', 'unresolvedOps',
 ]);
 
+/** Order of bbw_boot_status in node.h. */
+const BOOTSTRAP_STATUS = /** @type {const} */ (['Idle', 'Running', 'WaitingForInput']);
+
+/**
+ * @typedef {object} BootstrapRequest
+ * @property {string} target  such as Round__bootstrap
+ * @property {Record<string, BytesLike | Value>} [inputs]  exactly the inputs that the bootstrap declares
+ */
+
 /** @param {string} name  camelCase */
 const snake = (name) => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
 
@@ -79,6 +88,12 @@ function inputBytes(data) {
   }
   return asBytes(/** @type {BytesLike} */ (data));
 }
+
+/** @param {import('./internal/bytes.js').Writer} out @param {Record<string, BytesLike | Value>} inputs */
+const packNamed = (out, inputs) => packList(out, Object.entries(inputs), ([name, data]) => {
+  out.text32(name);
+  out.bytes32(inputBytes(data));
+});
 
 /**
  * Makes a node with an instance of wasm of its own, or in the given runtime.
@@ -116,7 +131,10 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
       }
     }, (error) => {
       if (handle !== 0) fail(cmdId, textOf(error));
-    }).catch(() => {}).finally(() => onWake()); // the engine knows the command no more: counted there
+    }).catch(() => {}).finally(() => { // refused: the engine knows the command no more, and counts it
+      isPending = false;
+      onWake();
+    });
   }
 
   try {
@@ -184,12 +202,28 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
      * @param {string} module @param {Record<string, BytesLike | Value>} inputs @returns {bigint} its id
      */
     invoke(module, inputs) {
-      const packed = pack((out) => packList(out, Object.entries(inputs), ([name, data]) => {
-        out.text32(name);
-        out.bytes32(inputBytes(data));
-      }));
+      const packed = pack((out) => packNamed(out, inputs));
       call('invoke', encodeUtf8(module), packed, 'out', 'err');
       return woken(runtime.outU64());
+    },
+    /**
+     * Queues the bootstraps; the polls that follow run them, and what is delivered meanwhile waits.
+     * @param {readonly BootstrapRequest[]} [requests]  all or none; default: every target without inputs that is not done
+     * @throws {BbwError} E_BOOT_*
+     */
+    runBootstrap(requests = []) {
+      const packed = pack((out) => packList(out, requests, ({ target, inputs = {} }) => {
+        out.text32(target);
+        packNamed(out, inputs);
+      }));
+      woken(call('run_bootstrap', packed, 'err'));
+    },
+    /** @returns {'Idle' | 'Running' | 'WaitingForInput'} */
+    get bootstrapStatus() { return BOOTSTRAP_STATUS[call('bootstrap_status')]; },
+    /** Every bootstrap target, in the order of install, and whether it ran without a failure. @returns {{target: string, isDone: boolean}[]} */
+    get bootstraps() {
+      call('bootstraps', 'out');
+      return unpackList(new Reader(runtime.outBytes()), (input) => ({ target: input.text32(), isDone: input.u32() !== 0 }));
     },
     /** Completes a parked operator. @param {bigint} cmdId @param {readonly Value[]} values */
     complete(cmdId, values) { woken(complete(cmdId, packResults(values.map(encodeValue)))); },

@@ -32,7 +32,7 @@ import { PeerId } from './peer-id.js';
  */
 
 /** How deep composites may nest. The same number as BBW_COMPOSITE_DEPTH_MAX. */
-export const COMPOSITE_DEPTH_MAX = 128;
+export const COMPOSITE_DEPTH_MAX = 256;
 /** The same number as BBW_TENSOR_RANK_MAX. */
 export const TENSOR_RANK_MAX = 32;
 

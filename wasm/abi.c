@@ -228,18 +228,26 @@ int32_t bbw_abi_node_deliver_event(uint32_t node, uint32_t module, uint32_t modu
                                 bytes_at(bytes, len), error_at(err));
 }
 
+/* Named inputs; *out is always to be freed with array_free. */
+static bbw_status read_named(bbw_pack *pack, bbw_named_bytes **out, size_t *count) {
+  *count = bbw_pack_count(pack, 8);
+  *out = array_new(*count, sizeof(**out));
+  if (*out == NULL) { return BBW_E_NOMEM; }
+  for (size_t i = 0; i < *count; i++) {
+    (*out)[i].name = bbw_pack_text(pack);
+    (*out)[i].bytes = bbw_pack_bytes(pack);
+  }
+  return BBW_OK;
+}
+
 int32_t bbw_abi_node_invoke(uint32_t node, uint32_t module, uint32_t module_len, uint32_t inputs, uint32_t inputs_len,
                             uint32_t exec_out, uint32_t err) {
   bbw_pack pack = bbw_pack_open(address(inputs), inputs_len);
-  size_t count = bbw_pack_count(&pack, 8);
-  bbw_named_bytes *named = array_new(count, sizeof(*named));
-  if (named == NULL) { return bbw_error_set(error_at(err), BBW_E_NOMEM); }
-  for (size_t i = 0; i < count; i++) {
-    named[i].name = bbw_pack_text(&pack);
-    named[i].bytes = bbw_pack_bytes(&pack);
-  }
+  bbw_named_bytes *named;
+  size_t count;
+  bbw_status rv = read_named(&pack, &named, &count);
+  if (rv != BBW_OK) { return bbw_error_set(error_at(err), rv); }
   uint64_t exec_id = 0;
-  int32_t rv = BBW_OK;
   if (!bbw_pack_is_done(&pack)) { rv = bbw_error_set_at(error_at(err), BBW_E_ARG, pack.at); }
   if (rv == BBW_OK) {
     rv = bbw_node_invoke(node_at(node), text_at(module, module_len), named, count, &exec_id, error_at(err));
@@ -247,6 +255,50 @@ int32_t bbw_abi_node_invoke(uint32_t node, uint32_t module, uint32_t module_len,
   array_free(named, count, sizeof(*named));
   if (rv == BBW_OK) { memcpy(address(exec_out), &exec_id, sizeof(exec_id)); }
   return rv;
+}
+
+/* Reads the requests into the array, of which *made are to be freed whatever comes back. */
+static bbw_status read_boot_requests(bbw_pack *pack, bbw_boot_request *requests, size_t count, size_t *made) {
+  for (*made = 0; *made < count;) {
+    bbw_boot_request *one = &requests[*made];
+    bbw_named_bytes *inputs;
+    one->target = bbw_pack_text(pack);
+    bbw_status rv = read_named(pack, &inputs, &one->input_count);
+    if (rv != BBW_OK) { return rv; }
+    one->inputs = inputs;
+    (*made)++;
+  }
+  return BBW_OK;
+}
+
+int32_t bbw_abi_node_run_bootstrap(uint32_t node, uint32_t requests_ptr, uint32_t requests_len, uint32_t err) {
+  bbw_pack pack = bbw_pack_open(address(requests_ptr), requests_len);
+  size_t count = bbw_pack_count(&pack, 8), made;
+  bbw_boot_request *requests = array_new(count, sizeof(*requests));
+  if (requests == NULL) { return bbw_error_set(error_at(err), BBW_E_NOMEM); }
+  bbw_status rv = read_boot_requests(&pack, requests, count, &made);
+  if (rv != BBW_OK) { bbw_error_set(error_at(err), rv); }
+  if (rv == BBW_OK && !bbw_pack_is_done(&pack)) { rv = bbw_error_set_at(error_at(err), BBW_E_ARG, pack.at); }
+  if (rv == BBW_OK) { rv = bbw_node_run_bootstrap(node_at(node), requests, count, error_at(err)); }
+  for (size_t i = 0; i < made; i++) {
+    array_free((void *)(uintptr_t)requests[i].inputs, requests[i].input_count, sizeof(*requests[i].inputs));
+  }
+  array_free(requests, count, sizeof(*requests));
+  return rv;
+}
+
+int32_t bbw_abi_node_bootstrap_status(uint32_t node) { return (int32_t)bbw_node_bootstrap_status(node_at(node)); }
+
+int32_t bbw_abi_node_bootstraps(uint32_t node, uint32_t out) {
+  size_t count = bbw_node_bootstrap_count(node_at(node));
+  bbw_vec *list = result_begin();
+  bool ok = bbw_pack_put_u32(list, (uint32_t)count);
+  for (size_t i = 0; ok && i < count; i++) {
+    bool is_done = false;
+    bbw_str name = bbw_node_bootstrap_name(node_at(node), i, &is_done);
+    ok = bbw_pack_put_text(list, name) && bbw_pack_put_u32(list, is_done);
+  }
+  return result_end(ok, out, 0);
 }
 
 int32_t bbw_abi_node_complete(uint32_t node, uint64_t cmd_id, uint32_t results, uint32_t results_len, uint32_t err) {

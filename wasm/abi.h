@@ -64,6 +64,13 @@ int32_t bbw_abi_node_poll(uint32_t node, uint32_t out, uint32_t err);
 /* *at_out (u64) receives the time; returns 1, or 0 if there is no timer. */
 int32_t bbw_abi_node_next_timer(uint32_t node, uint32_t at_out);
 
+/* requests = pack: list of {text target, list of {text name, bytes value}}; an empty list: every target without inputs that is not done. */
+int32_t bbw_abi_node_run_bootstrap(uint32_t node, uint32_t requests, uint32_t requests_len, uint32_t err);
+/* 0 = idle, 1 = running, 2 = waiting for input. */
+int32_t bbw_abi_node_bootstrap_status(uint32_t node);
+/* out = pack: list of {text target, u32 is_done}. */
+int32_t bbw_abi_node_bootstraps(uint32_t node, uint32_t out);
+
 /* addresses = pack: list of bytes. */
 int32_t bbw_abi_node_add_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t addresses,
                               uint32_t addresses_len, uint32_t err);

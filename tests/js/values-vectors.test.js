@@ -94,7 +94,7 @@ test('shapes that do not fit the data and composites that are too deep are refus
   assert.throws(() => tensor([1, 2, 3], [2, 2]), { code: 'E_SHAPE' });
   assert.throws(() => tensor([1], [-1, -1]), { code: 'E_SHAPE' });
   let deep = composite([]);
-  for (let i = 0; i < 127; i++) deep = composite([deep]);
+  for (let i = 0; i < 255; i++) deep = composite([deep]);
   const ok = encodeValue(deep);
   assert.equal(hex(encodeValue(decodeValue(ok.typeHash, ok.payload)).payload), hex(ok.payload));
   assert.throws(() => encodeValue(composite([deep])), { code: 'E_DEPTH' });
