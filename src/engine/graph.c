@@ -113,12 +113,17 @@ static void graph_fill_consumers(bbw_graph *graph) {
   }
 }
 
-static uint32_t part_root(const bbw_graph *graph, uint32_t site) {
-  while (graph->sites[site].part != site) { site = graph->sites[site].part; }
+/* Path halving keeps the chains short: without it, long chains of ops would cost quadratic time. */
+static uint32_t part_root(bbw_graph *graph, uint32_t site) {
+  bbw_site *sites = graph->sites;
+  while (sites[site].part != site) {
+    sites[site].part = sites[sites[site].part].part;
+    site = sites[site].part;
+  }
   return site;
 }
 
-/* Joins the sites that one op touches, with path halving; the smaller root wins, so parts do not depend on the order of joining. */
+/* Joins the sites that one op touches; the smaller root wins, so parts do not depend on the order of joining. */
 static void part_join(bbw_graph *graph, uint32_t a, uint32_t b) {
   a = part_root(graph, a);
   b = part_root(graph, b);

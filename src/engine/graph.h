@@ -47,6 +47,7 @@ typedef struct bbw_op {
   uint8_t readiness;   /* bbw_readiness */
   uint8_t role;        /* bbw_role, COMPONENT */
   bool is_timer_armed; /* Interval: a timer of this op is in the heap */
+  bool is_started;     /* Interval: its first execution exists or existed */
 } bbw_op;
 
 typedef struct bbw_site {

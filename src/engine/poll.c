@@ -57,23 +57,31 @@ static bool start_source(bbw_engine *engine, bbw_graph *graph, uint32_t op_index
   return true;
 }
 
-/* False when an interval could not start; its timer is back in the heap then. */
-static bool fire_timer(bbw_engine *engine, const bbw_timer *timer) {
+/* When an interval that found no room for its execution tries again. */
+#define HELD_INTERVAL_RETRY_NS UINT64_C(1000000)
+
+/* An interval that cannot start is put off and not left in front: timers behind it may be what the live executions wait for. */
+static void fire_interval(bbw_engine *engine, const bbw_timer *timer) {
+  bbw_graph *graph = bbw_engine_graph(engine, (size_t)(timer->subject >> 32));
+  bbw_op *op = &graph->ops[(uint32_t)timer->subject];
+  op->is_timer_armed = false;
+  if (start_source(engine, graph, (uint32_t)timer->subject, true)) { return; }
+  uint64_t at_ns = engine->now_ns > UINT64_MAX - HELD_INTERVAL_RETRY_NS ? UINT64_MAX
+                                                                        : engine->now_ns + HELD_INTERVAL_RETRY_NS;
+  op->is_timer_armed = bbw_timers_add(&engine->timers, at_ns, timer->kind, timer->subject) ==
+                       BBW_OK; /* into the room it just left */
+}
+
+static void fire_timer(bbw_engine *engine, const bbw_timer *timer) {
   if (timer->kind == BBW_TIMER_INTERVAL) {
-    bbw_graph *graph = bbw_engine_graph(engine, (size_t)(timer->subject >> 32));
-    uint32_t op = (uint32_t)timer->subject;
-    graph->ops[op].is_timer_armed = false;
-    if (start_source(engine, graph, op, true)) { return true; }
-    graph->ops[op].is_timer_armed = bbw_timers_add(&engine->timers, timer->at_ns, timer->kind, timer->subject) ==
-                                    BBW_OK; /* into the room it just left */
-    return false;
+    fire_interval(engine, timer);
+    return;
   }
   /* A command that is gone, or has its outcome already, is not due any more. */
   bbw_parked *parked = bbw_async_find(&engine->async, timer->subject);
-  if (parked == NULL || parked->state != BBW_PARKED_WAITING || parked->frame == NULL) { return true; }
+  if (parked == NULL || parked->state != BBW_PARKED_WAITING || parked->frame == NULL) { return; }
   parked->state = BBW_PARKED_COMPLETED;
   bbw_engine_finish_parked(engine, parked);
-  return true;
 }
 
 static void run_timers(bbw_engine *engine) {
@@ -82,23 +90,24 @@ static void run_timers(bbw_engine *engine) {
   while (engine->poll_status == BBW_OK && bbw_timers_next(&engine->timers, &at_ns) && at_ns <= engine->now_ns) {
     const bbw_timer *next = BBW_VEC_AT(&engine->timers.heap, const bbw_timer, 0);
     size_t room = next->kind == BBW_TIMER_COMMAND ? parked_room(engine, next->subject) : 0;
-    if (!reserve_steps(engine, room)) { return; }
-    if (!bbw_timers_pop_due(&engine->timers, engine->now_ns, &timer) || !fire_timer(engine, &timer)) { return; }
+    if (!reserve_steps(engine, room) || !bbw_timers_pop_due(&engine->timers, engine->now_ns, &timer)) { return; }
+    fire_timer(engine, &timer);
   }
 }
 
-static void run_send_failed(bbw_engine *engine, const bbw_ingress_event *event) {
+/* False when memory ran out before anything was done. */
+static bool run_send_failed(bbw_engine *engine, const bbw_ingress_event *event) {
+  if (!reserve_steps(engine, BBW_STEP_HEADER_BYTES + 24)) { return false; }
   bbw_request request;
   bool was_open = bbw_requests_remove(&engine->requests, event->wire_req_id, &request);
-  bbw_engine_note_health(engine, &event->peer, false);
-  if (!was_open || !reserve_steps(engine, BBW_STEP_HEADER_BYTES + 24) ||
-      !bbw_step_begin(&engine->steps, BBW_STEP_WIRE_TIMEOUT)) {
-    return;
+  if (was_open && bbw_step_begin(&engine->steps, BBW_STEP_WIRE_TIMEOUT)) {
+    bbw_step_put_u64(&engine->steps, request.id);
+    bbw_step_put_u64(&engine->steps, request.target_site);
+    bbw_step_put_u64(&engine->steps, request.started_at_ns);
+    bbw_step_end(&engine->steps);
   }
-  bbw_step_put_u64(&engine->steps, request.id);
-  bbw_step_put_u64(&engine->steps, request.target_site);
-  bbw_step_put_u64(&engine->steps, request.started_at_ns);
-  bbw_step_end(&engine->steps);
+  bbw_engine_note_health(engine, &event->peer, false);
+  return true;
 }
 
 /* The reference reports an application event back before it runs. */
@@ -124,10 +133,7 @@ static bool run_event(bbw_engine *engine, bbw_ingress_event *event) {
     bbw_engine_deliver(engine, event->envelope);
     return true;
   }
-  if (event->kind == BBW_INGRESS_SEND_FAILED) {
-    run_send_failed(engine, event);
-    return true;
-  }
+  if (event->kind == BBW_INGRESS_SEND_FAILED) { return run_send_failed(engine, event); }
   if (!reserve_steps(engine, echo_room(event))) { return false; }
   bbw_value *echoed = NULL;
   if (event->kind == BBW_INGRESS_APP_EVENT) { echoed = bbw_value_retain(event->seeds[0].value); }
@@ -348,19 +354,20 @@ static void write_output(bbw_engine *engine) {
   write_app_events(engine);
 }
 
-/* Ops that run by themselves from the first poll on. */
+/* Ops that run by themselves from the first poll on; those that find no room are tried again in the next poll. */
 static void start_self_starting(bbw_engine *engine) {
+  bool is_done = true;
   for (size_t g = 0; g < engine->graphs.count; g++) {
     bbw_graph *graph = bbw_engine_graph(engine, g);
     if (!graph->is_entry_point) { continue; }
     for (uint32_t i = 0; i < graph->op_count; i++) {
-      const bbw_op *op = &graph->ops[i];
-      if (op->row != NULL && op->row->is_self_starting && !op->is_timer_armed) {
-        (void)start_source(engine, graph, i, true);
-      }
+      bbw_op *op = &graph->ops[i];
+      if (op->row == NULL || !op->row->is_self_starting || op->is_started) { continue; }
+      op->is_started = start_source(engine, graph, i, true);
+      is_done = is_done && op->is_started;
     }
   }
-  engine->is_first_poll_done = engine->poll_status == BBW_OK;
+  engine->is_first_poll_done = is_done;
 }
 
 bbw_status bbw_engine_poll(bbw_engine *engine) {
@@ -396,10 +403,11 @@ bool bbw_engine_is_idle(const bbw_engine *engine) {
                       engine->phases.count == 0;
   uint64_t at_ns;
   bool is_timer_due = bbw_timers_next(&engine->timers, &at_ns) && at_ns <= engine->now_ns;
-  if (!is_output_done || !is_work_done || !engine->is_first_poll_done) { return false; }
-  /* Held work goes on when an execution ends, and that takes new work from outside. */
+  if (!is_output_done || !is_work_done || is_timer_due) { return false; }
+  /* Held work goes on when an execution ends.  If one has ended since, it can go on now; else that takes new work from outside. */
+  if (engine->is_held) { return engine->frame_count >= engine->config.max_executions; }
   bool is_ingress_waiting = bbw_bootstrap_is_pending(&engine->bootstrap) || engine->ingress.count == 0;
-  return engine->is_held || (!is_timer_due && is_ingress_waiting);
+  return engine->is_first_poll_done && is_ingress_waiting;
 }
 
 bool bbw_engine_next_timer(const bbw_engine *engine, uint64_t *at_ns) {

@@ -28,6 +28,8 @@ static bbw_status timer_failed(bbw_ctx *ctx, bbw_status rv) {
 bbw_status bbw_op_interval(bbw_ctx *ctx) {
   int64_t period_ns = INTERVAL_DEFAULT_NS;
   (void)bbw_ctx_attr_i64(ctx, "period_ns", &period_ns);
+  /* A period of zero waits for the clock to move: due again at once, it would keep the host polling for ever. */
+  if (period_ns == 0) { period_ns = 1; }
   uint64_t now_ns = bbw_ctx_now_ns(ctx);
   bbw_op *op = &ctx->frame->graph->ops[ctx->op_index];
   if (!op->is_timer_armed) {

@@ -1,0 +1,553 @@
+/* Engine: executions, budgets, time, completions and what two nodes share, which is nothing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "artifact.h"
+#include "base/bytes.h"
+#include "base/vec.h"
+#include "bbw/step.h"
+#include "node/node.h"
+#include "test_mem.h"
+
+#define ROUNDS_MAX 4000
+#define LOG_MAX    65536
+
+/* A node, its memory, and what its polls reported. */
+typedef struct session {
+  test_mem mem;
+  bbw_node *node;
+  bbw_vec steps;     /* every step byte so far */
+  char log[LOG_MAX]; /* "topic=hex " per application event of an output or topic */
+  size_t log_len;
+  unsigned counts[32]; /* steps by number */
+  uint64_t last_cmd;
+} session;
+
+static void session_install(session *s, const char *text, const bbw_config *config) {
+  memset(s, 0, sizeof(*s));
+  test_mem_init(&s->mem);
+  bbw_vec_init(&s->steps, 1, &bbw_mem_libc);
+  s->node = artifact_install(text, config, &s->mem.mem, NULL);
+  assert_non_null(s->node);
+}
+
+static void session_end(session *s) {
+  bbw_stats stats;
+  bbw_node_stats(s->node, &stats);
+  assert_int_equal(stats.ingress_bytes_in_flight, 0);
+  assert_int_equal(stats.slot_table_occupied, 0);
+  assert_int_equal(stats.executions, 0);
+  bbw_node_del(s->node);
+  assert_int_equal(s->mem.live_bytes, 0);
+  bbw_vec_free(&s->steps);
+}
+
+static void log_event(session *s, const bbw_step *step) {
+  bbw_str topic = bbw_step_text(step, "topic");
+  bbw_bytes value = bbw_step_bytes(step, "value_bytes");
+  if (bbw_step_text(step, "module_name").len != 0) { return; } /* the echo of what the host gave */
+  if (s->log_len + topic.len + 2 * value.len + 3 > LOG_MAX) { abort(); }
+  memcpy(s->log + s->log_len, topic.ptr, topic.len);
+  s->log_len += topic.len;
+  s->log[s->log_len++] = '=';
+  for (size_t i = 0; i < value.len; i++) { s->log_len += (size_t)sprintf(s->log + s->log_len, "%02x", value.ptr[i]); }
+  s->log[s->log_len++] = ' ';
+  s->log[s->log_len] = '\0';
+}
+
+/* One poll; true when nothing is left to do. */
+static bool poll(session *s) {
+  bbw_bytes steps;
+  bool is_pending;
+  assert_int_equal(bbw_node_poll(s->node, &steps, &is_pending, NULL), BBW_OK);
+  assert_true(bbw_vec_append(&s->steps, steps.ptr, steps.len));
+  size_t at = 0;
+  bbw_step step;
+  while (bbw_steps_next(steps, &at, &step)) {
+    s->counts[step.kind]++;
+    if (step.kind == BBW_STEP_APP_EVENT) { log_event(s, &step); }
+    if (step.kind == BBW_STEP_ASYNC_SUSPENDED) { s->last_cmd = bbw_step_u64(&step, "cmd_id"); }
+  }
+  return is_pending;
+}
+
+static unsigned poll_all(session *s) {
+  for (unsigned round = 1; round < ROUNDS_MAX; round++) {
+    if (poll(s)) { return round; }
+  }
+  fail_msg("the node never comes to rest");
+  return 0;
+}
+
+static void invoke(session *s, const char *name, const char *text) {
+  bbw_named_bytes input = {{name, strlen(name)}, {(const uint8_t *)text, strlen(text)}};
+  uint64_t exec_id;
+  assert_int_equal(bbw_node_invoke(s->node, BBW_STR("M"), &input, name[0] == '\0' ? 0 : 1, &exec_id, NULL), BBW_OK);
+}
+
+static bbw_stats stats_of(const session *s) {
+  bbw_stats stats;
+  bbw_node_stats(s->node, &stats);
+  return stats;
+}
+
+static const char chain[] =
+    "target M x t -> y\nsyscall::PassThrough x -> a\nsyscall::PassThrough a -> b\nsyscall::PassThrough b -> c\n"
+    "syscall::PassThrough c -> y";
+
+/* ---- budgets and caps ----------------------------------------------------------------------------------------------- */
+
+static void an_op_budget_spreads_work_over_polls_and_loses_nothing(void **state) {
+  (void)state;
+  bbw_config config;
+  bbw_config_init(&config);
+  config.cycle_op_budget = 1;
+  session s;
+  session_install(&s, chain, &config);
+  invoke(&s, "x", "1");
+  invoke(&s, "x", "2");
+  assert_int_equal(poll_all(&s), 8);
+  assert_string_equal(s.log, "y=31 y=32 ");
+  assert_int_equal(s.counts[BBW_STEP_OP_COMPLETED], 8);
+  assert_int_equal(s.counts[BBW_STEP_CYCLE_BUDGET_EXCEEDED], 8);
+  session_end(&s);
+}
+
+static void executions_take_turns_under_a_budget(void **state) {
+  (void)state;
+  bbw_config config;
+  bbw_config_init(&config);
+  config.cycle_op_budget = 2;
+  session s;
+  session_install(&s, chain, &config);
+  invoke(&s, "x", "1");
+  invoke(&s, "x", "2");
+  for (int i = 0; i < 3; i++) { (void)poll(&s); } /* three of four ops of both have run */
+  assert_string_equal(s.log, "");
+  (void)poll(&s);
+  assert_string_equal(s.log, "y=31 y=32 ");
+  assert_true(poll(&s));
+  session_end(&s);
+}
+
+static void what_is_held_by_the_cap_on_executions_goes_on_without_new_work(void **state) {
+  (void)state;
+  bbw_config config;
+  bbw_config_init(&config);
+  config.max_executions = 1;
+  session s;
+  session_install(&s, chain, &config);
+  for (const char *text = "12345"; *text != '\0'; text++) { invoke(&s, "x", (char[]){*text, '\0'}); }
+  (void)poll_all(&s);
+  assert_string_equal(s.log, "y=31 y=32 y=33 y=34 y=35 ");
+  session_end(&s);
+}
+
+static void held_work_waits_quietly_while_nothing_can_end(void **state) {
+  (void)state;
+  bbw_config config;
+  bbw_config_init(&config);
+  config.max_executions = 1;
+  session s;
+  session_install(&s, "target M x -> y\nsyscall::Limit.Acquire x -> a | name='l' n=0\nsyscall::Gate x a -> y", &config);
+  invoke(&s, "x", "1");
+  invoke(&s, "x", "2");
+  (void)poll_all(&s);
+  assert_int_equal(stats_of(&s).ingress_depth, 1);
+  uint64_t at_ns;
+  assert_false(bbw_node_next_timer(s.node, &at_ns));
+  assert_int_equal(bbw_node_complete(s.node, s.last_cmd, NULL, 0, NULL), BBW_OK);
+  (void)poll_all(&s);
+  assert_string_equal(s.log, "y=31 ");
+  assert_int_equal(bbw_node_complete(s.node, s.last_cmd, NULL, 0, NULL), BBW_OK);
+  (void)poll_all(&s);
+  assert_string_equal(s.log, "y=31 y=32 ");
+  session_end(&s);
+}
+
+static void an_interval_without_room_lets_the_timers_behind_it_through(void **state) {
+  (void)state;
+  bbw_config config;
+  bbw_config_init(&config);
+  config.max_executions = 1;
+  session s;
+  session_install(&s,
+                  "target M x -> y\nsyscall::Interval -> i | period_ns=5\nsyscall::Sleep x -> a | "
+                  "duration_ns=10\nsyscall::Gate x a -> y",
+                  &config);
+  (void)poll_all(&s);
+  invoke(&s, "x", "1");
+  (void)poll_all(&s);
+  assert_int_equal(bbw_node_tick(s.node, 5), BBW_OK);
+  (void)poll_all(&s); /* the interval finds no room */
+  assert_int_equal(bbw_node_tick(s.node, 10), BBW_OK);
+  (void)poll_all(&s);
+  assert_string_equal(s.log, "y=31 ");
+  uint64_t at_ns;
+  assert_true(bbw_node_next_timer(s.node, &at_ns));
+  unsigned before = s.counts[BBW_STEP_OP_COMPLETED];
+  assert_int_equal(bbw_node_tick(s.node, at_ns), BBW_OK);
+  (void)poll_all(&s);
+  assert_int_equal(s.counts[BBW_STEP_OP_COMPLETED], before + 1); /* and fires later */
+  session_end(&s);
+}
+
+static void every_interval_starts_even_if_not_all_fit_at_once(void **state) {
+  (void)state;
+  bbw_config config;
+  bbw_config_init(&config);
+  config.max_executions = 1;
+  session s;
+  session_install(&s,
+                  "target M -> a b c\nsyscall::Interval -> a | period_ns=100\nsyscall::Interval -> b | "
+                  "period_ns=100\nsyscall::Interval -> c | period_ns=100",
+                  &config);
+  (void)poll_all(&s);
+  assert_string_equal(s.log, "a=0000000000000000 b=0000000000000000 c=0000000000000000 ");
+  assert_int_equal(stats_of(&s).timers, 3);
+  session_end(&s);
+}
+
+static void calls_that_double_at_each_level_keep_every_poll_bounded(void **state) {
+  (void)state;
+  char text[2048] = "target M x -> y\nmodule::F0 x -> y\n";
+  for (int level = 0; level < 14; level++) {
+    char lines[128];
+    snprintf(lines, sizeof(lines), "function F%d p -> r\nmodule::F%d p -> q\nmodule::F%d p -> r\n", level, level + 1,
+             level + 1);
+    strcat(text, lines);
+  }
+  strcat(text, "function F14 p -> r\nsyscall::PassThrough p -> r");
+  bbw_config config;
+  bbw_config_init(&config);
+  config.cycle_op_budget = 50;
+  config.max_executions = 100;
+  session s;
+  session_install(&s, text, &config);
+  invoke(&s, "x", "1");
+  size_t peak = 0;
+  bool is_done = false;
+  for (unsigned round = 0; round < 2000 && !is_done; round++) {
+    unsigned before = s.counts[BBW_STEP_OP_COMPLETED] + s.counts[BBW_STEP_OP_FAILED];
+    is_done = poll(&s);
+    assert_true(s.counts[BBW_STEP_OP_COMPLETED] + s.counts[BBW_STEP_OP_FAILED] <= before + 50);
+    assert_true(stats_of(&s).executions <= 100);
+    if (s.mem.live_bytes > peak) { peak = s.mem.live_bytes; }
+  }
+  assert_true(is_done);
+  assert_true(peak < 1000000);
+  session_end(&s);
+}
+
+/* ---- completions ---------------------------------------------------------------------------------------------------- */
+
+static const char parking[] = "target M x -> y\nsyscall::Limit.Acquire x -> y | name='l' n=0";
+
+static void a_completion_that_does_not_decode_leaves_the_operator_parked(void **state) {
+  (void)state;
+  session s;
+  session_install(&s, parking, NULL);
+  invoke(&s, "x", "1");
+  (void)poll_all(&s);
+  static const uint8_t nine[8] = {9};
+  bbw_typed_bytes good = {bbw_type_hash(BBW_TYPE_U64), {nine, 8}};
+  bbw_typed_bytes cut = {bbw_type_hash(BBW_TYPE_U64), {nine, 7}};
+  bbw_typed_bytes unknown = {1, {nine, 8}};
+  bbw_typed_bytes mixed[2] = {good, cut};
+  assert_int_equal(bbw_node_complete(s.node, s.last_cmd, &cut, 1, NULL), BBW_E_DECODE);
+  assert_int_equal(bbw_node_complete(s.node, s.last_cmd, mixed, 2, NULL), BBW_E_DECODE);
+  assert_int_equal(bbw_node_complete(s.node, s.last_cmd, &unknown, 1, NULL), BBW_E_UNKNOWN_TYPE_HASH);
+  (void)poll_all(&s);
+  assert_string_equal(s.log, "");
+  assert_int_equal(stats_of(&s).pending_async, 1);
+  assert_int_equal(bbw_node_complete(s.node, s.last_cmd, &good, 1, NULL), BBW_OK);
+  (void)poll_all(&s);
+  assert_string_equal(s.log, "y=0900000000000000 ");
+  session_end(&s);
+}
+
+static void unknown_repeated_and_late_completions_are_counted_and_change_nothing(void **state) {
+  (void)state;
+  session s;
+  session_install(&s, "target M x -> y\nsyscall::Sleep x -> y | duration_ns=10", NULL);
+  invoke(&s, "x", "1");
+  (void)poll_all(&s);
+  assert_int_equal(bbw_node_complete(s.node, 77, NULL, 0, NULL), BBW_E_UNKNOWN_COMMAND);
+  assert_int_equal(bbw_node_fail(s.node, 77, BBW_STR(""), NULL), BBW_E_UNKNOWN_COMMAND);
+  assert_int_equal(bbw_node_complete(s.node, s.last_cmd, NULL, 0, NULL), BBW_OK);
+  assert_int_equal(bbw_node_complete(s.node, s.last_cmd, NULL, 0, NULL), BBW_E_UNKNOWN_COMMAND); /* in the same poll */
+  assert_int_equal(bbw_node_fail(s.node, s.last_cmd, BBW_STR("no"), NULL), BBW_E_UNKNOWN_COMMAND);
+  (void)poll_all(&s);
+  assert_string_equal(s.log, "y= ");
+  assert_int_equal(bbw_node_tick(s.node, 10), BBW_OK); /* its timer is still there and finds nobody */
+  (void)poll_all(&s);
+  assert_string_equal(s.log, "y= ");
+  assert_int_equal(stats_of(&s).unknown_completions, 4);
+  session_end(&s);
+}
+
+static void a_failed_completion_says_why(void **state) {
+  (void)state;
+  session s;
+  session_install(&s, parking, NULL);
+  invoke(&s, "x", "1");
+  (void)poll_all(&s);
+  char detail[5000];
+  memset(detail, 'd', sizeof(detail));
+  assert_int_equal(bbw_node_fail(s.node, s.last_cmd, (bbw_str){detail, sizeof(detail)}, NULL), BBW_OK);
+  (void)poll_all(&s);
+  assert_int_equal(s.counts[BBW_STEP_OP_FAILED], 1);
+  session_end(&s);
+}
+
+static void surplus_results_are_dropped(void **state) {
+  (void)state;
+  session s;
+  session_install(&s, parking, NULL);
+  invoke(&s, "x", "1");
+  (void)poll_all(&s);
+  static const uint8_t number[8] = {5};
+  bbw_typed_bytes result = {bbw_type_hash(BBW_TYPE_U64), {number, 8}};
+  bbw_typed_bytes results[3] = {result, result, result};
+  assert_int_equal(bbw_node_complete(s.node, s.last_cmd, results, 3, NULL), BBW_OK);
+  (void)poll_all(&s);
+  assert_string_equal(s.log, "y=0500000000000000 ");
+  session_end(&s);
+}
+
+/* ---- time ----------------------------------------------------------------------------------------------------------- */
+
+static void the_next_timer_is_when_something_happens_and_not_before(void **state) {
+  (void)state;
+  session s;
+  session_install(
+      &s, "target M x peers -> y d\nsyscall::Sleep x -> y | duration_ns=40\nwire::Send x peers -> d h | deadline_ns=25",
+      NULL);
+  static const uint8_t peers[] = {1, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 2};
+  bbw_named_bytes inputs[2] = {{BBW_STR("x"), {peers, 1}}, {BBW_STR("peers"), {peers, sizeof(peers)}}};
+  uint64_t exec_id, at_ns;
+  assert_false(bbw_node_next_timer(s.node, &at_ns));
+  assert_int_equal(bbw_node_tick(s.node, 1000), BBW_OK);
+  assert_int_equal(bbw_node_invoke(s.node, BBW_STR("M"), inputs, 2, &exec_id, NULL), BBW_OK);
+  (void)poll_all(&s);
+  static const struct {
+    uint64_t at_ns;
+    bbw_step_kind kind;
+  } due[] = {{1025, BBW_STEP_WIRE_TIMEOUT}, {1040, BBW_STEP_OP_COMPLETED}};
+  for (size_t i = 0; i < 2; i++) {
+    assert_true(bbw_node_next_timer(s.node, &at_ns));
+    assert_int_equal(at_ns, due[i].at_ns);
+    unsigned before = s.counts[due[i].kind];
+    assert_int_equal(bbw_node_tick(s.node, at_ns - 1), BBW_OK);
+    (void)poll_all(&s);
+    assert_int_equal(s.counts[due[i].kind], before);
+    assert_int_equal(bbw_node_tick(s.node, at_ns), BBW_OK);
+    (void)poll_all(&s);
+    assert_int_equal(s.counts[due[i].kind], before + 1);
+  }
+  assert_false(bbw_node_next_timer(s.node, &at_ns));
+  session_end(&s);
+}
+
+static void a_failed_send_ends_its_request_once(void **state) {
+  (void)state;
+  session s;
+  session_install(&s, "target M x peers -> d h\nwire::Send x peers -> d h", NULL);
+  static const uint8_t peers[] = {1, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 2};
+  bbw_bytes peer = {peers + 16, 10};
+  bbw_named_bytes inputs[2] = {{BBW_STR("x"), {peers, 1}}, {BBW_STR("peers"), {peers, sizeof(peers)}}};
+  uint64_t exec_id;
+  assert_int_equal(bbw_node_invoke(s.node, BBW_STR("M"), inputs, 2, &exec_id, NULL), BBW_OK);
+  (void)poll_all(&s);
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(bbw_node_send_failed(s.node, peer, 1, BBW_STR("gone"), NULL), BBW_OK);
+    (void)poll_all(&s);
+    assert_int_equal(s.counts[BBW_STEP_WIRE_TIMEOUT], 1);
+  }
+  uint64_t at_ns;
+  assert_false(bbw_node_next_timer(s.node, &at_ns));
+  session_end(&s);
+}
+
+static void the_clock_never_goes_back_and_a_jump_forward_fires_an_interval_once(void **state) {
+  (void)state;
+  session s;
+  session_install(&s, "target M -> y\nsyscall::Interval -> y | period_ns=10", NULL);
+  static const uint64_t times[] = {0, 3600000000000, 5, 0, 3600000000009, 3600000000010, UINT64_MAX - 20};
+  static const unsigned fired[] = {1, 2, 2, 2, 2, 3, 4};
+  for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+    assert_int_equal(bbw_node_tick(s.node, times[i]), BBW_OK);
+    (void)poll_all(&s);
+    assert_int_equal(s.counts[BBW_STEP_OP_COMPLETED], fired[i]);
+  }
+  session_end(&s);
+}
+
+static void an_interval_without_a_period_lets_the_node_rest(void **state) {
+  (void)state;
+  session s;
+  session_install(&s, "target M -> y z\nsyscall::Interval -> y | period_ns=0\nsyscall::Interval -> z | period_ns=-5",
+                  NULL);
+  (void)poll_all(&s);
+  assert_int_equal(s.counts[BBW_STEP_OP_COMPLETED], 2);
+  uint64_t at_ns;
+  assert_true(bbw_node_next_timer(s.node, &at_ns));
+  assert_int_equal(bbw_node_tick(s.node, at_ns), BBW_OK);
+  (void)poll_all(&s);
+  assert_int_equal(s.counts[BBW_STEP_OP_COMPLETED], 3); /* a negative period is practically never */
+  session_end(&s);
+}
+
+/* ---- nodes do not notice each other ---------------------------------------------------------------------------------- */
+
+static const char busy[] =
+    "target M x t -> y z r\nmodule::F x -> a\nsyscall::Gate a t -> y\nsyscall::Sleep t -> z | "
+    "duration_ns=3\nsyscall::RngU64 x -> r\n"
+    "syscall::Interval -> i | period_ns=2\nsyscall::CorrelateTag i -> c\nsyscall::AppNotify c | name='tick'\n"
+    "function F p -> r\nsyscall::PassThrough p -> q\nsyscall::After q -> w | delay_ns=1\nsyscall::Gate q w -> r";
+
+static void act(session *s, unsigned turn) {
+  switch (turn % 5) {
+  case 0: invoke(s, "x", "ab"); break;
+  case 1: invoke(s, "t", "c"); break;
+  case 2:
+    assert_int_equal(
+        bbw_node_deliver_event(s->node, BBW_STR("M"), BBW_STR("x"), (bbw_bytes){(const uint8_t *)"d", 1}, NULL),
+        BBW_OK);
+    break;
+  case 3: assert_int_equal(bbw_node_tick(s->node, turn), BBW_OK); break;
+  default: (void)poll(s); break;
+  }
+}
+
+static void the_same_calls_give_the_same_bytes_alone_or_beside_another_node(void **state) {
+  (void)state;
+  session alone, a, b;
+  session_install(&alone, busy, NULL);
+  session_install(&a, busy, NULL);
+  session_install(&b, busy, NULL);
+  for (unsigned turn = 0; turn < 60; turn++) { act(&alone, turn); }
+  for (unsigned turn = 0; turn < 60; turn++) {
+    act(&a, turn);
+    act(&b, 3 * turn + 1);
+    act(&b, turn);
+  }
+  session *all[3] = {&alone, &a, &b};
+  for (size_t i = 0; i < 3; i++) {
+    assert_int_equal(bbw_node_tick(all[i]->node, 1000), BBW_OK);
+    (void)poll_all(all[i]);
+  }
+  assert_int_equal(alone.steps.count, a.steps.count);
+  assert_memory_equal(alone.steps.items, a.steps.items, a.steps.count);
+  for (size_t i = 0; i < 3; i++) { session_end(all[i]); }
+}
+
+/* ---- random graphs under different budgets ---------------------------------------------------------------------------- */
+
+static uint32_t draw(uint64_t *seed, uint32_t below) {
+  *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+  return (uint32_t)(*seed >> 33) % below;
+}
+
+/* Ops over earlier values; every value is an output that nothing reads, by way of a PassThrough. */
+static void random_graph(char *text, size_t room, uint64_t *seed) {
+  unsigned count = 3 + draw(seed, 8);
+  size_t len = (size_t)snprintf(text, room, "target M v0 v1 ->");
+  for (unsigned i = 2; i < count + 2; i++) { len += (size_t)snprintf(text + len, room - len, " o%u", i); }
+  for (unsigned i = 2; i < count + 2; i++) {
+    unsigned kind = draw(seed, 6);
+    unsigned a = draw(seed, i), b = draw(seed, i);
+    if (kind == 1) {
+      len += (size_t)snprintf(text + len, room - len, "\nsyscall::PassThrough v%u -> v%u", a, i);
+    } else {
+      const char *const formats[] = {"Gate", "", "F", "Bundle", "GateDispatch", "After"};
+      const char *const domains[] = {"syscall", "", "module", "composite", "syscall", "syscall"};
+      len += (size_t)snprintf(text + len, room - len, "\n%s::%s v%u v%u -> v%u", domains[kind], formats[kind], a, b, i);
+    }
+    len += (size_t)snprintf(text + len, room - len, "\nsyscall::PassThrough v%u -> o%u", i, i);
+  }
+  snprintf(text + len, room - len, "\nfunction F p q -> r\nsyscall::Gate p q -> s\nsyscall::PassThrough s -> r");
+}
+
+static int compare_words(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+static size_t sorted_words(char *log, char **words, size_t max) {
+  size_t count = 0;
+  for (char *at = strtok(log, " "); at != NULL && count < max; at = strtok(NULL, " ")) { words[count++] = at; }
+  qsort(words, count, sizeof(*words), compare_words);
+  return count;
+}
+
+static void run_random(session *s, const char *text, uint64_t budget, uint64_t seed) {
+  bbw_config config;
+  bbw_config_init(&config);
+  config.cycle_op_budget = budget;
+  session_install(s, text, &config);
+  for (unsigned i = 0; i < 6; i++) {
+    static const char *const names[] = {"v0", "v1"};
+    char value[2] = {(char)('a' + i), '\0'};
+    uint32_t choice = draw(&seed, 4);
+    if (choice < 2) {
+      invoke(s, names[choice], value);
+    } else {
+      bbw_named_bytes inputs[2] = {{BBW_STR("v0"), {(const uint8_t *)value, 1}},
+                                   {BBW_STR("v1"), {(const uint8_t *)value, 1}}};
+      uint64_t exec_id;
+      assert_int_equal(bbw_node_invoke(s->node, BBW_STR("M"), inputs, 2, &exec_id, NULL), BBW_OK);
+    }
+  }
+  (void)poll_all(s);
+}
+
+static void the_budget_never_changes_what_an_application_sees(void **state) {
+  (void)state;
+  for (uint64_t n = 1; n <= 500; n++) {
+    uint64_t seed = n;
+    char text[2048];
+    random_graph(text, sizeof(text), &seed);
+    session wide, narrow;
+    run_random(&wide, text, 1000, seed);
+    run_random(&narrow, text, 1, seed);
+    char *a[512], *b[512];
+    char wide_log[LOG_MAX], narrow_log[LOG_MAX];
+    memcpy(wide_log, wide.log, sizeof(wide_log));
+    memcpy(narrow_log, narrow.log, sizeof(narrow_log));
+    size_t count = sorted_words(wide_log, a, 512);
+    if (count != sorted_words(narrow_log, b, 512)) {
+      fail_msg("seed %u: %s\n%s\n%s", (unsigned)n, text, wide.log, narrow.log);
+    }
+    for (size_t i = 0; i < count; i++) {
+      if (strcmp(a[i], b[i]) != 0) { fail_msg("seed %u: %s\n%s\n%s", (unsigned)n, text, wide.log, narrow.log); }
+    }
+    session_end(&wide);
+    session_end(&narrow);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(an_op_budget_spreads_work_over_polls_and_loses_nothing),
+      cmocka_unit_test(executions_take_turns_under_a_budget),
+      cmocka_unit_test(what_is_held_by_the_cap_on_executions_goes_on_without_new_work),
+      cmocka_unit_test(held_work_waits_quietly_while_nothing_can_end),
+      cmocka_unit_test(an_interval_without_room_lets_the_timers_behind_it_through),
+      cmocka_unit_test(every_interval_starts_even_if_not_all_fit_at_once),
+      cmocka_unit_test(calls_that_double_at_each_level_keep_every_poll_bounded),
+      cmocka_unit_test(a_completion_that_does_not_decode_leaves_the_operator_parked),
+      cmocka_unit_test(unknown_repeated_and_late_completions_are_counted_and_change_nothing),
+      cmocka_unit_test(a_failed_completion_says_why),
+      cmocka_unit_test(surplus_results_are_dropped),
+      cmocka_unit_test(the_next_timer_is_when_something_happens_and_not_before),
+      cmocka_unit_test(a_failed_send_ends_its_request_once),
+      cmocka_unit_test(the_clock_never_goes_back_and_a_jump_forward_fires_an_interval_once),
+      cmocka_unit_test(an_interval_without_a_period_lets_the_node_rest),
+      cmocka_unit_test(the_same_calls_give_the_same_bytes_alone_or_beside_another_node),
+      cmocka_unit_test(the_budget_never_changes_what_an_application_sees),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
