@@ -11,6 +11,7 @@
 #include "bbw/component.h"
 #include "bbw/envelope.h"
 #include "bbw/peer_id.h"
+#include "bbw/step.h"
 
 /* "No cap" for the optional caps. */
 #define BBW_NO_CAP UINT64_MAX
@@ -128,6 +129,39 @@ bbw_status bbw_node_unblock_peer(bbw_node *node, bbw_bytes peer, bbw_error *err)
 /* peers == NULL: open; count 0 with peers != NULL: nobody is allowed. */
 bbw_status bbw_node_set_allowlist(bbw_node *node, const bbw_bytes *peers, size_t count, bbw_error *err);
 
+typedef struct bbw_peer_standing {
+  uint32_t consecutive_failures;
+  uint64_t last_event_ns;
+  bool is_down;
+} bbw_peer_standing;
+/* False until a success or failure of the peer was recorded, and for bytes that are no peer id. */
+bool bbw_node_peer_health(const bbw_node *node, bbw_bytes peer, bbw_peer_standing *out);
+/* The addresses of a peer, borrowed until the node is next called; false for an unknown peer or an empty list.  The node's own id gives the local addresses. */
+bool bbw_node_peer_addresses(const bbw_node *node, bbw_bytes peer, const bbw_bytes **items, size_t *count);
+/* Known peers, this node among them if it has addresses, in the order in which they became known; {NULL} past the end. */
+const bbw_peer_id *bbw_node_known_peer(const bbw_node *node, size_t index);
+/* Adds an address of this node unless it has it already; BBW_E_AB_ALLOCATION_FAILED, address errors. */
+bbw_status bbw_node_add_local_address(bbw_node *node, bbw_bytes address, bbw_error *err);
+/* Removes one; an address that is not there is fine.  BBW_E_AB_UNKNOWN_PEER when the node never had one. */
+bbw_status bbw_node_forget_local_address(bbw_node *node, bbw_bytes address, bbw_error *err);
+
+/* Queues a lifecycle phase: the next poll runs the LifecyclePhase operators of that name and reports LifecycleFired. */
+bbw_status bbw_node_fire_lifecycle(bbw_node *node, bbw_str phase, bbw_error *err);
+
+/* Applies other limits.  What is held already stays, also where it is more than a new limit.  rng_seed is not read.  BBW_E_ARG (field) as at install; nothing changes then. */
+bbw_status bbw_node_set_config(bbw_node *node, const bbw_config *config, bbw_error *err);
+const bbw_config *bbw_node_get_config(const bbw_node *node);
+
+/* Ends all executions and forgets what waits: deliveries, parked operators, timers, events, envelopes, counters.  Graphs, components, peers, clock and id counters stay. */
+bbw_status bbw_node_clear(bbw_node *node, bbw_error *err);
+
+/* Called with every step, in order, before poll returns.  The callback must not call the node (BBW_E_BUSY).  tap NULL removes it. */
+typedef void bbw_tap(void *ctx, const struct bbw_step *step);
+void bbw_node_set_tap(bbw_node *node, bbw_tap *tap, void *ctx);
+/* Called once when the first new work arrives after a poll that left nothing to do.  wake NULL removes it. */
+typedef void bbw_wake(void *ctx);
+void bbw_node_set_waker(bbw_node *node, bbw_wake *wake, void *ctx);
+
 /* Reading. */
 typedef struct bbw_stats {
   uint64_t frontier_len, bus_len, pending_async, slot_table_occupied, ingress_depth, outbound_queue_depth;
@@ -143,6 +177,12 @@ size_t bbw_node_component_count(const bbw_node *node);
 /* Slot, type and roles of a component, and (instance may be NULL) the instance for C hosts.  False past the end. */
 bool bbw_node_component(const bbw_node *node, size_t index, bbw_str *slot, bbw_str *type_name, uint32_t *role_bits,
                         void **instance);
+/* Component bound at a slot name; false if there is none. */
+bool bbw_node_slot(const bbw_node *node, bbw_str slot, size_t *index);
+/* A live execution: how many of its value sites are filled; false when it is over or never was. */
+bool bbw_node_execution(const bbw_node *node, uint64_t exec_id, uint32_t *filled_sites);
+/* The artifact that was installed, borrowed as long as the node lives. */
+bbw_bytes bbw_node_model(const bbw_node *node);
 const bbw_peer_id *bbw_node_peer_id(const bbw_node *node);
 bool bbw_node_counter(const bbw_node *node, bbw_str name, uint64_t *out); /* IncrMetric counters */
 

@@ -63,6 +63,14 @@ void bbw_async_close(bbw_async *async, uint64_t cmd_id) {
   async->count--;
 }
 
+void bbw_async_clear(bbw_async *async) {
+  for (size_t i = 0; i < async->entries.count; i++) {
+    bbw_parked *parked = BBW_VEC_AT(&async->entries, bbw_parked, i);
+    if (parked->state != BBW_PARKED_FREE) { bbw_async_close(async, parked->cmd_id); }
+  }
+  async->done.count = 0;
+}
+
 static bbw_parked *async_waiting(bbw_async *async, uint64_t cmd_id) {
   bbw_parked *parked = bbw_async_find(async, cmd_id);
   if (parked != NULL && parked->state == BBW_PARKED_WAITING) { return parked; }

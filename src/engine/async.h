@@ -53,6 +53,9 @@ bbw_parked *bbw_async_find(bbw_async *async, uint64_t cmd_id);
 /* Forgets a command and frees what its entry holds. */
 void bbw_async_close(bbw_async *async, uint64_t cmd_id);
 
+/* Forgets every command; ids go on. */
+void bbw_async_clear(bbw_async *async);
+
 /* Sets the outcome.  BBW_E_UNKNOWN_COMMAND (counted) when nobody waits for it.  complete takes over one reference of each value on BBW_OK. */
 bbw_status bbw_async_complete(bbw_async *async, uint64_t cmd_id, bbw_value *const *results, size_t count);
 bbw_status bbw_async_fail(bbw_async *async, uint64_t cmd_id, bbw_str detail);

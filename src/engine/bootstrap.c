@@ -17,9 +17,17 @@ static bbw_boot_run *run_at(const bbw_bootstrap *bootstrap, size_t i) {
   return *BBW_VEC_AT(&bootstrap->runs, bbw_boot_run *, i);
 }
 
-void bbw_bootstrap_free(bbw_engine *engine) {
+void bbw_bootstrap_clear(bbw_engine *engine) {
   bbw_bootstrap *bootstrap = &engine->bootstrap;
   for (size_t i = 0; i < bootstrap->runs.count; i++) { bbw_bootstrap_run_del(engine, run_at(bootstrap, i)); }
+  bootstrap->runs.count = 0;
+  bootstrap->ended = 0;
+  bootstrap->is_waiting_reported = false;
+}
+
+void bbw_bootstrap_free(bbw_engine *engine) {
+  bbw_bootstrap *bootstrap = &engine->bootstrap;
+  bbw_bootstrap_clear(engine);
   for (size_t i = 0; i < bootstrap->targets.count; i++) {
     bbw_mem_array_free(engine->mem, target_at(bootstrap, i)->touches, bootstrap->component_count + 1, sizeof(bool));
   }

@@ -40,6 +40,8 @@ typedef struct bbw_bootstrap {
 void bbw_bootstrap_init(bbw_bootstrap *bootstrap, const bbw_mem *mem);
 /* All frames must be gone. */
 void bbw_bootstrap_free(bbw_engine *engine);
+/* Forgets all runs; targets keep what they know.  All frames must be gone. */
+void bbw_bootstrap_clear(bbw_engine *engine);
 /* Registers the bootstrap graphs of the engine; called once, after dispatch is resolved. */
 bbw_status bbw_bootstrap_register(bbw_engine *engine);
 

@@ -15,6 +15,24 @@ void bbw_bus_free(bbw_bus *bus) {
   bus->count = 0;
 }
 
+bbw_status bbw_bus_set_cap(bbw_bus *bus, size_t cap) {
+  if (bus->events != NULL && cap != bus->cap) {
+    uint32_t *events = bbw_mem_array(bus->mem, cap, sizeof(uint32_t));
+    if (events == NULL) { return BBW_E_NOMEM; }
+    size_t kept = bus->count < cap ? bus->count : cap;
+    size_t lost = bus->count - kept;
+    for (size_t i = 0; i < kept; i++) { events[i] = bus->events[(bus->head + lost + i) % bus->cap]; }
+    bbw_mem_array_free(bus->mem, bus->events, bus->cap, sizeof(uint32_t));
+    bus->events = events;
+    bus->head = 0;
+    bus->count = kept;
+    bus->dropped += lost;
+    bus->dropped_new += lost;
+  }
+  bus->cap = cap;
+  return BBW_OK;
+}
+
 bbw_status bbw_bus_subscribe(bbw_bus *bus, bbw_str kind, bbw_graph *graph, uint32_t op) {
   if (bus->events == NULL) { bus->events = bbw_mem_array(bus->mem, bus->cap, sizeof(uint32_t)); }
   if (bus->events == NULL) { return BBW_E_NOMEM; }

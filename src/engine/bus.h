@@ -33,6 +33,8 @@ typedef struct bbw_bus {
 /* cap >= 1.  Allocates nothing until something subscribes. */
 void bbw_bus_init(bbw_bus *bus, size_t cap, const bbw_mem *mem);
 void bbw_bus_free(bbw_bus *bus);
+/* Another capacity, at least 1; what does not fit any more is dropped, oldest first, and counted.  BBW_OK or BBW_E_NOMEM. */
+bbw_status bbw_bus_set_cap(bbw_bus *bus, size_t cap);
 bbw_status bbw_bus_subscribe(bbw_bus *bus, bbw_str kind, bbw_graph *graph, uint32_t op);
 /* Never fails: the queue was allocated with the first subscription. */
 void bbw_bus_publish(bbw_bus *bus, bbw_str kind);

@@ -39,6 +39,45 @@ static void event_drop(bbw_engine *engine, bbw_ingress_event *event) {
   }
 }
 
+static void clear_output(bbw_engine *engine) {
+  const bbw_mem *mem = engine->mem;
+  for (size_t i = 0; i < engine->app_events.count; i++) {
+    bbw_value_release(BBW_VEC_AT(&engine->app_events, bbw_app_event, i)->value, mem);
+  }
+  engine->app_events.count = 0;
+  engine->resolve_failures.count = 0;
+  for (size_t i = 0; i < engine->phases.count; i++) {
+    bbw_bytes *phase = BBW_VEC_AT(&engine->phases, bbw_bytes, i);
+    mem->free(mem->ctx, (void *)(uintptr_t)phase->ptr, phase->len + 1);
+  }
+  engine->phases.count = 0;
+  while (bbw_outbound_count(&engine->outbound) != 0) { bbw_outbound_pop(&engine->outbound); }
+}
+
+void bbw_engine_clear(bbw_engine *engine) {
+  bbw_ingress_event event;
+  while (bbw_ingress_pop(&engine->ingress, &event)) { event_drop(engine, &event); }
+  engine->frontier.count = 0;
+  engine->locked.count = 0;
+  while (engine->frames_first != NULL) { bbw_frame_drop(engine, engine->frames_first); }
+  bbw_async_clear(&engine->async);
+  bbw_bootstrap_clear(engine);
+  engine->timers.heap.count = 0;
+  for (size_t g = 0; g < engine->graphs.count; g++) {
+    bbw_graph *graph = bbw_engine_graph(engine, g);
+    for (uint32_t i = 0; i < graph->op_count; i++) { graph->ops[i].is_timer_armed = graph->ops[i].is_started = false; }
+  }
+  engine->is_first_poll_done = false; /* intervals start again */
+  engine->bus.count = 0;
+  bbw_named_free(&engine->named);
+  bbw_named_init(&engine->named, engine->mem);
+  uint64_t next_token = engine->requests.next_token;
+  bbw_requests_free(&engine->requests);
+  bbw_requests_init(&engine->requests, engine->mem);
+  engine->requests.next_token = next_token;
+  clear_output(engine);
+}
+
 void bbw_engine_free(bbw_engine *engine) {
   const bbw_mem *mem = engine->mem;
   if (mem == NULL) { return; }
@@ -62,16 +101,10 @@ void bbw_engine_free(bbw_engine *engine) {
   bbw_bus_free(&engine->bus);
   bbw_named_free(&engine->named);
   bbw_step_buffer_free(&engine->steps);
+  clear_output(engine);
   bbw_outbound_free(&engine->outbound);
-  for (size_t i = 0; i < engine->app_events.count; i++) {
-    bbw_value_release(BBW_VEC_AT(&engine->app_events, bbw_app_event, i)->value, mem);
-  }
   bbw_vec_free(&engine->app_events);
   bbw_vec_free(&engine->resolve_failures);
-  for (size_t i = 0; i < engine->phases.count; i++) {
-    bbw_bytes *phase = BBW_VEC_AT(&engine->phases, bbw_bytes, i);
-    mem->free(mem->ctx, (void *)(uintptr_t)phase->ptr, phase->len + 1);
-  }
   bbw_vec_free(&engine->phases);
   bbw_vec_free(&engine->temps);
   bbw_mem_array_free(mem, engine->scratch_inputs, engine->scratch_input_count, sizeof(bbw_value *));

@@ -115,6 +115,9 @@ static inline bbw_component *bbw_engine_component(const bbw_engine *engine, size
   return BBW_VEC_AT(&engine->components, bbw_component, index);
 }
 
+/* Ends all executions and forgets what waits; graphs, components, peers, clock and ids stay. */
+void bbw_engine_clear(bbw_engine *engine);
+
 /* The byte budget.  charge answers false and changes nothing when the budget does not allow it. */
 bool bbw_engine_charge(bbw_engine *engine, size_t bytes);
 void bbw_engine_release(bbw_engine *engine, size_t bytes);

@@ -140,6 +140,7 @@ static bbw_status queue_requests(bbw_node *node, const bbw_boot_request *request
     }
   }
   bbw_mem_array_free(node->mem, runs, count + 1, sizeof(*runs));
+  if (rv == BBW_OK && count != 0) { bbw_node_notify(node); }
   return rv;
 }
 

@@ -1,4 +1,7 @@
-#include "bbw/node.h"
+#include <string.h>
+
+#include "engine/engine.h"
+#include "node/node.h"
 
 /* Live executions of a node; what comes beyond waits in the ingress queue. */
 #define MAX_EXECUTIONS_DEFAULT 100000u
@@ -30,4 +33,35 @@ void bbw_config_init_edge(bbw_config *config) {
   config->max_invoke_bytes = 262144;
   config->max_completion_result_bytes = 65536;
   config->envelope_caps = bbw_envelope_caps_edge;
+}
+
+bbw_status bbw_config_check(const bbw_config *config, bbw_error *err) {
+  const char *field = NULL;
+  if (config->bus_capacity == 0 || config->bus_capacity > UINT32_MAX / 4) { field = "bus_capacity"; }
+  if (config->max_outbound_queue == 0) { field = "max_outbound_queue"; }
+  if (config->max_executions == 0) { field = "max_executions"; }
+  if (field == NULL) { return BBW_OK; }
+  bbw_error_set(err, BBW_E_ARG);
+  bbw_error_add_str(err, "field", (bbw_str){field, strlen(field)});
+  return BBW_E_ARG;
+}
+
+const bbw_config *bbw_node_get_config(const bbw_node *node) { return &node->engine.config; }
+
+bbw_status bbw_node_set_config(bbw_node *node, const bbw_config *config, bbw_error *err) {
+  bbw_engine *engine = &node->engine;
+  bbw_error_set(err, BBW_OK);
+  if (engine->is_running) { return bbw_error_set(err, BBW_E_BUSY); }
+  bbw_status rv = bbw_config_check(config, err);
+  if (rv != BBW_OK) { return rv; }
+  rv = bbw_bus_set_cap(&engine->bus, (size_t)config->bus_capacity);
+  if (rv != BBW_OK) { return bbw_error_set(err, rv); }
+  uint64_t seed = engine->config.rng_seed;
+  engine->config = *config;
+  engine->config.rng_seed = seed;
+  engine->config.step_mask |= BBW_STEP_MASK_ALWAYS;
+  engine->steps.mask = engine->config.step_mask;
+  engine->ingress.cap = (size_t)config->bus_capacity * 4;
+  engine->outbound.cap = config->max_outbound_queue;
+  return BBW_OK;
 }

@@ -27,15 +27,8 @@ typedef struct installer {
 
 static bbw_status check_options(const bbw_install_options *options, const bbw_config *config, bbw_error *err) {
   if (options->target_count == 0) { return bbw_error_set(err, BBW_E_INST_EMPTY_TARGETS); }
-  const char *zero = NULL;
-  if (config->bus_capacity == 0 || config->bus_capacity > UINT32_MAX / 4) { zero = "bus_capacity"; }
-  if (config->max_outbound_queue == 0) { zero = "max_outbound_queue"; }
-  if (config->max_executions == 0) { zero = "max_executions"; }
-  if (zero != NULL) {
-    bbw_error_set(err, BBW_E_ARG);
-    bbw_error_add_str(err, "field", (bbw_str){zero, strlen(zero)});
-    return BBW_E_ARG;
-  }
+  bbw_status checked = bbw_config_check(config, err);
+  if (checked != BBW_OK) { return checked; }
   for (size_t i = 0; i < options->address_count; i++) {
     bbw_status rv = bbw_address_check(options->addresses[i], err);
     if (rv != BBW_OK) { return rv; }
@@ -54,6 +47,7 @@ static bbw_status decode_model(installer *in) {
   bool ok;
   bbw_bytes bytes = bbw_arena_copy(&node->arena, in->options->model, &ok);
   if (!ok) { return BBW_E_NOMEM; }
+  node->model_bytes = bytes;
   bbw_error cause;
   bbw_error_set(&cause, BBW_OK);
   bbw_status rv = bbw_proto_decode(&node->model, &bbw_onnx_model_type, bytes, &node->arena, &cause);
@@ -309,8 +303,7 @@ bbw_status bbw_node_install(bbw_node **out, const bbw_install_options *options, 
   bbw_config config;
   bbw_config_init(&config);
   if (options->config != NULL) { config = *options->config; }
-  /* What a host must act on is always reported. */
-  config.step_mask |= UINT64_C(1) << BBW_STEP_SEND_ENVELOPE | UINT64_C(1) << BBW_STEP_APP_EVENT;
+  config.step_mask |= BBW_STEP_MASK_ALWAYS;
   bbw_error_set(err, BBW_OK);
   bbw_status rv = check_options(options, &config, err);
   if (rv != BBW_OK) { return rv; }

@@ -139,6 +139,7 @@ static bbw_status queue_inputs(bbw_node *node, bbw_ingress_kind kind, bbw_graph 
   bbw_ingress_event event = {.kind = kind, .graph = graph, .seeds = seeds, .seed_count = count};
   if (exec_id != NULL) { event.exec_id = *exec_id = engine->next_exec_id++; }
   bbw_ingress_push(&engine->ingress, &event);
+  bbw_node_notify(node);
   return BBW_OK;
 }
 
@@ -230,6 +231,7 @@ bbw_status bbw_node_deliver_inbound(bbw_node *node, bbw_bytes peer, bbw_bytes en
     return rv;
   }
   bbw_ingress_push(&engine->ingress, &(bbw_ingress_event){.kind = BBW_INGRESS_ENVELOPE, .envelope = event});
+  bbw_node_notify(node);
   return BBW_OK;
 }
 
@@ -256,6 +258,7 @@ bbw_status bbw_node_complete(bbw_node *node, uint64_t cmd_id, const bbw_typed_by
   }
   for (size_t i = 0; rv != BBW_OK && i < count; i++) { bbw_value_release(values[i], node->mem); }
   bbw_mem_array_free(node->mem, values, count + 1, sizeof(*values));
+  if (rv == BBW_OK) { bbw_node_notify(node); }
   return rv;
 }
 
@@ -269,6 +272,7 @@ bbw_status bbw_node_fail(bbw_node *node, uint64_t cmd_id, bbw_str detail, bbw_er
   rv = bbw_async_fail(&node->engine.async, cmd_id, detail);
   bbw_error_set(err, rv);
   if (rv != BBW_OK) { bbw_error_add_u64(err, "cmd_id", cmd_id); }
+  if (rv == BBW_OK) { bbw_node_notify(node); }
   return rv;
 }
 
@@ -279,6 +283,7 @@ bbw_status bbw_node_send_failed(bbw_node *node, bbw_bytes peer, uint64_t wire_re
   if (rv == BBW_OK) { rv = take_peer(&event.peer, peer, err); }
   if (rv == BBW_OK) { rv = reserve_ingress(node, err); }
   if (rv == BBW_OK) { bbw_ingress_push(&node->engine.ingress, &event); }
+  if (rv == BBW_OK) { bbw_node_notify(node); }
   return rv;
 }
 
@@ -288,10 +293,16 @@ bbw_status bbw_node_poll(bbw_node *node, bbw_bytes *steps, bool *is_pending, bbw
   if (rv != BBW_OK) { return rv; }
   engine->is_running = true;
   rv = bbw_engine_poll(engine);
+  if (node->tap != NULL && rv == BBW_OK) {
+    bbw_bytes records = {engine->steps.bytes.items, engine->steps.bytes.count};
+    bbw_step step;
+    for (size_t at = 0; bbw_steps_next(records, &at, &step);) { node->tap(node->tap_ctx, &step); }
+  }
   engine->is_running = false;
   if (rv != BBW_OK) { return bbw_error_set(err, rv); }
   *steps = (bbw_bytes){engine->steps.bytes.items, engine->steps.bytes.count};
   *is_pending = bbw_engine_is_idle(engine);
+  node->is_asleep = *is_pending;
   return BBW_OK;
 }
 

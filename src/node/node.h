@@ -17,7 +17,22 @@ struct bbw_node {
   bbw_graph **modules; /* the targets, in the order of the call; in the arena */
   size_t module_count;
   uint64_t unresolved_ops;
+  bbw_bytes model_bytes; /* in the arena */
+  bbw_tap *tap;
+  void *tap_ctx;
+  bbw_wake *wake;
+  void *wake_ctx;
+  bool is_asleep; /* the last poll left nothing to do and nobody was woken since */
 };
+
+/* What a host must act on is always reported. */
+#define BBW_STEP_MASK_ALWAYS (UINT64_C(1) << BBW_STEP_SEND_ENVELOPE | UINT64_C(1) << BBW_STEP_APP_EVENT)
+
+/* BBW_E_ARG (field) for a limit that has no meaning. */
+bbw_status bbw_config_check(const bbw_config *config, bbw_error *err);
+
+/* New work is there: wakes the host if it sleeps. */
+void bbw_node_notify(bbw_node *node);
 
 /* The module of that name, or of that name in front of a '#', if only one has it; NULL otherwise. */
 bbw_graph *bbw_node_module_find(const bbw_node *node, bbw_str name);

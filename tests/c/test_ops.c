@@ -146,7 +146,8 @@ static const struct {
      "target M x -> y\nsyscall::BackoffGateTx x -> y | peer=@00080000000000000002", "x=01 !", "y=01"},
     {"BackoffGateTx refuses a peer that asked for time",
      "target M x -> y\nsyscall::BackoffGateTx x -> y | peer=@00080000000000000002", "@1 <2:1230 x=01 !", "y=01"},
-    {"LifecyclePhase is wired at install", "target M -> y\nsyscall::LifecyclePhase -> y | phase='start'", "!", ""},
+    {"LifecyclePhase is wired at install", "target M -> y\nsyscall::LifecyclePhase -> y | phase='start'",
+     "~start ~stop", "LifecycleFired y= LifecycleFired"},
     {"a called function sees its arguments and gives its results",
      "target M x -> y\nmodule::F x -> y\nfunction F p -> r\nsyscall::PassThrough p -> q\nsyscall::PassThrough q -> r",
      "x=01 !", "y=01"},
@@ -267,6 +268,9 @@ static void run_word(run *r, const char *graph, const char *word, size_t len) {
     static const uint8_t address[] = {0xe2, 0x01, 0, 0, 0, 0, 0, 0, 0, 0};
     bbw_bytes list = {address, sizeof(address)};
     assert_int_equal(bbw_node_add_peer(r->node, peer_bytes(r, strtoull(word + 4, NULL, 10)), &list, 1, NULL), BBW_OK);
+  } else if (word[0] == '~') {
+    assert_int_equal(bbw_node_fire_lifecycle(r->node, (bbw_str){word + 1, len - 1}, NULL), BBW_OK);
+    poll_all(r, graph);
   } else if (strncmp(word, "block", 5) == 0) {
     assert_int_equal(bbw_node_block_peer(r->node, peer_bytes(r, strtoull(word + 5, NULL, 10)), NULL), BBW_OK);
   } else {
