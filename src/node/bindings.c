@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/map.h"
 
 #define PREFIX "ai.bytesandbrains.binding."
 
@@ -67,16 +68,17 @@ static void add_conflict(bbw_error *err, const bbw_slot_binding *binding) {
   bbw_error_add_item(err, "conflicts", (bbw_str){text, len});
 }
 
-bbw_status bbw_bindings_merge(bbw_vec *bindings, bbw_error *err) {
+static bbw_status merge(bbw_vec *bindings, bbw_map *by_slot, bbw_error *err) {
   bbw_slot_binding *items = bindings->items;
   size_t kept = 0;
   for (size_t i = 0; i < bindings->count; i++) {
-    size_t first = 0;
-    while (first < kept && !bbw_str_equal(items[first].slot, items[i].slot)) { first++; }
-    if (first == kept) {
+    uint64_t found;
+    if (!bbw_map_get_bytes(by_slot, bbw_str_bytes(items[i].slot), &found)) {
+      if (!bbw_map_put_bytes(by_slot, bbw_str_bytes(items[i].slot), kept)) { return BBW_E_NOMEM; }
       items[kept++] = items[i];
       continue;
     }
+    size_t first = (size_t)found;
     bool is_same = bbw_str_equal(items[first].type_name, items[i].type_name) &&
                    bbw_str_equal(items[first].role, items[i].role);
     if (!is_same) {
@@ -94,4 +96,12 @@ bbw_status bbw_bindings_merge(bbw_vec *bindings, bbw_error *err) {
   }
   bindings->count = kept;
   return BBW_OK;
+}
+
+bbw_status bbw_bindings_merge(bbw_vec *bindings, bbw_error *err) {
+  bbw_map by_slot; /* slot -> index among the kept ones */
+  bbw_map_init(&by_slot, 0x3e26, bindings->mem);
+  bbw_status rv = merge(bindings, &by_slot, err);
+  bbw_map_free(&by_slot);
+  return rv;
 }
