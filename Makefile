@@ -107,6 +107,26 @@ $(BUILD)/asan/test_%: $(BUILD)/asan/obj/tests/c/test_%.o $(BUILD)/asan/libbbw.a
 test-c: $(TESTS)  ## run the C tests under ASan and UBSan
 	@scripts/run-all.sh 2 300 $(BUILD)/asan/log $(call pick,$(TESTS))
 
+# ---- coverage -------------------------------------------------------------------------------------------------------
+COVER_FLAGS := $(COMMON) -O0 -g -fprofile-instr-generate -fcoverage-mapping
+COVER_TESTS := $(patsubst tests/c/%.c,$(BUILD)/cover/%,$(TEST_SRC))
+
+$(BUILD)/cover/libbbw.a: $(call objects,cover,$(SRC) $(TEST_HELP))
+	@mkdir -p $(@D) && rm -f $@
+	@ar rcs $@ $^
+
+$(BUILD)/cover/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,cov )$(CLANG) $(COVER_FLAGS) -Itests/c -MMD -MP -c $< -o $@
+
+$(BUILD)/cover/test_%: $(BUILD)/cover/obj/tests/c/test_%.o $(BUILD)/cover/libbbw.a
+	$(call say,link)$(CLANG) $(COVER_FLAGS) $^ -lcmocka -lm -o $@
+
+coverage: $(COVER_TESTS)  ## run the C tests and print line and branch coverage per folder
+	@LLVM_PROFILE_FILE=$(abspath $(BUILD))/cover/%p.profraw scripts/run-all.sh 2 300 $(BUILD)/cover/log $(COVER_TESTS)
+	@scripts/coverage.sh $(BUILD)/cover $(COVER_TESTS)
+.PHONY: coverage
+
 # ---- fuzzing --------------------------------------------------------------------------------------------------------
 $(BUILD)/fuzz/libbbw.a: $(FUZZ_OBJ)
 	@mkdir -p $(@D) && rm -f $@
