@@ -9,6 +9,7 @@
 
 #define WORDS_MAX     64
 #define FUNCTIONS_MAX 16
+#define SLOTS_MAX     4
 #define BB            "ai.bytesandbrains."
 
 typedef struct words {
@@ -81,7 +82,8 @@ static bbw_onnx_attribute attribute_of(bbw_arena *arena, bbw_str text) {
 
 static bbw_str domain_of(bbw_arena *arena, bbw_str word) {
   if (bbw_str_equal(word, BBW_STR("onnx"))) { return BBW_STR("ai.onnx"); }
-  if (memchr(word.ptr, '.', word.len) != NULL) { return word; }
+  bool is_role = bbw_str_starts_with(word, BBW_STR("role."));
+  if (!is_role && memchr(word.ptr, '.', word.len) != NULL) { return word; }
   char *text = array(arena, sizeof(BB) + word.len, 1);
   memcpy(text, BB, sizeof(BB) - 1);
   memcpy(text + sizeof(BB) - 1, word.ptr, word.len);
@@ -113,16 +115,35 @@ static bbw_onnx_node node_of(bbw_arena *arena, bbw_str line) {
   return node;
 }
 
+static bbw_str joined(bbw_arena *arena, const char *head, bbw_str tail) {
+  size_t len = strlen(head);
+  char *text = array(arena, len + tail.len, 1);
+  memcpy(text, head, len);
+  memcpy(text + len, tail.ptr, tail.len);
+  return (bbw_str){text, len + tail.len};
+}
+
+/* "slot m Model|Probe": the id -1 says that no node names the slot by number. */
+static bbw_onnx_entry binding_of(bbw_arena *arena, const words *w) {
+  bbw_str value = {array(arena, w->items[2].len + 3, 1), w->items[2].len + 3};
+  memcpy((char *)(uintptr_t)value.ptr, w->items[2].ptr, w->items[2].len);
+  memcpy((char *)(uintptr_t)value.ptr + w->items[2].len, "|-1", 3);
+  return (bbw_onnx_entry){joined(arena, BB "binding.M.", w->items[1]), value};
+}
+
 bbw_bytes artifact(bbw_arena *arena, const char *text) {
-  static const bbw_onnx_entry passport = {{BB "compiled", sizeof(BB "compiled") - 1}, {"v1", 2}};
   static const bbw_onnx_entry phase = {{BB "module_phase", sizeof(BB "module_phase") - 1}, {"bootstrap", 9}};
   words lines = split((bbw_str){text, strlen(text)}, '\n');
   bbw_onnx_function *functions = array(arena, FUNCTIONS_MAX, sizeof(*functions));
   bbw_onnx_node *nodes = array(arena, lines.count, sizeof(*nodes));
-  size_t count = 0;
+  bbw_onnx_entry entries[1 + SLOTS_MAX] = {{{BB "compiled", sizeof(BB "compiled") - 1}, {"v1", 2}}};
+  size_t count = 0, entry_count = 1;
   for (size_t i = 0; i < lines.count; i++) {
     words w = split(lines.items[i], ' ');
-    if (is_function(w.items[0])) {
+    if (bbw_str_equal(w.items[0], BBW_STR("slot"))) {
+      if (entry_count == 1 + SLOTS_MAX || w.count != 3) { abort(); }
+      entries[entry_count++] = binding_of(arena, &w);
+    } else if (is_function(w.items[0])) {
       size_t arrow = arrow_of(&w);
       if (count == FUNCTIONS_MAX) { abort(); }
       functions[count++] = (bbw_onnx_function){
@@ -140,13 +161,18 @@ bbw_bytes artifact(bbw_arena *arena, const char *text) {
       functions[count - 1].node.count++;
     }
   }
-  bbw_onnx_model model = {.metadata_props = {&passport, 1}, .functions = {functions, count}};
+  bbw_onnx_model model = {.metadata_props = {entries, entry_count}, .functions = {functions, count}};
   bbw_bytes out;
   if (bbw_proto_encode(&out, &model, &bbw_onnx_model_type, arena) != BBW_OK) { abort(); }
   return out;
 }
 
 bbw_node *artifact_install(const char *text, const bbw_config *config, const bbw_mem *mem, bbw_error *err) {
+  return artifact_install_with(text, config, NULL, 0, mem, err);
+}
+
+bbw_node *artifact_install_with(const char *text, const bbw_config *config, const bbw_component_type *const *types,
+                                size_t type_count, const bbw_mem *mem, bbw_error *err) {
   static const uint8_t own_address[] = {0xa5, 0x03, 0x0a, 0x00, 0x08, 0, 0, 0, 0, 0, 0, 0, 1};
   bbw_arena arena;
   bbw_arena_init(&arena, &bbw_mem_libc);
@@ -160,6 +186,8 @@ bbw_node *artifact_install(const char *text, const bbw_config *config, const bbw
       .targets = &target,
       .target_count = 1,
       .config = config,
+      .component_types = types,
+      .component_type_count = type_count,
       .is_unresolved_allowed = true,
   };
   bbw_node *node = NULL;
