@@ -1,6 +1,7 @@
 /* gates: protection of what comes in and goes out, and time budgets (authoring specification §2.5, §2.13-2.14). */
 #include "base/bytes.h"
 #include "compiler/ir.h"
+#include "compiler/readers.h"
 
 #define SYSCALL            BBW_STR(BBW_BB "syscall")
 #define DEADLINE           BBW_STR("deadline_ns")
@@ -79,7 +80,19 @@ static bbw_status add_gate(bbw_ir *ir, bbw_ir_list *gates, const gate_row *row, 
   return rv;
 }
 
-static bbw_status add_rx(bbw_ir *ir, bbw_ir_partition *partition, const gate_row *row) {
+/* Who read the value reads what the gate lets through. */
+static bbw_status redirect(bbw_ir *ir, bbw_ir_partition *partition, const bbw_ir_readers *readers, size_t except,
+                           bbw_str from, bbw_str to) {
+  bbw_status rv = BBW_OK;
+  size_t node;
+  for (size_t at = 0; rv == BBW_OK && bbw_ir_readers_next(readers, from, &at, &node);) {
+    if (node != except) { rv = bbw_ir_replace_input(ir, node_at(partition, node), from, to); }
+  }
+  return rv;
+}
+
+static bbw_status add_rx_gates(bbw_ir *ir, bbw_ir_partition *partition, const gate_row *row,
+                               const bbw_ir_readers *readers) {
   bbw_ir_list gates;
   bbw_ir_list_init(&gates, sizeof(bbw_onnx_node));
   for (size_t i = 0; i < partition->nodes.count; i++) {
@@ -90,14 +103,21 @@ static bbw_status add_rx(bbw_ir *ir, bbw_ir_partition *partition, const gate_row
     bbw_str output;
     bbw_onnx_node *gate;
     bbw_status rv = add_gate(ir, &gates, row, recv, head, &output, &gate);
-    for (size_t k = 0; rv == BBW_OK && k < partition->nodes.count; k++) {
-      if (k != i) { rv = bbw_ir_replace_input(ir, node_at(partition, k), head, output); }
-    }
+    if (rv == BBW_OK) { rv = redirect(ir, partition, readers, i, head, output); }
     if (rv == BBW_OK) { rv = bbw_ir_set_meta(ir, recv, row->gated, BBW_STR("true")); }
     if (rv == BBW_OK) { rv = bbw_ir_set_meta(ir, recv, BBW_BB "rx_chain_head", output); }
     if (rv != BBW_OK) { return rv; }
   }
   return bbw_ir_append(ir, &partition->nodes, gates.items, gates.count) ? BBW_OK : BBW_E_NOMEM;
+}
+
+static bbw_status add_rx(bbw_ir *ir, bbw_ir_partition *partition, const gate_row *row) {
+  bbw_ir_readers readers;
+  bbw_ir_readers_init(&readers, ir);
+  bbw_status rv = bbw_ir_readers_build(&readers, ir, &partition->nodes);
+  if (rv == BBW_OK) { rv = add_rx_gates(ir, partition, row, &readers); }
+  bbw_ir_readers_free(&readers);
+  return rv;
 }
 
 static bbw_status add_tx(bbw_ir *ir, bbw_ir_partition *partition, const gate_row *row) {

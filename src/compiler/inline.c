@@ -12,16 +12,22 @@
 
 static bbw_ir_function *function_at(bbw_ir *ir, size_t i) { return BBW_IR_AT(&ir->functions, bbw_ir_function, i); }
 
-static size_t function_find(bbw_ir *ir, bbw_str name) {
+/* Function name -> index; the first of a name counts. */
+static bbw_status index_functions(bbw_ir *ir, bbw_map *by_name) {
   for (size_t i = 0; i < ir->functions.count; i++) {
-    if (bbw_str_equal(function_at(ir, i)->name, name)) { return i; }
+    uint64_t first;
+    bbw_bytes name = bbw_str_bytes(function_at(ir, i)->name);
+    if (!bbw_map_get_bytes(by_name, name, &first) && !bbw_map_put_bytes(by_name, name, i)) { return BBW_E_NOMEM; }
   }
-  return NO_FUNCTION;
+  return BBW_OK;
 }
 
 /* The function that a node calls, or NO_FUNCTION. */
-static size_t callee_of(bbw_ir *ir, const bbw_onnx_node *node) {
-  return bbw_str_equal(node->domain, DOMAIN_MODULE) ? function_find(ir, node->op_type) : NO_FUNCTION;
+static size_t callee_of(const bbw_map *by_name, const bbw_onnx_node *node) {
+  uint64_t found;
+  bool is_call = bbw_str_equal(node->domain, DOMAIN_MODULE) &&
+                 bbw_map_get_bytes(by_name, bbw_str_bytes(node->op_type), &found);
+  return is_call ? (size_t)found : NO_FUNCTION;
 }
 
 static bool is_bootstrap(const bbw_ir_function *function) {
@@ -38,7 +44,7 @@ typedef struct visit {
 } visit;
 
 /* Callees before callers, starting in the order of the function table.  A function that is met while it is open calls itself. */
-static bbw_status order_functions(bbw_ir *ir, size_t *order) {
+static bbw_status order_functions(bbw_ir *ir, const bbw_map *by_name, size_t *order) {
   size_t count = ir->functions.count;
   uint8_t *state = bbw_arena_array(ir->arena, count, 1);
   visit *stack = bbw_arena_array(ir->arena, count, sizeof(*stack));
@@ -59,7 +65,7 @@ static bbw_status order_functions(bbw_ir *ir, size_t *order) {
         continue;
       }
       const bbw_onnx_node *node = BBW_IR_AT(&function->nodes, bbw_onnx_node, top->next_node++);
-      size_t callee = callee_of(ir, node);
+      size_t callee = callee_of(by_name, node);
       if (callee == NO_FUNCTION) {
         if (bbw_str_equal(node->domain, DOMAIN_MODULE)) {
           return bbw_ir_fail(ir, BBW_E_COMP_INTERNAL, node, "missing_function", node->op_type);
@@ -159,62 +165,99 @@ static bbw_status splice_call(bbw_ir *ir, const bbw_ir_function *body, const bbw
   return rv;
 }
 
-static bbw_status index_value_infos(const bbw_ir_function *function, bbw_map *declared) {
-  for (size_t i = 0; i < function->value_info.count; i++) {
-    if (!bbw_map_put_bytes(declared, bbw_str_bytes(BBW_IR_AT(&function->value_info, bbw_onnx_value_info, i)->name),
-                           1)) {
-      return BBW_E_NOMEM;
+/* All calls of the model, in order of caller and node. */
+typedef struct call_table {
+  bbw_map by_name;
+  size_t *order;   /* functions, callees before callers */
+  size_t *first;   /* per function: number of its first call */
+  uint64_t *k;     /* per call: the number in the names of its copies */
+  bool *is_called; /* per function */
+} call_table;
+
+/*
+ * Numbers the calls by callee (in `order`), then caller, then node, as if callees were inlined one after another everywhere.  The copies are made caller by caller all the
+ * same, so that each list of nodes is rebuilt once.
+ */
+static bbw_status number_calls(bbw_ir *ir, call_table *t) {
+  size_t count = ir->functions.count;
+  uint64_t *next = bbw_arena_array(ir->arena, count + 1, sizeof(*next)); /* per callee: calls, then the next number */
+  t->first = bbw_arena_array(ir->arena, count + 1, sizeof(*t->first));
+  t->is_called = bbw_arena_array(ir->arena, count + 1, sizeof(bool));
+  if (next == NULL || t->first == NULL || t->is_called == NULL) { return BBW_E_NOMEM; }
+  size_t calls = 0;
+  for (size_t c = 0; c < count; c++) {
+    t->first[c] = calls;
+    for (size_t i = 0; i < function_at(ir, c)->nodes.count; i++) {
+      size_t callee = callee_of(&t->by_name, BBW_IR_AT(&function_at(ir, c)->nodes, bbw_onnx_node, i));
+      if (callee == NO_FUNCTION) { continue; }
+      next[callee]++;
+      t->is_called[callee] = true;
+      calls++;
+    }
+  }
+  t->k = bbw_arena_array(ir->arena, calls + 1, sizeof(*t->k));
+  if (t->k == NULL) { return BBW_E_NOMEM; }
+  uint64_t k = 0;
+  for (size_t i = 0; i < count; i++) {
+    uint64_t of_callee = next[t->order[i]];
+    next[t->order[i]] = k;
+    k += of_callee;
+  }
+  size_t call = 0;
+  for (size_t c = 0; c < count; c++) {
+    for (size_t i = 0; i < function_at(ir, c)->nodes.count; i++) {
+      size_t callee = callee_of(&t->by_name, BBW_IR_AT(&function_at(ir, c)->nodes, bbw_onnx_node, i));
+      if (callee != NO_FUNCTION) { t->k[call++] = next[callee]++; }
     }
   }
   return BBW_OK;
 }
 
-/* Replaces the calls of `body` in one function. */
-static bbw_status inline_into(bbw_ir *ir, bbw_ir_function *caller, const bbw_ir_function *body, uint64_t *k) {
-  bool has_call = false;
-  for (size_t i = 0; !has_call && i < caller->nodes.count; i++) {
-    has_call = bbw_ir_is(BBW_IR_AT(&caller->nodes, bbw_onnx_node, i), DOMAIN_MODULE, body->name);
-  }
-  if (!has_call) { return BBW_OK; }
+/* Replaces the calls of one function; what it calls has none any more. */
+static bbw_status inline_into(bbw_ir *ir, const call_table *t, size_t c) {
+  bbw_ir_function *caller = function_at(ir, c);
+  size_t call = t->first[c];
   bbw_map declared;
   bbw_map_init(&declared, 0xdec1, ir->mem);
   bbw_ir_list out;
   bbw_ir_list_init(&out, sizeof(bbw_onnx_node));
-  bbw_status rv = index_value_infos(caller, &declared);
+  bbw_status rv = bbw_ir_index_value_infos(caller, &declared);
   for (size_t i = 0; rv == BBW_OK && i < caller->nodes.count; i++) {
     const bbw_onnx_node *node = BBW_IR_AT(&caller->nodes, bbw_onnx_node, i);
-    if (bbw_ir_is(node, DOMAIN_MODULE, body->name)) {
-      rv = splice_call(ir, body, node, (*k)++, caller, &out, &declared);
+    size_t callee = callee_of(&t->by_name, node);
+    if (callee != NO_FUNCTION) {
+      rv = splice_call(ir, function_at(ir, callee), node, t->k[call++], caller, &out, &declared);
     } else if (!bbw_ir_append(ir, &out, node, 1)) {
       rv = BBW_E_NOMEM;
     }
   }
   bbw_map_free(&declared);
-  if (rv == BBW_OK) { caller->nodes = out; }
+  if (rv == BBW_OK && call != t->first[c]) { caller->nodes = out; }
+  return rv;
+}
+
+static bbw_status inline_all(bbw_ir *ir, call_table *t) {
+  size_t count = ir->functions.count;
+  t->order = bbw_arena_array(ir->arena, count, sizeof(*t->order));
+  if (t->order == NULL) { return BBW_E_NOMEM; }
+  bbw_status rv = index_functions(ir, &t->by_name);
+  if (rv == BBW_OK) { rv = order_functions(ir, &t->by_name, t->order); }
+  if (rv == BBW_OK) { rv = number_calls(ir, t); }
+  for (size_t i = 0; rv == BBW_OK && i < count; i++) { rv = inline_into(ir, t, t->order[i]); }
   return rv;
 }
 
 bbw_status bbw_pass_inline(bbw_ir *ir) {
-  size_t count = ir->functions.count;
-  size_t *order = bbw_arena_array(ir->arena, count, sizeof(*order));
-  if (order == NULL) { return BBW_E_NOMEM; }
-  bbw_status rv = order_functions(ir, order);
-  uint64_t k = 0;
-  bool *is_inlined = bbw_arena_array(ir->arena, count, sizeof(bool));
-  if (is_inlined == NULL) { return BBW_E_NOMEM; }
-  for (size_t i = 0; rv == BBW_OK && i < count; i++) {
-    uint64_t before = k;
-    for (size_t c = 0; rv == BBW_OK && c < count; c++) {
-      if (c != order[i]) { rv = inline_into(ir, function_at(ir, c), function_at(ir, order[i]), &k); }
-    }
-    is_inlined[order[i]] = k != before;
-  }
+  call_table t = {.order = NULL};
+  bbw_map_init(&t.by_name, 0xf0c7, ir->mem);
+  bbw_status rv = inline_all(ir, &t);
+  bbw_map_free(&t.by_name);
   if (rv != BBW_OK) { return rv; }
   /* The root stays, and so does every bootstrap: its author means it to run. */
   bbw_ir_list kept;
   bbw_ir_list_init(&kept, sizeof(bbw_ir_function));
-  for (size_t i = 0; i < count; i++) {
-    bool is_kept = i == 0 || !is_inlined[i] || is_bootstrap(function_at(ir, i));
+  for (size_t i = 0; i < ir->functions.count; i++) {
+    bool is_kept = i == 0 || !t.is_called[i] || is_bootstrap(function_at(ir, i));
     if (is_kept && !bbw_ir_append(ir, &kept, function_at(ir, i), 1)) { return BBW_E_NOMEM; }
   }
   ir->functions = kept;

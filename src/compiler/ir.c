@@ -163,11 +163,14 @@ bbw_status bbw_ir_add_name(bbw_ir *ir, bbw_proto_list *names, bbw_str name) {
 }
 
 bbw_status bbw_ir_replace_input(bbw_ir *ir, bbw_onnx_node *node, bbw_str from, bbw_str to) {
+  bbw_str *copy = NULL; /* one copy, however often the name occurs */
   for (size_t i = 0; i < node->input.count; i++) {
     if (!bbw_str_equal(bbw_ir_input(node, i), from)) { continue; }
-    bbw_status rv = bbw_ir_rename(ir, &node->input, i, to);
-    if (rv != BBW_OK) { return rv; }
+    if (copy == NULL) { copy = list_copy(ir, &node->input, sizeof(*copy)); }
+    if (copy == NULL) { return BBW_E_NOMEM; }
+    copy[i] = to;
   }
+  if (copy != NULL) { node->input.items = copy; }
   return BBW_OK;
 }
 
@@ -180,12 +183,19 @@ bbw_onnx_node *bbw_ir_add_node(bbw_ir *ir, bbw_ir_list *nodes, bbw_str domain, b
   return node;
 }
 
-bbw_onnx_value_info *bbw_ir_value_info(const bbw_ir_function *function, bbw_str name) {
+bbw_status bbw_ir_index_value_infos(const bbw_ir_function *function, bbw_map *index) {
   for (size_t i = 0; i < function->value_info.count; i++) {
-    bbw_onnx_value_info *info = BBW_IR_AT(&function->value_info, bbw_onnx_value_info, i);
-    if (bbw_str_equal(info->name, name)) { return info; }
+    bbw_bytes name = bbw_str_bytes(BBW_IR_AT(&function->value_info, bbw_onnx_value_info, i)->name);
+    uint64_t first;
+    if (!bbw_map_get_bytes(index, name, &first) && !bbw_map_put_bytes(index, name, i)) { return BBW_E_NOMEM; }
   }
-  return NULL;
+  return BBW_OK;
+}
+
+const bbw_onnx_value_info *bbw_ir_value_info(const bbw_ir_function *function, const bbw_map *index, bbw_str name) {
+  uint64_t i;
+  if (!bbw_map_get_bytes(index, bbw_str_bytes(name), &i)) { return NULL; }
+  return BBW_IR_AT(&function->value_info, bbw_onnx_value_info, (size_t)i);
 }
 
 bbw_status bbw_ir_fail(bbw_ir *ir, bbw_status status, const bbw_onnx_node *node, const char *field, bbw_str value) {

@@ -7,6 +7,7 @@
 #define BBW_COMPILER_IR_H
 
 #include "base/arena.h"
+#include "base/map.h"
 #include "bbw/compiler.h"
 #include "format/onnx.h"
 
@@ -83,8 +84,10 @@ bbw_status bbw_ir_replace_input(bbw_ir *ir, bbw_onnx_node *node, bbw_str from, b
 /* A new node with one input and one output, appended to a list of nodes. */
 bbw_onnx_node *bbw_ir_add_node(bbw_ir *ir, bbw_ir_list *nodes, bbw_str domain, bbw_str op_type, bbw_str name);
 
-/* First value info of that name, or NULL. */
-bbw_onnx_value_info *bbw_ir_value_info(const bbw_ir_function *function, bbw_str name);
+/* Fills an empty map: name -> index of the first value info of that name. */
+bbw_status bbw_ir_index_value_infos(const bbw_ir_function *function, bbw_map *index);
+/* By such an index; NULL if there is none. */
+const bbw_onnx_value_info *bbw_ir_value_info(const bbw_ir_function *function, const bbw_map *index, bbw_str name);
 
 /* Fails with fields that say where: module, op_type, node (its index as text) and the given one. */
 bbw_status bbw_ir_fail(bbw_ir *ir, bbw_status status, const bbw_onnx_node *node, const char *field, bbw_str value);

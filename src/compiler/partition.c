@@ -101,40 +101,50 @@ bbw_status bbw_pass_name(bbw_ir *ir, bbw_ir_partition *partition) {
   return partition->name.ptr == NULL ? BBW_E_NOMEM : BBW_OK;
 }
 
-/* The Recv that a Send feeds: `name` is the Send's output before it was renamed. */
-static const bbw_onnx_node *find_recv(const bbw_ir_list *partitions, bbw_str name, const bbw_ir_partition **partition) {
-  for (size_t p = 0; p < partitions->count; p++) {
-    *partition = BBW_IR_AT(partitions, bbw_ir_partition, p);
-    for (size_t i = 0; i < (*partition)->nodes.count; i++) {
-      const bbw_onnx_node *node = BBW_IR_AT(&(*partition)->nodes, bbw_onnx_node, i);
-      if (bbw_ir_is_recv(node) && bbw_str_equal(bbw_ir_meta(node, BBW_BB "synthesized_from_send"), name)) {
-        return node;
-      }
-    }
-  }
-  return NULL;
+/* A Recv that a Send feeds. */
+typedef struct receiver {
+  const bbw_ir_partition *partition;
+  bbw_str value;    /* its payload */
+  uint64_t ordinal; /* the number that a reference node gives the payload when it installs this target first */
+} receiver;
+
+typedef struct receivers {
+  bbw_map by_send;  /* output of the Send before it was renamed -> place in list; the first Recv counts */
+  bbw_ir_list list; /* receiver */
+} receivers;
+
+static bbw_status note_receiver(bbw_ir *ir, receivers *r, const bbw_ir_partition *partition, const bbw_onnx_node *recv,
+                                uint64_t ordinal) {
+  bbw_str send = bbw_ir_meta(recv, BBW_BB "synthesized_from_send");
+  uint64_t taken;
+  if (!bbw_ir_is_recv(recv) || bbw_map_get_bytes(&r->by_send, bbw_str_bytes(send), &taken)) { return BBW_OK; }
+  receiver one = {.partition = partition, .value = bbw_ir_output(recv, 0), .ordinal = ordinal};
+  bool ok = bbw_map_put_bytes(&r->by_send, bbw_str_bytes(send), r->list.count) && bbw_ir_append(ir, &r->list, &one, 1);
+  return ok ? BBW_OK : BBW_E_NOMEM;
 }
 
-/* The number that a reference node gives a value when it installs this target first. */
-static bbw_status ordinal_of(bbw_ir *ir, const bbw_ir_partition *partition, bbw_str value, uint64_t *out) {
-  bbw_map seen;
-  bbw_map_init(&seen, 0x04d1, ir->mem);
+/* Numbers the values of a partition in order of first sight, and notes its Recvs. */
+static bbw_status note_receivers(bbw_ir *ir, receivers *r, const bbw_ir_partition *partition) {
+  bbw_map numbers;
+  bbw_map_init(&numbers, 0x04d1, ir->mem);
   bbw_status rv = BBW_OK;
   for (size_t i = 0; rv == BBW_OK && i < partition->nodes.count; i++) {
     const bbw_onnx_node *node = BBW_IR_AT(&partition->nodes, bbw_onnx_node, i);
+    uint64_t number = 0;
     for (size_t k = 0; rv == BBW_OK && k < node->output.count; k++) {
-      bbw_str name = bbw_ir_output(node, k);
-      uint64_t number;
-      if (name.len == 0 || bbw_map_get_bytes(&seen, bbw_str_bytes(name), &number)) { continue; }
-      if (bbw_str_equal(name, value)) { *out = seen.count; }
-      if (!bbw_map_put_bytes(&seen, bbw_str_bytes(name), 1)) { rv = BBW_E_NOMEM; }
+      bbw_bytes name = bbw_str_bytes(bbw_ir_output(node, k));
+      uint64_t seen = numbers.count;
+      bool is_new = name.len != 0 && !bbw_map_get_bytes(&numbers, name, &seen);
+      if (is_new && !bbw_map_put_bytes(&numbers, name, seen)) { rv = BBW_E_NOMEM; }
+      if (k == 0) { number = seen; }
     }
+    if (rv == BBW_OK) { rv = note_receiver(ir, r, partition, node, number); }
   }
-  bbw_map_free(&seen);
+  bbw_map_free(&numbers);
   return rv;
 }
 
-static bbw_status route_send(bbw_ir *ir, const bbw_ir_list *partitions, bbw_onnx_node *send) {
+static bbw_status route_send(bbw_ir *ir, const receivers *r, bbw_onnx_node *send) {
   bbw_str marker = BBW_STR("__send_sentinel_");
   bbw_str name = bbw_ir_output(send, 0);
   size_t cut = name.len;
@@ -142,14 +152,13 @@ static bbw_status route_send(bbw_ir *ir, const bbw_ir_list *partitions, bbw_onnx
   if (cut < marker.len || send->input.count == 0) {
     return BBW_OK;
   } /* nobody uses the value: there is no receiver to name */
-  const bbw_ir_partition *partition;
-  const bbw_onnx_node *recv = find_recv(partitions, (bbw_str){name.ptr, cut - marker.len}, &partition);
-  if (recv == NULL) { return BBW_OK; }
-  bbw_segment site = {.kind = BBW_SEGMENT_SITE, .number = bbw_route_id(partition->name, bbw_ir_output(recv, 0))};
-  if (ir->options->routing == BBW_ROUTING_ORDINAL) {
-    bbw_status rv = ordinal_of(ir, partition, bbw_ir_output(recv, 0), &site.number);
-    if (rv != BBW_OK) { return rv; }
+  uint64_t found;
+  if (!bbw_map_get_bytes(&r->by_send, (bbw_bytes){(const uint8_t *)name.ptr, cut - marker.len}, &found)) {
+    return BBW_OK;
   }
+  const receiver *to = BBW_IR_AT(&r->list, receiver, (size_t)found);
+  bbw_segment site = {.kind = BBW_SEGMENT_SITE, .number = bbw_route_id(to->partition->name, to->value)};
+  if (ir->options->routing == BBW_ROUTING_ORDINAL) { site.number = to->ordinal; }
   uint8_t buf[16];
   size_t len = 0;
   bbw_status rv = bbw_address_append(buf, sizeof(buf), &len, &site);
@@ -161,15 +170,26 @@ static bbw_status route_send(bbw_ir *ir, const bbw_ir_list *partitions, bbw_onnx
   return bbw_ir_set_bytes(ir, send, key, suffix);
 }
 
-bbw_status bbw_pass_route(bbw_ir *ir, bbw_ir_list *partitions) {
-  for (size_t p = 0; p < partitions->count; p++) {
+static bbw_status route(bbw_ir *ir, bbw_ir_list *partitions, receivers *r) {
+  bbw_status rv = BBW_OK;
+  for (size_t p = 0; rv == BBW_OK && p < partitions->count; p++) {
+    rv = note_receivers(ir, r, BBW_IR_AT(partitions, bbw_ir_partition, p));
+  }
+  for (size_t p = 0; rv == BBW_OK && p < partitions->count; p++) {
     bbw_ir_partition *partition = BBW_IR_AT(partitions, bbw_ir_partition, p);
-    for (size_t i = 0; i < partition->nodes.count; i++) {
+    for (size_t i = 0; rv == BBW_OK && i < partition->nodes.count; i++) {
       bbw_onnx_node *node = BBW_IR_AT(&partition->nodes, bbw_onnx_node, i);
-      if (!bbw_ir_is_send(node)) { continue; }
-      bbw_status rv = route_send(ir, partitions, node);
-      if (rv != BBW_OK) { return rv; }
+      if (bbw_ir_is_send(node)) { rv = route_send(ir, r, node); }
     }
   }
-  return BBW_OK;
+  return rv;
+}
+
+bbw_status bbw_pass_route(bbw_ir *ir, bbw_ir_list *partitions) {
+  receivers r;
+  bbw_map_init(&r.by_send, 0x5e4d, ir->mem);
+  bbw_ir_list_init(&r.list, sizeof(receiver));
+  bbw_status rv = route(ir, partitions, &r);
+  bbw_map_free(&r.by_send);
+  return rv;
 }

@@ -45,12 +45,12 @@ static bool is_forwarding(const bbw_onnx_node *node) {
   return bbw_ir_is_send(node) || bbw_ir_is(node, BBW_STR(BBW_BB "syscall"), BBW_STR("PassThrough"));
 }
 
-static bool is_trigger(const bbw_ir_function *function, bbw_str name) {
-  const bbw_onnx_value_info *info = bbw_ir_value_info(function, name);
+static bool is_trigger(const bbw_ir_function *function, const bbw_map *infos, bbw_str name) {
+  const bbw_onnx_value_info *info = bbw_ir_value_info(function, infos, name);
   return info != NULL && info->type != NULL && bbw_str_equal(info->type->denotation, BBW_STR("bb.trigger"));
 }
 
-static bbw_status refine_function(bbw_ir *ir, bbw_ir_function *function, bbw_map *refined) {
+static bbw_status refine_function(bbw_ir *ir, bbw_ir_function *function, const bbw_map *infos, bbw_map *refined) {
   for (size_t i = 0; i < function->nodes.count; i++) {
     const bbw_onnx_node *node = BBW_IR_AT(&function->nodes, bbw_onnx_node, i);
     bool is_typed;
@@ -58,7 +58,7 @@ static bbw_status refine_function(bbw_ir *ir, bbw_ir_function *function, bbw_map
     if (rv != BBW_OK) { return rv; }
     for (size_t k = 0; is_typed && k < node->output.count; k++) {
       bbw_str name = bbw_ir_output(node, k);
-      if (is_trigger(function, name)) { continue; }
+      if (is_trigger(function, infos, name)) { continue; }
       if (!bbw_map_put_bytes(refined, bbw_str_bytes(name), 1)) { return BBW_E_NOMEM; }
     }
   }
@@ -86,7 +86,12 @@ bbw_status bbw_pass_refine(bbw_ir *ir) {
   for (size_t i = 0; i < ir->functions.count; i++) {
     bbw_map refined; /* names belong to their function */
     bbw_map_init(&refined, 0x4ef1, ir->mem);
-    bbw_status rv = refine_function(ir, BBW_IR_AT(&ir->functions, bbw_ir_function, i), &refined);
+    bbw_map infos;
+    bbw_map_init(&infos, 0x14f0, ir->mem);
+    bbw_ir_function *function = BBW_IR_AT(&ir->functions, bbw_ir_function, i);
+    bbw_status rv = bbw_ir_index_value_infos(function, &infos);
+    if (rv == BBW_OK) { rv = refine_function(ir, function, &infos, &refined); }
+    bbw_map_free(&infos);
     bbw_map_free(&refined);
     if (rv != BBW_OK) { return rv; }
   }

@@ -30,11 +30,11 @@ static bbw_status check_domains(bbw_ir *ir, const bbw_ir_function *root) {
 }
 
 /* name -> index of its producer + 1; 0 stands for a graph input. */
-static bbw_status index_producers(bbw_ir *ir, const bbw_ir_function *root, bbw_map *producers) {
+static bbw_status index_producers(bbw_ir *ir, const bbw_ir_function *root, const bbw_map *infos, bbw_map *producers) {
   for (size_t i = 0; i < root->inputs.count; i++) {
     bbw_str name = *BBW_IR_AT(&root->inputs, bbw_str, i);
     if (!bbw_map_put_bytes(producers, bbw_str_bytes(name), 0)) { return BBW_E_NOMEM; }
-    const bbw_onnx_value_info *info = bbw_ir_value_info(root, name);
+    const bbw_onnx_value_info *info = bbw_ir_value_info(root, infos, name);
     if (info == NULL || info->type == NULL) {
       return bbw_ir_fail(ir, BBW_E_COMP_MISSING_TYPE, NULL, "input_name", name);
     }
@@ -129,7 +129,11 @@ bbw_status bbw_pass_validate(bbw_ir *ir) {
   if (rv != BBW_OK) { return rv; }
   bbw_map producers;
   bbw_map_init(&producers, 0x960d, ir->mem);
-  rv = index_producers(ir, root, &producers);
+  bbw_map infos;
+  bbw_map_init(&infos, 0x14f1, ir->mem);
+  rv = bbw_ir_index_value_infos(root, &infos);
+  if (rv == BBW_OK) { rv = index_producers(ir, root, &infos, &producers); }
+  bbw_map_free(&infos);
   if (rv == BBW_OK) { rv = check_inputs(ir, root, &producers); }
   if (rv == BBW_OK) { rv = check_cycles(ir, root, &producers); }
   bbw_map_free(&producers);
