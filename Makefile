@@ -33,6 +33,7 @@ EMCC_LINK    := -O3 -flto -msimd128 -sSTANDALONE_WASM --no-entry -sFILESYSTEM=0 
                 -sABORTING_MALLOC=0 -sINITIAL_MEMORY=$(WASM_MEMORY) -sMAXIMUM_MEMORY=4GB -sSTACK_SIZE=$(WASM_STACK)
 
 # ---- sources --------------------------------------------------------------------------------------------------------
+JS          := $(sort $(shell find js -name '*.js'))
 SRC         := $(sort $(wildcard src/*/*.c))
 WASM_SRC    := $(sort $(wildcard wasm/*.c))
 HEADERS     := $(wildcard include/bbw/*.h src/*/*.h wasm/*.h tests/c/*.h tests/fuzz/*.h)
@@ -64,7 +65,7 @@ say = $(if $(V),,@echo '  $(1)  $@';)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all wasm native demo test check bench lint lint-fast fmt clean vectors fuzz help setup \
+.PHONY: all wasm native demo test check bench lint lint-fast fmt clean types vectors fuzz help setup \
         test-c test-js test-browser test-edge wasm-size FORCE
 
 all: native wasm  ## build the native library and the wasm module
@@ -211,7 +212,7 @@ node_modules/.package-lock.json: package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm  ## run the JavaScript tests in Node
+test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/types/index.d.ts  ## run the JavaScript tests in Node
 	@if ls tests/js/*.test.js >/dev/null 2>&1; then \
 	  scripts/netns.sh 300 node --test --test-concurrency=2 $(call pick,$(wildcard tests/js/*.test.js)); fi
 
@@ -262,7 +263,17 @@ lint-fast: node_modules/.package-lock.json  ## layers, format, types, generated 
 	@node scripts/check-tree.js
 	@test -z "$(strip $(C_FILES))" || clang-format --dry-run --Werror $(C_FILES)
 	@node scripts/gen-constants.js --check
+	@node scripts/gen-docs.js --check
 	@node_modules/.bin/tsc -p tsconfig.json
+	@$(MAKE) --no-print-directory types
+
+# Declarations are written from the comments in js/, and checked by a strict program that uses the package by its name.
+types: $(BUILD)/types/index.d.ts  ## write the TypeScript declarations and check them
+
+$(BUILD)/types/index.d.ts: $(JS) tsconfig.json tsconfig.types.json tests/types/consumer.ts tests/types/tsconfig.json package.json node_modules/.package-lock.json
+	@rm -rf $(@D)
+	@node_modules/.bin/tsc -p tsconfig.types.json --outDir $(@D)
+	@node_modules/.bin/tsc -p tests/types/tsconfig.json
 
 $(BUILD)/lint/wasm/%.ok: wasm/%.c $(HEADERS)
 	@mkdir -p $(@D)
@@ -275,6 +286,7 @@ $(BUILD)/lint/%.ok: %.c $(HEADERS)
 fmt:  ## format the C sources and write the generated files
 	@test -z "$(strip $(C_FILES))" || clang-format -i $(C_FILES)
 	@node scripts/gen-constants.js
+	@node scripts/gen-docs.js
 
 # protobuf-c knows no groups, so of the envelopes only the ordinary ones are compared.
 interop:  ## compare our protobuf codecs with protobuf-c (installs it when missing)

@@ -37,6 +37,34 @@ export async function compile(source, { runtime, wasm, ...options } = {}) {
   return compileIn(await runtimeOf({ runtime, wasm }), source, options);
 }
 
+/** The same, said step by step: `new Compiler().bind('model', 'Model', 'OnnxModel').compile(new Round())`. */
+export class Compiler {
+  /** @type {CompileOptions} */
+  #options;
+
+  /** @param {CompileOptions} [options] */
+  constructor(options = {}) {
+    this.#options = { ...options, bindings: { ...options.bindings }, targetNames: { ...options.targetNames } };
+  }
+
+  /** Says which component plays a role. @param {string} slot @param {RoleName} role @param {string} type @returns {this} */
+  bind(slot, role, type) {
+    this.#options.bindings = { ...this.#options.bindings, [slot]: { role, type } };
+    return this;
+  }
+
+  /** Names the target of a peer class. @param {string} peerClass @param {string} name @returns {this} */
+  target(peerClass, name) {
+    this.#options.targetNames = { ...this.#options.targetNames, [peerClass]: name };
+    return this;
+  }
+
+  /** @param {Parameters<typeof compile>[0]} source @returns {Promise<Uint8Array>} the artifact */
+  compile(source) {
+    return compile(source, this.#options);
+  }
+}
+
 /**
  * The same in a runtime that exists; synchronous.
  * @param {import('./runtime.js').Runtime} runtime

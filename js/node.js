@@ -12,11 +12,9 @@ import { PeerId } from './peer-id.js';
 import { runtimeOf } from './runtime.js';
 import { encodeValue } from './values.js';
 
-/**
- * @typedef {import('./internal/pack.js').Step} Step
- * @typedef {import('./values.js').Value} Value
- * @typedef {import('./internal/bytes.js').BytesLike} BytesLike
- */
+/** @import {Step} from './internal/pack.js' */
+/** @import {Value} from './values.js' */
+/** @import {BytesLike} from './internal/bytes.js' */
 
 /**
  * Limits and behaviour; the names are those of bbw_config in camelCase, envelope caps in `envelopeCaps`.
@@ -208,7 +206,7 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
     },
     /**
      * Queues the bootstraps; the polls that follow run them, and what is delivered meanwhile waits.
-     * @param {readonly BootstrapRequest[]} [requests]  all or none; default: every target without inputs that is not done
+     * @param {readonly import('./node.js').BootstrapRequest[]} [requests]  all or none; default: every target without inputs that is not done
      * @throws {BbwError} E_BOOT_*
      */
     runBootstrap(requests = []) {

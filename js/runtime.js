@@ -204,7 +204,7 @@ export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {
     /**
      * Calls an export that answers with a status. Bytes become address and length (or a count of larger units), 'out' and 'err'
      * the fixed places.
-     * @param {string} name @param {...Argument} args
+     * @param {string} name @param {...import('./runtime.js').Argument} args
      * @returns {number} the status, not negative
      * @throws {BbwError} for a negative status
      */
@@ -239,7 +239,7 @@ export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {
     outU32: () => new DataView(exports.memory.buffer).getUint32(outPtr, true),
     outU64: () => new DataView(exports.memory.buffer).getBigUint64(outPtr, true),
 
-    /** @param {HostDispatch} dispatch @returns {number} host id */
+    /** @param {import('./runtime.js').HostDispatch} dispatch @returns {number} host id */
     addHost(dispatch) {
       hosts.set(nextHostId, dispatch);
       return nextHostId++;
