@@ -54,15 +54,3 @@ bool bbw_frontier_pop(bbw_frontier *frontier, bbw_frontier_entry *out) {
   frontier->count--;
   return true;
 }
-
-size_t bbw_frontier_remove(bbw_frontier *frontier, const bbw_frame *frame) {
-  size_t kept = 0;
-  for (size_t i = 0; i < frontier->count; i++) {
-    bbw_frontier_entry entry = frontier->entries[(frontier->head + i) & (frontier->cap - 1)];
-    if (entry.frame == frame) { continue; }
-    frontier->entries[(frontier->head + kept++) & (frontier->cap - 1)] = entry;
-  }
-  size_t removed = frontier->count - kept;
-  frontier->count = kept;
-  return removed;
-}

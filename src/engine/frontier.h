@@ -31,7 +31,5 @@ void bbw_frontier_push(bbw_frontier *frontier, bbw_frame *frame, uint32_t op);
 void bbw_frontier_push_front(bbw_frontier *frontier, bbw_frontier_entry entry);
 /* False when empty. */
 bool bbw_frontier_pop(bbw_frontier *frontier, bbw_frontier_entry *out);
-/* Takes out all entries of a frame, keeping the order of the others; returns how many. */
-size_t bbw_frontier_remove(bbw_frontier *frontier, const bbw_frame *frame);
 
 #endif

@@ -248,7 +248,7 @@ static void the_network_calls_only_what_serves_it(void **state) {
   fixture f;
   start(&f,
         "slot p Protocol|Probe\ntarget M x -> y\nsyscall::PassThrough x -> y\n"
-        "function F -> e\nsyscall::EventSource -> e | event_kind='OpFailure'\n",
+        "syscall::EventSource -> e | kind='OpFailure'\nsyscall::AppNotify e | name='failure'\n",
         NULL);
   receive(&f, "/component/0/op/Notify");
   assert_string_equal(run(&f), "");
@@ -258,7 +258,7 @@ static void the_network_calls_only_what_serves_it(void **state) {
   assert_true(bbw_peer_id_equal(&last_probe->src, &sender));
   receive(&f, "/component/0/op/Later"); /* there is nothing that a late answer could go on with */
   receive(&f, "/component/0/op/Long");
-  assert_string_equal(run(&f), "");
+  assert_string_equal(run(&f), "failure failure ");
   assert_string_equal(last_probe->calls, "Notify Later Long ");
   receive(&f, "/component/1/op/Notify");
   assert_string_equal(run(&f), "?dest_suffix names a component that does not serve the network ");

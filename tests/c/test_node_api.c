@@ -14,6 +14,10 @@
 static const char echo[] = "target M x -> y\nsyscall::PassThrough x -> y\n";
 static const char parked[] = "target M x t -> y\nsyscall::After x -> a | delay_ns=100\nsyscall::PassThrough a -> y\n"
                              "syscall::Interval -> i | period_ns=50\nsyscall::IncrMetric t | name='n'\n";
+static const char listening[] =
+    "target M x -> y\nno.such::Op x -> y\nsyscall::EventSource -> e | kind='OpFailure'\n"
+    "syscall::AppNotify e | name='failure'\n"
+    "syscall::EventSource -> o | kind='BusOverflow'\nsyscall::AppNotify o | name='overflow'\n";
 static const uint8_t peer_2[] = {0x00, 0x08, 0, 0, 0, 0, 0, 0, 0, 2};
 static const uint8_t site_7[] = {0xe2, 0x01, 0, 0, 0, 0, 0, 0, 0, 7};
 #define BYTES(array) ((bbw_bytes){array, sizeof(array)})
@@ -154,6 +158,32 @@ static void the_tap_sees_every_step_and_cannot_call_the_node(void **state) {
   end(&f);
 }
 
+static size_t count_topic(bbw_bytes steps, bbw_str topic) {
+  size_t at = 0, count = 0;
+  bbw_step step;
+  while (bbw_steps_next(steps, &at, &step)) {
+    bool is_event = step.kind == BBW_STEP_APP_EVENT && bbw_step_text(&step, "module_name").len == 0;
+    count += is_event && bbw_str_equal(bbw_step_text(&step, "topic"), topic);
+  }
+  return count;
+}
+
+static void the_bus_drops_the_oldest_and_says_so(void **state) {
+  (void)state;
+  fixture f;
+  start(&f, listening);
+  bbw_config config = *bbw_node_get_config(f.node);
+  config.bus_capacity = 2;
+  assert_int_equal(bbw_node_set_config(f.node, &config, &f.err), BBW_OK);
+  for (int i = 0; i < 3; i++) { assert_int_equal(deliver(&f, "x", 1), BBW_OK); }
+  bbw_bytes steps = poll(
+      &f); /* three failures, the first is dropped, and then its notice takes the place of the second */
+  assert_int_equal(count_topic(steps, BBW_STR("failure")), 1);
+  assert_int_equal(count_topic(steps, BBW_STR("overflow")), 1);
+  assert_int_equal(stats(&f).bus_dropped, 2);
+  end(&f);
+}
+
 static void on_wake(void *ctx) { ++*(int *)ctx; }
 
 static void the_waker_is_called_once_per_sleep(void **state) {
@@ -277,6 +307,7 @@ int main(void) {
       cmocka_unit_test(limits_can_be_changed_and_a_bad_one_changes_nothing),
       cmocka_unit_test(clear_forgets_what_waits_and_keeps_the_rest),
       cmocka_unit_test(the_tap_sees_every_step_and_cannot_call_the_node),
+      cmocka_unit_test(the_bus_drops_the_oldest_and_says_so),
       cmocka_unit_test(the_waker_is_called_once_per_sleep),
       cmocka_unit_test(a_node_at_rest_needs_no_poll),
       cmocka_unit_test(addresses_of_peers_and_of_the_node),

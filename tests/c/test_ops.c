@@ -16,11 +16,24 @@
 #define LOG_BYTES_MAX 2048
 #define INPUTS_MAX    6
 
+/* Values that are not bytes come from operators that the host completes. */
+#define BOOK                                                                                                   \
+  "target M x t q -> y\nsyscall::After x -> xp | delay_ns=900\nsyscall::After x -> xa | delay_ns=900\n"        \
+  "address_book::Insert xp xa\nsyscall::After t -> tp | delay_ns=900\nsyscall::After t -> ta | delay_ns=900\n" \
+  "address_book::InsertMany tp ta\nsyscall::After q -> qp | delay_ns=900\naddress_book::Lookup qp -> y"
+#define SEND                                                                                   \
+  "target M x -> d h\nsyscall::After x -> peers | delay_ns=900\nsyscall::PassThrough x -> v\n" \
+  "wire::Send v peers -> d h"
+#define PEER_7 "0a0000000000000000080000000000000007"
+#define SITE_5 "0100000000000000010000000500000000000000"
+#define SITE_6 "0100000000000000010000000600000000000000"
+
 /*
  * A script is a list of words:
  *   x=6869        an input for the next invoke, in hex        !            invoke with the inputs given so far, poll until nothing is left
  *   @5            the clock moves to 5 ns, poll                 peer2       peer 2 becomes known          block2      peer 2 is blocked
  *   <2:HEX        an envelope from peer 2                       ~start      the lifecycle phase fires
+ *   #0p:HEX       command 0 completes with a PeerId (p), PeerIdVec (l), Address (a), AddressVec (v) or a Trigger (t)
  * What it must log: application events as topic=hex, failures as op!reason, "later" for a parked op, ">2" for an envelope to peer 2, "?2" for a peer that is not known.
  */
 static const struct {
@@ -108,16 +121,39 @@ static const struct {
     {"Record gives a trigger where an output is declared", "target M x -> y\nsyscall::Record x -> y | name='n'",
      "x=01 !", "y="},
     {"IncrMetric counts", "target M x -> y\nsyscall::IncrMetric x -> y | name='n' delta=3", "x=01 ! x=01 !", "y= y="},
+    {"Insert adds a peer, Insert adds an address, Lookup gives them all in order", BOOK,
+     "x=01 ! #0p:" PEER_7 " #1a:" SITE_5 " x=01 ! #2p:" PEER_7 " #3a:" SITE_6 " q=01 ! #4p:" PEER_7,
+     "later later later later later y=0200000000000000" SITE_5 SITE_6},
+    {"InsertMany adds a peer with its addresses", BOOK,
+     "t=01 ! #0p:" PEER_7 " #1v:0200000000000000" SITE_5 SITE_6 " q=01 ! #2p:" PEER_7,
+     "later later later y=0200000000000000" SITE_5 SITE_6},
+    {"Insert needs an address", BOOK, "x=01 ! #0p:" PEER_7 " #1t:", "later later Insert!expected_multiaddress"},
+    {"InsertMany needs a list of addresses", BOOK, "t=01 ! #0p:" PEER_7 " #1a:" SITE_5,
+     "later later InsertMany!expected_address_vec"},
+    {"InsertMany of no address fails", BOOK, "t=01 ! #0p:" PEER_7 " #1v:0000000000000000",
+     "later later InsertMany!address_book_insert_many_empty"},
+    {"Lookup of a peer that is not known fails", BOOK, "q=01 ! #0p:" PEER_7, "later Lookup!address_book_lookup_miss"},
+    {"Insert without an address fails", "target M x\nsyscall::After x -> p | delay_ns=900\naddress_book::Insert p",
+     "x=01 ! #0p:" PEER_7, "later Insert!missing_addr"},
+    {"InsertMany without addresses fails",
+     "target M x\nsyscall::After x -> p | delay_ns=900\naddress_book::InsertMany p", "x=01 ! #0p:" PEER_7,
+     "later InsertMany!missing_addresses"},
     {"Insert needs a peer id", "target M x t\naddress_book::Insert x t", "x=01 t=02 !", "Insert!expected_peer_id"},
     {"InsertMany needs a peer id", "target M x t\naddress_book::InsertMany x t", "x=01 t=02 !",
      "InsertMany!expected_peer_id"},
     {"Lookup needs a peer id", "target M x -> y\naddress_book::Lookup x -> y", "x=01 !", "Lookup!expected_peer_id"},
     {"Lookup gives the addresses of the sender of an envelope",
      "target M -> y\nwire::Recv -> p s\naddress_book::Lookup s -> y",
-     "peer2 <2:12160a09e20100000000000000000120f2dcd1a3c78ed5ab9e01", ""},
+     "peer2 <2:12210a0ae2010000000000000000120901000000000000000720bdd2a888cce18cc11d3801",
+     "y=01000000000000000100000000000000010000000000000000000000"},
     {"Send reaches every known peer and reports the others", "target M x peers -> d h\nwire::Send x peers -> d h",
      "peer2 x=01 peers=02000000000000000a00000000000000000800000000000000020a0000000000000000080000000000000003 !",
      ">2 ?3 d= h=0100000000000000"},
+    {"Send takes a list of peers as a value", SEND,
+     "peer2 x=01 ! #0l:01000000000000000a0000000000000000080000000000000002", "later >2 d= h=0100000000000000"},
+    {"Send takes one peer as a value", SEND, "peer2 x=01 ! #0p:0a0000000000000000080000000000000002",
+     "later >2 d= h=0100000000000000"},
+    {"Send to an address fails", SEND, "peer2 x=01 ! #0a:" SITE_5, "later Send!expected_peers"},
     {"Send without peers fails", "target M x t -> d h\nwire::Send x t -> d h", "x=01 t=02 !", "Send!expected_peers"},
     {"Recv receives what is addressed to it", "target M -> y\nwire::Recv -> p s\nsyscall::PassThrough p -> y",
      "<2:12210a0ae2010000000000000000120901000000000000000720bdd2a888cce18cc11d3801", "y=07"},
@@ -140,12 +176,18 @@ static const struct {
     {"PeerHealthGateTx lets the value through, and refuses a blocked peer",
      "target M x -> y\nsyscall::PeerHealthGateTx x -> y | peer=@00080000000000000002", "x=01 ! block2 x=01 !",
      "y=01 PeerHealthGateTx!"},
+    {"PeerHealthGateTx without a value gives a Trigger",
+     "target M -> y\nsyscall::PeerHealthGateTx -> y | peer=@00080000000000000002", "!", "y="},
     {"PeerHealthGateTx needs its peer", "target M x -> y\nsyscall::PeerHealthGateTx x -> y", "x=01 !",
      "PeerHealthGateTx!"},
     {"BackoffGateTx lets the value through",
      "target M x -> y\nsyscall::BackoffGateTx x -> y | peer=@00080000000000000002", "x=01 !", "y=01"},
     {"BackoffGateTx refuses a peer that asked for time",
-     "target M x -> y\nsyscall::BackoffGateTx x -> y | peer=@00080000000000000002", "@1 <2:1230 x=01 !", "y=01"},
+     "target M x -> y\nsyscall::BackoffGateTx x -> y | peer=@00080000000000000002",
+     "@1 "
+     "<2:12300a0da5030a00080000000000000001121400ca9a3b0000000000000000000000000000000020c5afc8f3d0a084aa83011a003801 "
+     "x=01 ! @1000000001 x=01 !",
+     "BackoffGateTx! y=01"},
     {"LifecyclePhase is wired at install", "target M -> y\nsyscall::LifecyclePhase -> y | phase='start'",
      "~start ~stop", "LifecycleFired y= LifecycleFired"},
     {"a called function sees its arguments and gives its results",
@@ -250,6 +292,17 @@ static bbw_bytes peer_bytes(run *r, uint64_t number) {
   return (bbw_bytes){out, bbw_peer_id_encode(&peer, out)};
 }
 
+static bbw_type type_of(char letter) {
+  switch (letter) {
+  case 'p': return BBW_TYPE_PEER_ID;
+  case 'l': return BBW_TYPE_PEER_ID_VEC;
+  case 'a': return BBW_TYPE_ADDRESS;
+  case 'v': return BBW_TYPE_ADDRESS_VEC;
+  case 't': return BBW_TYPE_TRIGGER;
+  default: abort();
+  }
+}
+
 static void run_word(run *r, const char *graph, const char *word, size_t len) {
   const char *equals = memchr(word, '=', len);
   if (word[0] == '!') {
@@ -268,6 +321,11 @@ static void run_word(run *r, const char *graph, const char *word, size_t len) {
     static const uint8_t address[] = {0xe2, 0x01, 0, 0, 0, 0, 0, 0, 0, 0};
     bbw_bytes list = {address, sizeof(address)};
     assert_int_equal(bbw_node_add_peer(r->node, peer_bytes(r, strtoull(word + 4, NULL, 10)), &list, 1, NULL), BBW_OK);
+  } else if (word[0] == '#') {
+    bbw_type type = type_of(word[2]);
+    bbw_typed_bytes result = {bbw_type_hash(type), hex_of(r, word + 4, len - 4)};
+    assert_int_equal(bbw_node_complete(r->node, (uint64_t)(word[1] - '0'), &result, 1, NULL), BBW_OK);
+    poll_all(r, graph);
   } else if (word[0] == '~') {
     assert_int_equal(bbw_node_fire_lifecycle(r->node, (bbw_str){word + 1, len - 1}, NULL), BBW_OK);
     poll_all(r, graph);
