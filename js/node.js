@@ -72,6 +72,14 @@ function configFields({ envelopeCaps = {}, edge = false, ...fields }) {
   ];
 }
 
+/** @param {import('./internal/bytes.js').Writer} out @param {NodeConfig} config */
+const writeConfig = (out, config) => packList(out, configFields(config), ([name, value]) => {
+  out.text32(name);
+  out.u64(value);
+});
+/** @param {NodeConfig} config */
+const packConfig = (config) => pack((out) => writeConfig(out, config));
+
 /** @param {BytesLike | string | object} config @returns {Uint8Array} */
 function configBytes(config) {
   if (typeof config === 'string') return encodeUtf8(config);
@@ -155,10 +163,7 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
         out.text32(slot);
         out.bytes32(configBytes(value));
       });
-      packList(out, configFields(nodeConfig), ([name, value]) => {
-        out.text32(name);
-        out.u64(value);
-      });
+      writeConfig(out, nodeConfig);
       out.u32(isUnresolvedAllowed ? 1 : 0);
     });
     runtime.call('bbw_abi_node_install', request, 'out', 'err');
@@ -258,6 +263,34 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
       const list = pack((out) => packList(out, [...(peers ?? [])], (p) => out.bytes32(bytesOf(p))));
       call('set_allowlist', peers === undefined ? 1 : 0, list, 'err');
     },
+
+    /** What was seen of a peer, or undefined. @param {PeerId | string} peer @returns {{consecutiveFailures: number, lastEventNs: bigint, isDown: boolean} | undefined} */
+    peerHealth(peer) {
+      if (call('peer_health', bytesOf(peer), 'out') === 0) return undefined;
+      const input = new Reader(runtime.outBytes());
+      return { consecutiveFailures: input.u32(), lastEventNs: input.u64(), isDown: input.u32() !== 0 };
+    },
+    /** Addresses of a peer, or undefined; those of the node itself under its own id. @param {PeerId | string} peer @returns {Address[] | undefined} */
+    peerAddresses(peer) {
+      if (call('peer_addresses', bytesOf(peer), 'out') === 0) return undefined;
+      return unpackList(new Reader(runtime.outBytes()), (input) => Address.fromBytes(input.bytes32()));
+    },
+    /** Known peers in the order in which they became known; the node itself is one when it has addresses. @returns {PeerId[]} */
+    get knownPeers() {
+      call('known_peers', 'out');
+      return unpackList(new Reader(runtime.outBytes()), (input) => PeerId.fromBytes(input.bytes32()));
+    },
+    /** Adds an address of this node. @param {Address | string} address */
+    addLocalAddress(address) { call('add_local_address', Address.from(address).toBytes(), 'err'); },
+    /** Forgets one; an address that is not there is fine. @param {Address | string} address */
+    forgetLocalAddress(address) { call('forget_local_address', Address.from(address).toBytes(), 'err'); },
+
+    /** The next poll runs the operators that wait for this phase. @param {string} phase */
+    fireLifecycle(phase) { woken(call('fire_lifecycle', encodeUtf8(phase), 'err')); },
+    /** Changes limits while the node runs; what is not named keeps its value, and `edge` sets all. @param {NodeConfig} nodeConfig */
+    setConfig(nodeConfig) { call('set_config', packConfig(nodeConfig), 'err'); },
+    /** Ends all executions and forgets what waits; graphs, components, peers and the clock stay. */
+    clear() { woken(call('clear', 'err')); },
 
     /** Counts of what the node holds. */
     stats() {

@@ -1,50 +1,23 @@
-/* abi: argument checks and packing for the exports of abi.h; no logic of its own. */
+/* abi: argument checks and packing for the exports of abi.h; no logic of its own.  Peers are in abi_peers.c, networks in abi_model.c. */
 #include "abi.h"
 
 #include <string.h>
 
-#include "base/mem.h"
-#include "bbw/bbw.h"
+#include "abi_private.h"
 #include "components/shipped.h"
-#include "host_component.h"
-#include "memory.h"
-#include "pack.h"
-
-#if !defined(__wasm32__)
-#error "this file is for wasm32: addresses are 32 bits wide"
-#endif
 
 #define ABI_VERSION 1u
-
-/* A node and the host component types that it uses. */
-typedef struct abi_node {
-  bbw_node *node;
-  bbw_host_type *types;
-  size_t type_count;
-} abi_node;
 
 /* The result of the last call that gave one; the only state beside the handles. */
 static bbw_vec result;
 
-static void *address(uint32_t ptr) { return (void *)(uintptr_t)ptr; }
-static uint32_t offset(const void *ptr) { return (uint32_t)(uintptr_t)ptr; }
-static bbw_bytes bytes_at(uint32_t ptr, uint32_t len) { return (bbw_bytes){address(ptr), len}; }
-static bbw_str text_at(uint32_t ptr, uint32_t len) { return (bbw_str){address(ptr), len}; }
-static bbw_error *error_at(uint32_t err) { return address(err); }
-
-static bbw_vec *result_begin(void) {
+bbw_vec *abi_result_begin(void) {
   bbw_vec_free(&result);
   bbw_vec_init(&result, 1, &bbw_wasm_mem);
   return &result;
 }
 
-static void out_set(uint32_t out, const void *ptr, size_t len) {
-  uint32_t *words = address(out);
-  words[0] = offset(ptr);
-  words[1] = (uint32_t)len;
-}
-
-static int32_t result_end(bool ok, uint32_t out, uint32_t err) {
+int32_t abi_result_end(bool ok, uint32_t out, uint32_t err) {
   if (!ok) { return bbw_error_set(error_at(err), BBW_E_NOMEM); }
   out_set(out, result.items, result.count);
   return BBW_OK;
@@ -114,13 +87,17 @@ static bbw_status set_config(bbw_config *config, bbw_str name, uint64_t value, b
   return BBW_E_ARG;
 }
 
-/* A zeroed array of at least one element, so that NULL always means out of memory. */
-static void *array_new(size_t count, size_t size) { return bbw_mem_array(&bbw_wasm_mem, count + 1, size); }
-static void array_free(void *array, size_t count, size_t size) {
-  bbw_mem_array_free(&bbw_wasm_mem, array, count + 1, size);
+static bbw_status read_config(bbw_pack *pack, bbw_config *config, bbw_error *err) {
+  size_t count = bbw_pack_count(pack, 12);
+  for (size_t i = 0; i < count; i++) {
+    bbw_str name = bbw_pack_text(pack);
+    bbw_status rv = set_config(config, name, bbw_pack_u64(pack), err);
+    if (rv != BBW_OK) { return rv; }
+  }
+  return BBW_OK;
 }
 
-static bbw_status read_byte_list(bbw_pack *pack, bbw_bytes **out, size_t *count) {
+bbw_status abi_read_byte_list(bbw_pack *pack, bbw_bytes **out, size_t *count) {
   *count = bbw_pack_count(pack, 4);
   *out = array_new(*count, sizeof(**out));
   if (*out == NULL) { return BBW_E_NOMEM; }
@@ -150,7 +127,7 @@ static bbw_status read_host_types(bbw_pack *pack, abi_node *handle, request *req
 static bbw_status read_request(bbw_pack *pack, abi_node *handle, request *req, bbw_error *err) {
   bbw_status rv = bbw_peer_id_decode(&req->options.peer_id, bbw_pack_bytes(pack), err);
   if (rv != BBW_OK) { return rv; }
-  rv = read_byte_list(pack, &req->addresses, &req->options.address_count);
+  rv = abi_read_byte_list(pack, &req->addresses, &req->options.address_count);
   if (rv != BBW_OK) { return rv; }
   req->options.addresses = req->addresses;
   req->options.model = bbw_pack_bytes(pack);
@@ -170,12 +147,8 @@ static bbw_status read_request(bbw_pack *pack, abi_node *handle, request *req, b
   }
   req->options.slot_configs = req->slot_configs;
   bbw_config_init(&req->config);
-  size_t fields = bbw_pack_count(pack, 12);
-  for (size_t i = 0; i < fields; i++) {
-    bbw_str name = bbw_pack_text(pack);
-    rv = set_config(&req->config, name, bbw_pack_u64(pack), err);
-    if (rv != BBW_OK) { return rv; }
-  }
+  rv = read_config(pack, &req->config, err);
+  if (rv != BBW_OK) { return rv; }
   req->options.config = &req->config;
   req->options.is_unresolved_allowed = bbw_pack_u32(pack) != 0;
   if (bbw_pack_is_done(pack)) { return BBW_OK; }
@@ -208,8 +181,6 @@ int32_t bbw_abi_node_install(uint32_t request_ptr, uint32_t request_len, uint32_
   *(uint32_t *)address(handle_out) = offset(handle);
   return BBW_OK;
 }
-
-static bbw_node *node_at(uint32_t handle) { return ((abi_node *)address(handle))->node; }
 
 void bbw_abi_node_del(uint32_t node) {
   if (node != 0) { handle_del(address(node)); }
@@ -291,14 +262,14 @@ int32_t bbw_abi_node_bootstrap_status(uint32_t node) { return (int32_t)bbw_node_
 
 int32_t bbw_abi_node_bootstraps(uint32_t node, uint32_t out) {
   size_t count = bbw_node_bootstrap_count(node_at(node));
-  bbw_vec *list = result_begin();
+  bbw_vec *list = abi_result_begin();
   bool ok = bbw_pack_put_u32(list, (uint32_t)count);
   for (size_t i = 0; ok && i < count; i++) {
     bool is_done = false;
     bbw_str name = bbw_node_bootstrap_name(node_at(node), i, &is_done);
     ok = bbw_pack_put_text(list, name) && bbw_pack_put_u32(list, is_done);
   }
-  return result_end(ok, out, 0);
+  return abi_result_end(ok, out, 0);
 }
 
 int32_t bbw_abi_node_complete(uint32_t node, uint64_t cmd_id, uint32_t results, uint32_t results_len, uint32_t err) {
@@ -343,61 +314,38 @@ int32_t bbw_abi_node_next_timer(uint32_t node, uint32_t at_out) {
   return 1;
 }
 
-int32_t bbw_abi_node_add_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t addresses,
-                              uint32_t addresses_len, uint32_t err) {
-  bbw_pack pack = bbw_pack_open(address(addresses), addresses_len);
-  bbw_bytes *list;
-  size_t count;
-  bbw_status rv = read_byte_list(&pack, &list, &count);
-  if (rv != BBW_OK) { return bbw_error_set(error_at(err), rv); }
-  if (!bbw_pack_is_done(&pack)) { rv = bbw_error_set_at(error_at(err), BBW_E_ARG, pack.at); }
-  if (rv == BBW_OK) { rv = bbw_node_add_peer(node_at(node), bytes_at(peer, peer_len), list, count, error_at(err)); }
-  array_free(list, count, sizeof(*list));
-  return rv;
+int32_t bbw_abi_node_fire_lifecycle(uint32_t node, uint32_t phase, uint32_t phase_len, uint32_t err) {
+  return bbw_node_fire_lifecycle(node_at(node), text_at(phase, phase_len), error_at(err));
 }
 
-int32_t bbw_abi_node_drop_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t err) {
-  return bbw_node_drop_peer(node_at(node), bytes_at(peer, peer_len), error_at(err));
+int32_t bbw_abi_node_set_config(uint32_t node, uint32_t fields, uint32_t fields_len, uint32_t err) {
+  bbw_pack pack = bbw_pack_open(address(fields), fields_len);
+  bbw_config config = *bbw_node_get_config(node_at(node));
+  bbw_status rv = read_config(&pack, &config, error_at(err));
+  if (rv != BBW_OK) { return rv; }
+  if (!bbw_pack_is_done(&pack)) { return bbw_error_set_at(error_at(err), BBW_E_ARG, pack.at); }
+  return bbw_node_set_config(node_at(node), &config, error_at(err));
 }
 
-int32_t bbw_abi_node_block_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t err) {
-  return bbw_node_block_peer(node_at(node), bytes_at(peer, peer_len), error_at(err));
-}
-
-int32_t bbw_abi_node_unblock_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t err) {
-  return bbw_node_unblock_peer(node_at(node), bytes_at(peer, peer_len), error_at(err));
-}
-
-int32_t bbw_abi_node_set_allowlist(uint32_t node, uint32_t is_open, uint32_t peers, uint32_t peers_len, uint32_t err) {
-  if (is_open != 0) { return bbw_node_set_allowlist(node_at(node), NULL, 0, error_at(err)); }
-  bbw_pack pack = bbw_pack_open(address(peers), peers_len);
-  bbw_bytes *list;
-  size_t count;
-  bbw_status rv = read_byte_list(&pack, &list, &count);
-  if (rv != BBW_OK) { return bbw_error_set(error_at(err), rv); }
-  if (!bbw_pack_is_done(&pack)) { rv = bbw_error_set_at(error_at(err), BBW_E_ARG, pack.at); }
-  if (rv == BBW_OK) { rv = bbw_node_set_allowlist(node_at(node), list, count, error_at(err)); }
-  array_free(list, count, sizeof(*list));
-  return rv;
-}
+int32_t bbw_abi_node_clear(uint32_t node, uint32_t err) { return bbw_node_clear(node_at(node), error_at(err)); }
 
 int32_t bbw_abi_node_stats(uint32_t node, uint32_t out) {
   bbw_stats stats;
   bbw_node_stats(node_at(node), &stats);
-  return result_end(bbw_vec_append(result_begin(), &stats, sizeof(stats)), out, 0);
+  return abi_result_end(bbw_vec_append(abi_result_begin(), &stats, sizeof(stats)), out, 0);
 }
 
 int32_t bbw_abi_node_modules(uint32_t node, uint32_t out) {
   size_t count = bbw_node_module_count(node_at(node));
-  bbw_vec *list = result_begin();
+  bbw_vec *list = abi_result_begin();
   bool ok = bbw_pack_put_u32(list, (uint32_t)count);
   for (size_t i = 0; ok && i < count; i++) { ok = bbw_pack_put_text(list, bbw_node_module_name(node_at(node), i)); }
-  return result_end(ok, out, 0);
+  return abi_result_end(ok, out, 0);
 }
 
 int32_t bbw_abi_node_components(uint32_t node, uint32_t out) {
   size_t count = bbw_node_component_count(node_at(node));
-  bbw_vec *list = result_begin();
+  bbw_vec *list = abi_result_begin();
   bool ok = bbw_pack_put_u32(list, (uint32_t)count);
   for (size_t i = 0; ok && i < count; i++) {
     bbw_str slot, type_name;
@@ -405,7 +353,7 @@ int32_t bbw_abi_node_components(uint32_t node, uint32_t out) {
     ok = bbw_node_component(node_at(node), i, &slot, &type_name, &role_bits, NULL) && bbw_pack_put_text(list, slot) &&
          bbw_pack_put_text(list, type_name) && bbw_pack_put_u32(list, role_bits);
   }
-  return result_end(ok, out, 0);
+  return abi_result_end(ok, out, 0);
 }
 
 int32_t bbw_abi_node_counter(uint32_t node, uint32_t name, uint32_t name_len, uint32_t value_out) {
@@ -418,13 +366,13 @@ int32_t bbw_abi_node_counter(uint32_t node, uint32_t name, uint32_t name_len, ui
 int32_t bbw_abi_shipped_components(uint32_t out) {
   size_t count;
   const bbw_component_type *const *types = bbw_shipped_component_types(&count);
-  bbw_vec *list = result_begin();
+  bbw_vec *list = abi_result_begin();
   bool ok = bbw_pack_put_u32(list, (uint32_t)count);
   for (size_t i = 0; ok && i < count; i++) {
     ok = bbw_pack_put_text(list, (bbw_str){types[i]->type_name, strlen(types[i]->type_name)}) &&
          bbw_pack_put_u32(list, types[i]->role_bits);
   }
-  return result_end(ok, out, 0);
+  return abi_result_end(ok, out, 0);
 }
 
 static bbw_status read_bindings(bbw_pack *pack, bbw_binding **out, size_t *count, bbw_error *err) {
@@ -474,7 +422,7 @@ int32_t bbw_abi_compile(uint32_t request_ptr, uint32_t request_len, uint32_t out
   array_free(names, options.target_name_count, sizeof(*names));
   if (rv == BBW_E_NOMEM) { return bbw_error_set(error_at(err), rv); }
   if (rv != BBW_OK) { return rv; }
-  bool ok = bbw_vec_append(result_begin(), artifact, len);
+  bool ok = bbw_vec_append(abi_result_begin(), artifact, len);
   bbw_mem_array_free(&bbw_wasm_mem, artifact, len, 1);
-  return result_end(ok, out, err);
+  return abi_result_end(ok, out, err);
 }

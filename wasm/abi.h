@@ -80,6 +80,20 @@ int32_t bbw_abi_node_unblock_peer(uint32_t node, uint32_t peer, uint32_t peer_le
 /* is_open 1: no allowlist; else peers = pack: list of bytes. */
 int32_t bbw_abi_node_set_allowlist(uint32_t node, uint32_t is_open, uint32_t peers, uint32_t peers_len, uint32_t err);
 
+/* 1 and out = pack {u32 consecutive_failures, u64 last_event_ns, u32 is_down}, or 0 when nothing was recorded of the peer; negative = status. */
+int32_t bbw_abi_node_peer_health(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t out);
+/* 1 and out = pack: list of bytes, or 0 for an unknown peer; negative = status. */
+int32_t bbw_abi_node_peer_addresses(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t out);
+/* out = pack: list of bytes. */
+int32_t bbw_abi_node_known_peers(uint32_t node, uint32_t out);
+int32_t bbw_abi_node_add_local_address(uint32_t node, uint32_t bytes, uint32_t len, uint32_t err);
+int32_t bbw_abi_node_forget_local_address(uint32_t node, uint32_t bytes, uint32_t len, uint32_t err);
+
+int32_t bbw_abi_node_fire_lifecycle(uint32_t node, uint32_t phase, uint32_t phase_len, uint32_t err);
+/* fields = pack: list of config field, as at install; what is not named keeps its value. */
+int32_t bbw_abi_node_set_config(uint32_t node, uint32_t fields, uint32_t fields_len, uint32_t err);
+int32_t bbw_abi_node_clear(uint32_t node, uint32_t err);
+
 /* out = struct bbw_stats as u64 words in the order of node.h. */
 int32_t bbw_abi_node_stats(uint32_t node, uint32_t out);
 /* out = pack: list of text module names. */

@@ -1,15 +1,7 @@
 /* abi_model: a network outside any node, for pages that only want to look at results. */
-#include <string.h>
-
 #include "abi.h"
-#include "base/mem.h"
-#include "base/vec.h"
+#include "abi_private.h"
 #include "components/onnx_net.h"
-#include "memory.h"
-
-#if !defined(__wasm32__)
-#error "this file is for wasm32: addresses are 32 bits wide"
-#endif
 
 /* What forward gave last; valid until the next call for the same model. */
 typedef struct abi_model {
@@ -17,16 +9,7 @@ typedef struct abi_model {
   bbw_vec y;
 } abi_model;
 
-static void *address(uint32_t ptr) { return (void *)(uintptr_t)ptr; }
-static uint32_t offset(const void *ptr) { return (uint32_t)(uintptr_t)ptr; }
-static bbw_error *error_at(uint32_t err) { return address(err); }
 static abi_model *model_at(uint32_t model) { return address(model); }
-
-static void out_set(uint32_t out, const void *ptr, size_t len) {
-  uint32_t *words = address(out);
-  words[0] = offset(ptr);
-  words[1] = (uint32_t)len;
-}
 
 int32_t bbw_abi_model_new(uint32_t model, uint32_t model_len, uint32_t handle_out, uint32_t err) {
   bbw_error_set(error_at(err), BBW_OK);
