@@ -87,14 +87,18 @@ static bbw_status index_components(resolver *r, const bbw_vec *bindings) {
   return BBW_OK;
 }
 
-/* The component that a node means: the one bound under its slot id in its role, else the only one without an id; without an id, the only one bound in that role. */
-static uint32_t node_component(const resolver *r, const bbw_onnx_node *node, bbw_role role) {
+/*
+ * The component that a node means: the one bound under its slot id in its role, else the only one without an id; without an id, the only one bound in that role.
+ * A bootstrap counts its slots from 0 again while bindings are numbered as the body counts, so there an id that says nothing is as good as none.
+ */
+static uint32_t node_component(const resolver *r, const bbw_graph *graph, const bbw_onnx_node *node, bbw_role role) {
   const role_index *of_role = &r->roles[role];
   uint32_t slot_id;
   uint64_t found;
   if (!node_slot_id(node, &slot_id)) { return of_role->count == 1 ? of_role->last : BBW_NO_INDEX; }
   if (bbw_map_get(&r->by_slot, slot_key(role, slot_id), &found)) { return (uint32_t)found; }
-  return of_role->open_count == 1 ? of_role->open_last : BBW_NO_INDEX;
+  if (of_role->open_count == 1) { return of_role->open_last; }
+  return graph->is_bootstrap && of_role->count == 1 ? of_role->last : BBW_NO_INDEX;
 }
 
 /* The length in front keeps ("ab", "c") apart from ("a", "bc"). */
@@ -153,7 +157,7 @@ static void resolver_free(resolver *r) {
   bbw_arena_free(&r->keys);
 }
 
-static bbw_status resolve_op(resolver *r, bbw_op *op) {
+static bbw_status resolve_op(resolver *r, const bbw_graph *graph, bbw_op *op) {
   op->kind = BBW_DISPATCH_UNRESOLVED;
   op->readiness = BBW_READY_ALL;
   op->row = bbw_op_find(op->node->domain, op->node->op_type);
@@ -171,7 +175,7 @@ static bbw_status resolve_op(resolver *r, bbw_op *op) {
   bbw_role role;
   if (!node_role(op->node, &role)) { return BBW_OK; }
   op->role = (uint8_t)role;
-  op->component = node_component(r, op->node, role);
+  op->component = node_component(r, graph, op->node, role);
   if (op->component == BBW_NO_INDEX) { return BBW_OK; }
   const bbw_component *component = bbw_engine_component(r->engine, op->component);
   bool is_supported = component->type->supports == NULL ||
@@ -188,7 +192,7 @@ bbw_status bbw_resolve_graphs(bbw_engine *engine, const bbw_vec *bindings) {
     /* Bodies of this domain belong to a backend; their nodes are not ours to run. */
     bool is_foreign = bbw_str_equal(graph->function->domain, DOMAIN_FRAMEWORK);
     for (uint32_t i = 0; rv == BBW_OK && i < graph->op_count && !is_foreign; i++) {
-      rv = resolve_op(&r, &graph->ops[i]);
+      rv = resolve_op(&r, graph, &graph->ops[i]);
     }
     bbw_graph_find_starters(graph);
   }
@@ -232,7 +236,7 @@ static void report_missing(const resolver *r, const bbw_graph *graph, uint32_t i
   uint32_t slot_id;
   if (!node_role(op->node, &role)) {
     text_add(&t, BBW_STR(": no such operator"));
-  } else if (node_component(r, op->node, role) != BBW_NO_INDEX) {
+  } else if (node_component(r, graph, op->node, role) != BBW_NO_INDEX) {
     text_add(&t, BBW_STR(": not implemented by the bound component"));
   } else {
     text_add(&t, BBW_STR(": no component for role "));
@@ -245,12 +249,13 @@ static void report_missing(const resolver *r, const bbw_graph *graph, uint32_t i
   bbw_error_add_item(err, "nodes", (bbw_str){t.buf, t.len});
 }
 
-/* Marks the entry graphs and every function that is called from a marked one. */
+/* Marks the entry graphs, the bootstraps and every function that is called from a marked one. */
 static void mark_reached(const bbw_engine *engine, bool *is_reached, const bbw_graph **stack) {
   size_t depth = 0;
   for (size_t g = 0; g < engine->graphs.count; g++) {
-    is_reached[g] = bbw_engine_graph(engine, g)->is_entry_point;
-    if (is_reached[g]) { stack[depth++] = bbw_engine_graph(engine, g); }
+    const bbw_graph *graph = bbw_engine_graph(engine, g);
+    is_reached[g] = graph->is_entry_point || graph->is_bootstrap;
+    if (is_reached[g]) { stack[depth++] = graph; }
   }
   while (depth != 0) {
     const bbw_graph *graph = stack[--depth];

@@ -12,7 +12,7 @@
 
 /* Resolves all graphs.  bindings[i] belongs to component i.  BBW_OK or BBW_E_NOMEM. */
 bbw_status bbw_resolve_graphs(bbw_engine *engine, const bbw_vec *bindings);
-/* Counts the ops of the entry graphs, and of functions they call, that have nothing to run; BBW_OK or BBW_E_NOMEM.  Each becomes an item "nodes" of err when it is not NULL. */
+/* Counts the ops of the entry graphs and bootstraps, and of functions they call, that have nothing to run; BBW_OK or BBW_E_NOMEM.  Each becomes an item "nodes" of err when it is not NULL. */
 bbw_status bbw_resolve_count_missing(bbw_engine *engine, const bbw_vec *bindings, uint64_t *count, bbw_error *err);
 
 #endif
