@@ -287,7 +287,7 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
 
     /** The next poll runs the operators that wait for this phase. @param {string} phase */
     fireLifecycle(phase) { woken(call('fire_lifecycle', encodeUtf8(phase), 'err')); },
-    /** Changes limits while the node runs; what is not named keeps its value, and `edge` sets all. @param {NodeConfig} nodeConfig */
+    /** Changes limits while the node runs; what is not named keeps its value, and `edge` sets all. @param {import('./node.js').NodeConfig} nodeConfig */
     setConfig(nodeConfig) { call('set_config', packConfig(nodeConfig), 'err'); },
     /** Ends all executions and forgets what waits; graphs, components, peers and the clock stay. */
     clear() { woken(call('clear', 'err')); },
