@@ -25,6 +25,10 @@ extern const bbw_envelope_caps bbw_envelope_caps_default;
 /* 256 KiB, 16, 64 KiB, 512, 4, 256. */
 extern const bbw_envelope_caps bbw_envelope_caps_edge;
 
+/* Lists that have no cap of their own: an element takes two bytes of an envelope and many times that when it is decoded. */
+#define BBW_ENVELOPE_DEST_ADDRESSES_MAX 1024u
+#define BBW_ENVELOPE_RTT_REPORTS_MAX    1024u
+
 typedef struct bbw_slot_fill {
   bbw_bytes dest_suffix;
   bbw_bytes payload;

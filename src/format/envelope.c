@@ -252,6 +252,24 @@ static bbw_status check_caps(const decode_walk *walk, bbw_error *err) {
   return BBW_OK;
 }
 
+/* After the caps of the reference, so that those keep their errors. */
+static bbw_status check_lists(const bbw_envelope *envelope, bbw_error *err) {
+  const struct {
+    const char *which;
+    size_t got, cap;
+  } lists[] = {
+      {"dest_peer_addresses", envelope->dest_peer_address_count, BBW_ENVELOPE_DEST_ADDRESSES_MAX},
+      {"edge_rtt_reports", envelope->edge_rtt_report_count, BBW_ENVELOPE_RTT_REPORTS_MAX},
+  };
+  for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+    if (lists[i].got <= lists[i].cap) { continue; }
+    (void)refuse(err, BBW_E_LIMIT, "cap", lists[i].cap, "got", lists[i].got);
+    bbw_error_add_str(err, "which", (bbw_str){lists[i].which, strlen(lists[i].which)});
+    return BBW_E_LIMIT;
+  }
+  return BBW_OK;
+}
+
 static bool make_room(decode_walk *to, const bbw_envelope *counts, bbw_arena *arena) {
   to->dest_peer_addresses = bbw_arena_array(arena, counts->dest_peer_address_count, sizeof(bbw_bytes));
   to->fills = bbw_arena_array(arena, counts->fill_count, sizeof(bbw_slot_fill));
@@ -274,6 +292,7 @@ bbw_status bbw_envelope_decode(bbw_envelope *out, bbw_bytes bytes, const bbw_env
     return rv;
   }
   bbw_status rv = check_caps(&count, err);
+  if (rv == BBW_OK) { rv = check_lists(&count.envelope, err); }
   if (rv != BBW_OK) { return rv; }
   decode_walk fill = {.caps = caps};
   if (!make_room(&fill, &count.envelope, arena)) { return bbw_error_set(err, BBW_E_NOMEM); }

@@ -129,6 +129,33 @@ static void at_every_cap(void **state) {
   bbw_arena_free(&arena);
 }
 
+static void lists_without_a_cap_of_their_own_are_bounded(void **state) {
+  (void)state;
+  static const struct {
+    uint8_t tag;
+    size_t max;
+    const char *which;
+  } lists[] = {
+      {0x0a, BBW_ENVELOPE_DEST_ADDRESSES_MAX, "dest_peer_addresses"},
+      {0x2a, BBW_ENVELOPE_RTT_REPORTS_MAX, "edge_rtt_reports"},
+  };
+  for (size_t i = 0; i < 2; i++) {
+    uint8_t bytes[4096] = {0};
+    for (size_t k = 0; k <= lists[i].max; k++) { bytes[2 * k] = lists[i].tag; }
+    bbw_arena arena;
+    bbw_envelope envelope;
+    bbw_error err;
+    bbw_arena_init(&arena, &bbw_mem_libc);
+    bbw_bytes most = {bytes, 2 * lists[i].max};
+    bbw_bytes more = {bytes, 2 * lists[i].max + 2};
+    assert_int_equal(bbw_envelope_decode(&envelope, most, &bbw_envelope_caps_default, &arena, NULL), BBW_OK);
+    assert_int_equal(bbw_envelope_decode(&envelope, more, &bbw_envelope_caps_default, &arena, &err), BBW_E_LIMIT);
+    assert_int_equal(bbw_error_number(&err, "got"), lists[i].max + 1);
+    assert_true(bbw_str_equal(bbw_error_field(&err, "which"), (bbw_str){lists[i].which, strlen(lists[i].which)}));
+    bbw_arena_free(&arena);
+  }
+}
+
 static void protobuf_rules(void **state) {
   (void)state;
   static const struct {
@@ -222,9 +249,13 @@ static void every_allocation_fails_once(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(the_worked_example), cmocka_unit_test(refusals_in_their_order),
-      cmocka_unit_test(at_every_cap),       cmocka_unit_test(protobuf_rules),
-      cmocka_unit_test(cut_and_flipped),    cmocka_unit_test(every_allocation_fails_once),
+      cmocka_unit_test(the_worked_example),
+      cmocka_unit_test(refusals_in_their_order),
+      cmocka_unit_test(at_every_cap),
+      cmocka_unit_test(lists_without_a_cap_of_their_own_are_bounded),
+      cmocka_unit_test(protobuf_rules),
+      cmocka_unit_test(cut_and_flipped),
+      cmocka_unit_test(every_allocation_fails_once),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
