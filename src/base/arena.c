@@ -17,7 +17,7 @@ struct bbw_arena_block {
 #define HEADER_BYTES ((sizeof(bbw_arena_block) + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1))
 
 void bbw_arena_init(bbw_arena *arena, const bbw_mem *mem) {
-  *arena = (bbw_arena){.mem = mem, .blocks = NULL, .next_bytes = ARENA_FIRST_BYTES, .used_bytes = 0};
+  *arena = (bbw_arena){.mem = mem, .blocks = NULL, .next_bytes = ARENA_FIRST_BYTES, .limit_bytes = SIZE_MAX};
 }
 
 void bbw_arena_free(bbw_arena *arena) {
@@ -57,6 +57,10 @@ void *bbw_arena_array(bbw_arena *arena, size_t count, size_t size) {
   if (!bbw_size_mul(count, size, &bytes) || bytes > SIZE_MAX - ARENA_ALIGN) { return NULL; }
   size_t padded = (bytes + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
   if (padded == 0) { padded = ARENA_ALIGN; }
+  if (arena->used_bytes > arena->limit_bytes || padded > arena->limit_bytes - arena->used_bytes) {
+    arena->is_over_limit = true;
+    return NULL;
+  }
   bbw_arena_block *block = arena->blocks;
   if (block == NULL || block->bytes - block->used < padded) {
     block = arena_grow(arena, padded);

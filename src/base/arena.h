@@ -15,6 +15,8 @@ typedef struct bbw_arena {
   bbw_arena_block *blocks; /* newest first */
   size_t next_bytes;       /* size of the next ordinary block */
   size_t used_bytes;       /* handed out in all, for reports */
+  size_t limit_bytes;      /* of used_bytes; SIZE_MAX unless set; more is refused like memory that ran out */
+  bool is_over_limit;      /* something was refused for that reason */
 } bbw_arena;
 
 /* Allocates nothing yet. */

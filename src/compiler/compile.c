@@ -101,7 +101,7 @@ static bbw_status check_version(bbw_ir *ir, const bbw_onnx_model *model) {
 
 static bbw_status compile(bbw_ir *ir, bbw_bytes bytes, bbw_bytes *out) {
   bbw_onnx_model model;
-  bbw_status rv = bbw_proto_decode(&model, &bbw_onnx_model_type, bytes, ir->arena, ir->err);
+  bbw_status rv = bbw_onnx_model_decode(&model, bytes, ir->arena, ir->err);
   if (rv == BBW_OK) { rv = check_version(ir, &model); }
   if (rv == BBW_OK) { rv = bbw_ir_load(ir, &model); }
   bbw_ir_list partitions;

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/bytes.h"
+#include "base/mem.h"
 
 /* A row of a field table.  STRUCT names the struct that the rows of the table below it belong to. */
 #define ONE(number_, kind_, member) \
@@ -219,4 +220,21 @@ const bbw_onnx_attribute *bbw_onnx_attribute_find(const bbw_onnx_node *node, bbw
     if (bbw_str_equal(attribute->name, name)) { return attribute; }
   }
   return NULL;
+}
+
+bbw_status bbw_onnx_model_decode(bbw_onnx_model *out, bbw_bytes bytes, bbw_arena *arena, bbw_error *err) {
+  size_t room;
+  if (!bbw_size_mul(bytes.len, BBW_ONNX_DECODED_FACTOR, &room) ||
+      !bbw_size_add(room, BBW_ONNX_DECODED_BYTES_BASE, &room) || !bbw_size_add(room, arena->used_bytes, &room)) {
+    room = SIZE_MAX;
+  }
+  arena->limit_bytes = room;
+  arena->is_over_limit = false;
+  bbw_status rv = bbw_proto_decode(out, &bbw_onnx_model_type, bytes, arena, err);
+  arena->limit_bytes = SIZE_MAX;
+  if (rv != BBW_E_NOMEM || !arena->is_over_limit) { return rv; }
+  bbw_error_set(err, BBW_E_LIMIT);
+  bbw_error_add_u64(err, "cap", room);
+  bbw_error_add_u64(err, "got", arena->used_bytes);
+  return BBW_E_LIMIT;
 }

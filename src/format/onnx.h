@@ -159,6 +159,14 @@ extern const bbw_proto_message bbw_onnx_node_type;
 extern const bbw_proto_message bbw_onnx_tensor_type_table; /* TensorProto */
 extern const bbw_proto_message bbw_onnx_value_info_type;
 
+/*
+ * Decodes a ModelProto from outside.  A field of two bytes can decode to hundreds, so the decoded form may take BBW_ONNX_DECODED_FACTOR times the bytes (ordinary models: up to 8) plus a base.
+ * Statuses of bbw_proto_decode, and BBW_E_LIMIT (fields cap, got) for a model that would take more.
+ */
+#define BBW_ONNX_DECODED_FACTOR     32u
+#define BBW_ONNX_DECODED_BYTES_BASE (1024u * 1024u)
+bbw_status bbw_onnx_model_decode(bbw_onnx_model *out, bbw_bytes bytes, bbw_arena *arena, bbw_error *err);
+
 /* First entry with that key; false if there is none. */
 bool bbw_onnx_entry_find(const bbw_proto_list *entries, bbw_str key, bbw_str *value);
 /* First attribute with that name, or NULL. */

@@ -50,7 +50,7 @@ static bbw_status decode_model(installer *in) {
   node->model_bytes = bytes;
   bbw_error cause;
   bbw_error_set(&cause, BBW_OK);
-  bbw_status rv = bbw_proto_decode(&node->model, &bbw_onnx_model_type, bytes, &node->arena, &cause);
+  bbw_status rv = bbw_onnx_model_decode(&node->model, bytes, &node->arena, &cause);
   if (rv == BBW_OK || rv == BBW_E_NOMEM) { return rv; }
   bbw_error_set_at(in->err, BBW_E_INST_MODEL_DECODE, cause.offset);
   bbw_error_add_str(in->err, "cause", bbw_status_name(rv));

@@ -244,6 +244,35 @@ static void calls_that_double_at_each_level_keep_every_poll_bounded(void **state
   session_end(&s);
 }
 
+static void an_artifact_that_swells_when_it_is_decoded_is_refused(void **state) {
+  (void)state;
+  enum { BYTES = 4 << 20 };
+  /* One function of empty nodes, two bytes each. */
+  uint8_t *model = malloc(BYTES);
+  assert_non_null(model);
+  model[0] = 0xca; /* field 25, functions */
+  model[1] = 0x01;
+  size_t len = BYTES - 6;
+  for (unsigned i = 0; i < 4; i++) { model[2 + i] = (uint8_t)((len >> (7 * i) & 0x7f) | (i < 3 ? 0x80 : 0)); }
+  for (size_t i = 6; i < BYTES; i += 2) {
+    model[i] = 0x3a; /* field 7, an empty node */
+    model[i + 1] = 0;
+  }
+  bbw_str target = BBW_STR("M");
+  bbw_install_options options = {
+      .peer_id = bbw_peer_id_from_u64(1), .model = {model, BYTES}, .targets = &target, .target_count = 1};
+  test_mem mem;
+  test_mem_init(&mem);
+  bbw_node *node = NULL;
+  bbw_error err;
+  assert_int_equal(bbw_node_install(&node, &options, &mem.mem, &err), BBW_E_INST_MODEL_DECODE);
+  bbw_str cause = bbw_error_field(&err, "cause");
+  assert_true(bbw_str_equal(cause, BBW_STR("E_LIMIT")));
+  assert_true(mem.peak_bytes < 40u * BYTES);
+  assert_int_equal(mem.live_bytes, 0);
+  free(model);
+}
+
 /* ---- completions ---------------------------------------------------------------------------------------------------- */
 
 static const char parking[] = "target M x -> y\nsyscall::Limit.Acquire x -> y | name='l' n=0";
@@ -538,6 +567,7 @@ int main(void) {
       cmocka_unit_test(an_interval_without_room_lets_the_timers_behind_it_through),
       cmocka_unit_test(every_interval_starts_even_if_not_all_fit_at_once),
       cmocka_unit_test(calls_that_double_at_each_level_keep_every_poll_bounded),
+      cmocka_unit_test(an_artifact_that_swells_when_it_is_decoded_is_refused),
       cmocka_unit_test(a_completion_that_does_not_decode_leaves_the_operator_parked),
       cmocka_unit_test(unknown_repeated_and_late_completions_are_counted_and_change_nothing),
       cmocka_unit_test(a_failed_completion_says_why),
