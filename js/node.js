@@ -315,11 +315,10 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
     /** Frees everything; twice is fine. */
     dispose() {
       if (handle === 0) return;
-      const old = handle;
+      if (!runtime.isPoisoned) runtime.plain('bbw_abi_node_del', handle); // throws E_BUSY inside a component, and then nothing has changed
       handle = 0;
       hostIds.forEach(runtime.removeHost);
       onWake = () => {};
-      if (!runtime.isPoisoned) runtime.plain('bbw_abi_node_del', old);
     },
     /** For `using`. */
     [/** @type {typeof Symbol.dispose} */ (Symbol.dispose ?? Symbol.for('Symbol.dispose'))]() { node.dispose(); },

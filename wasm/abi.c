@@ -183,7 +183,7 @@ int32_t bbw_abi_node_install(uint32_t request_ptr, uint32_t request_len, uint32_
 }
 
 void bbw_abi_node_del(uint32_t node) {
-  if (node != 0) { handle_del(address(node)); }
+  if (node != 0 && !bbw_node_is_running(node_at(node))) { handle_del(address(node)); }
 }
 
 int32_t bbw_abi_node_tick(uint32_t node, uint64_t now_ns) { return bbw_node_tick(node_at(node), now_ns); }

@@ -44,7 +44,7 @@ uint32_t bbw_abi_error_size(
  * *handle_out (u32) receives the node.
  */
 int32_t bbw_abi_node_install(uint32_t request, uint32_t request_len, uint32_t handle_out, uint32_t err);
-void bbw_abi_node_del(uint32_t node);
+void bbw_abi_node_del(uint32_t node); /* from inside its poll: does nothing */
 
 int32_t bbw_abi_node_tick(uint32_t node, uint64_t now_ns);
 int32_t bbw_abi_node_deliver_inbound(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t bytes, uint32_t len,

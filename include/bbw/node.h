@@ -65,7 +65,8 @@ typedef struct bbw_node bbw_node;
  * "function/index domain::op_type (name): reason"; BBW_E_NOMEM; BBW_E_INVALID_VALUE for a bad address.
  */
 bbw_status bbw_node_install(bbw_node **out, const bbw_install_options *options, const bbw_mem *mem, bbw_error *err);
-void bbw_node_del(bbw_node *node); /* NULL does nothing */
+void bbw_node_del(bbw_node *node);              /* NULL does nothing; not from inside a poll */
+bool bbw_node_is_running(const bbw_node *node); /* a poll is on the stack */
 
 /* Work in.  Fields of the errors as in Node specification §13.1. */
 bbw_status bbw_node_tick(bbw_node *node, uint64_t now_ns); /* sets the clock; going backwards is ignored */

@@ -18,6 +18,8 @@ void bbw_node_del(bbw_node *node) {
   bbw_mem_array_free(mem, node, 1, sizeof(*node));
 }
 
+bool bbw_node_is_running(const bbw_node *node) { return node->engine.is_running; }
+
 static bbw_status enter(const bbw_node *node, bbw_error *err) {
   return bbw_error_set(err, node->engine.is_running ? BBW_E_BUSY : BBW_OK);
 }
