@@ -3,6 +3,33 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 
+/* SplitMix64 (Steele, Lea and Flood 2014). */
+static uint64_t next_random(uint64_t *state) {
+  uint64_t x = *state += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+/*
+ * Keys of these tables come from peers; a seed that they do not know keeps them from choosing keys that collide.  It is as secret as config.rng_seed, which a graph that shows
+ * its random numbers gives away.
+ */
+static void seed_tables(bbw_engine *engine) {
+  bbw_map *const maps[] = {
+      &engine->routes,
+      &engine->address_book.entries.by_peer,
+      &engine->governor.blocked.by_peer,
+      &engine->governor.allowed.by_peer,
+      &engine->governor.health.by_peer,
+      &engine->backoff.entries.by_peer,
+      &engine->dedup.seen,
+      &engine->requests.by_id,
+  };
+  uint64_t state = ~engine->config.rng_seed;
+  for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) { maps[i]->seed = next_random(&state); }
+}
+
 bbw_status bbw_engine_init(bbw_engine *engine, const bbw_peer_id *self, const bbw_config *config, const bbw_mem *mem) {
   *engine = (bbw_engine){.mem = mem, .config = *config, .self_peer = *self, .rng_state = config->rng_seed};
   bbw_vec_init(&engine->graphs, sizeof(bbw_graph *), mem);
@@ -27,6 +54,7 @@ bbw_status bbw_engine_init(bbw_engine *engine, const bbw_peer_id *self, const bb
   bbw_backoff_init(&engine->backoff, mem);
   bbw_dedup_init(&engine->dedup, mem);
   bbw_requests_init(&engine->requests, mem);
+  seed_tables(engine);
   return bbw_value_new_plain(&engine->trigger, BBW_TYPE_TRIGGER, 0, mem);
 }
 
@@ -131,13 +159,7 @@ uint64_t bbw_engine_budget_left(const bbw_engine *engine) {
   return engine->bytes_in_flight >= budget ? 0 : budget - engine->bytes_in_flight;
 }
 
-/* SplitMix64 (Steele, Lea and Flood 2014). */
-uint64_t bbw_engine_random(bbw_engine *engine) {
-  uint64_t x = engine->rng_state += 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
+uint64_t bbw_engine_random(bbw_engine *engine) { return next_random(&engine->rng_state); }
 
 static bool scratch_fit(bbw_engine *engine, bbw_value ***scratch, size_t *have, size_t need) {
   if (need <= *have) { return true; }

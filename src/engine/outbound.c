@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "engine/steps.h"
 
 #define TAG_DEST_ADDRESS 0x0au /* field 1, length-delimited */
 
@@ -20,7 +21,7 @@ bbw_status bbw_tail_new(bbw_tail **out, const bbw_envelope *envelope, const bbw_
   bbw_envelope rest = *envelope;
   rest.dest_peer_address_count = 0;
   size_t len = bbw_envelope_size(&rest);
-  if (len > SIZE_MAX - sizeof(bbw_tail)) { return BBW_E_NOMEM; }
+  if (len > BBW_STEP_FIELD_BYTES_MAX) { return BBW_E_LIMIT; }
   bbw_tail *tail = mem->alloc(mem->ctx, sizeof(bbw_tail) + len);
   if (tail == NULL) { return BBW_E_NOMEM; }
   tail->refs = 1;

@@ -35,7 +35,7 @@ typedef struct bbw_outbound {
 void bbw_outbound_init(bbw_outbound *outbound, uint64_t cap, const bbw_mem *mem);
 void bbw_outbound_free(bbw_outbound *outbound);
 
-/* Encodes everything of the envelope but its destination addresses.  One reference. */
+/* Encodes everything of the envelope but its destination addresses.  One reference.  BBW_E_LIMIT when no step record could hold it. */
 bbw_status bbw_tail_new(bbw_tail **out, const bbw_envelope *envelope, const bbw_mem *mem);
 void bbw_tail_release(bbw_tail *tail, const bbw_mem *mem);
 

@@ -317,7 +317,10 @@ static void write_app_events(bbw_engine *engine) {
     const bbw_value *value = event->value;
     bool is_raw = value != NULL && value->type == BBW_TYPE_BYTES;
     size_t len = value == NULL ? 0 : (is_raw ? value->as.bytes.len : bbw_value_payload_size(value));
-    if (len == SIZE_MAX) { len = 0; }
+    if (len > BBW_STEP_FIELD_BYTES_MAX) {
+      len = 0;
+      is_raw = false;
+    }
     if (!reserve_steps(engine,
                        BBW_STEP_HEADER_BYTES + 8 + bbw_step_bytes_size(event->topic.len) + bbw_step_bytes_size(len))) {
       break;

@@ -24,6 +24,8 @@ bool bbw_step_reserve(bbw_step_buffer *steps, size_t bytes);
 /* Size of a field of that many bytes with its length and padding. */
 size_t bbw_step_bytes_size(size_t len);
 #define BBW_STEP_HEADER_BYTES 8u
+/* The longest bytes field: sizes of records are 32 bits wide. */
+#define BBW_STEP_FIELD_BYTES_MAX 0xf0000000u
 
 /* One record: begin, fields in the order of step.def, end.  begin answers false when the mask leaves the record out; then write nothing. */
 bool bbw_step_begin(bbw_step_buffer *steps, bbw_step_kind kind);

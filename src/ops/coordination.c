@@ -21,7 +21,14 @@ bbw_status bbw_op_limit_acquire(bbw_ctx *ctx) {
     bbw_ctx_set_trigger(ctx, 0);
     return BBW_OK;
   }
-  /* Waits its turn: Release hands the place on. */
+  /* Waits its turn: Release hands the place on.  Places that were handed on make room, so the list never outgrows the parked operators for long. */
+  if (entry->waiters_head * 2 > entry->waiters.count) {
+    uint64_t *waiters = entry->waiters.items;
+    size_t left = entry->waiters.count - entry->waiters_head;
+    for (size_t i = 0; i < left; i++) { waiters[i] = waiters[entry->waiters_head + i]; }
+    entry->waiters.count = left;
+    entry->waiters_head = 0;
+  }
   if (!bbw_vec_reserve(&entry->waiters, 1)) { return BBW_E_NOMEM; }
   uint64_t cmd_id;
   rv = bbw_ctx_later(ctx, &cmd_id);

@@ -8,6 +8,8 @@
 
 /* More would make the envelope undeliverable under the default caps of a receiver. */
 #define SRC_ADDRESSES_MAX 8u
+/* Peers that one Send may name: one op is one unit of a poll's budget. */
+#define SEND_PEERS_MAX    65536u
 #define SUFFIX_ATTRIBUTE  "ai.bytesandbrains.dest_suffix."
 #define TRIGGER_ATTRIBUTE "ai.bytesandbrains.trigger_only."
 
@@ -76,6 +78,9 @@ static bbw_status find_peers(bbw_ctx *ctx, send *s) {
       if (rv != BBW_OK) { return rv; }
       if (is_list) { s->peer_input = i; }
     }
+  }
+  if (s->peer_input != SIZE_MAX && s->peer_count > SEND_PEERS_MAX) {
+    return bbw_ctx_fail(ctx, BBW_OP_BAD_INPUT, "too_many_peers", BBW_STR("Send names too many peers"));
   }
   if (s->peer_input != SIZE_MAX) { return BBW_OK; }
   return bbw_ctx_fail(ctx, BBW_OP_TYPE_MISMATCH, "expected_peers", BBW_STR("no input of Send names peers"));
@@ -166,6 +171,11 @@ static void choose_request_id(bbw_ctx *ctx, send *s) {
 }
 
 static bbw_status note_unresolved(bbw_ctx *ctx, const bbw_peer_id *peer) {
+  /* Reports of one poll are bounded like its envelopes. */
+  if (ctx->engine->resolve_failures.count >= ctx->engine->config.max_outbound_queue) {
+    ctx->engine->outbound.dropped_new++;
+    return BBW_OK;
+  }
   bbw_resolve_failure *failure = bbw_vec_push(&ctx->engine->resolve_failures);
   if (failure == NULL) { return BBW_E_NOMEM; }
   *failure = (bbw_resolve_failure){.peer = *peer, .op_ref = bbw_ctx_op_ref(ctx)};
