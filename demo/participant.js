@@ -60,7 +60,7 @@ export function numberOf(value) {
  * @param {Uint8Array} options.artifact @param {Uint8Array} options.onnx @param {Uint8Array} options.samples
  * @param {any} [options.wasm]
  * @param {'microtask' | 'animation-frame' | 'timer'} [options.schedule]
- * @param {(round: {round: number, loss: number, accuracy: number | null}) => void} [options.onRound]
+ * @param {(round: {round: number, loss: number, accuracy: number | null, peers: number}) => void} [options.onRound]  `accuracy`: of the round before
  * @param {(step: import('../js/driver.js').DriverStep) => void} [options.onStep]
  * @param {AbortSignal} [options.signal]
  */
@@ -74,8 +74,8 @@ export async function participate({ peerId, transport, artifact, onnx, samples, 
       onStep(step);
       if (step.type !== 'AppEvent' || step.topic !== 'trained') return;
       const [loss, status] = readBundle(step.valueBytes);
-      const { round, accuracy } = JSON.parse(new TextDecoder().decode(status.type === 'Bytes' ? status.bytes : new Uint8Array()));
-      onRound({ round, accuracy, loss: numberOf(loss) });
+      const { round, accuracy, peers } = JSON.parse(new TextDecoder().decode(status.type === 'Bytes' ? status.bytes : new Uint8Array()));
+      onRound({ round, accuracy, peers, loss: numberOf(loss) });
     },
   });
   return {

@@ -4,12 +4,13 @@ import { PeerId } from '/js/index.js';
 import { createWebSocketTransport } from '/js/transports/websocket.js';
 import { participate } from '/demo/participant.js';
 import { createChart } from './chart.js';
+import { showShare } from './share.js';
 
 /** @param {string} id */
 const get = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const toggle = /** @type {HTMLButtonElement} */ (get('toggle'));
-/** @param {string} text @param {'ok' | 'error'} [state] */
-function say(text, state = 'ok') {
+/** @param {string} text @param {'ok' | 'idle' | 'error'} [state] */
+function say(text, state = 'idle') {
   get('status').textContent = text;
   get('status').dataset.state = state;
 }
@@ -29,8 +30,8 @@ function identity(guest) {
   return fresh;
 }
 
-const lossChart = createChart(/** @type {any} */ (get('loss-chart')));
-const accuracyChart = createChart(/** @type {any} */ (get('accuracy-chart')), { min: 0, max: 1 });
+const lossChart = createChart(/** @type {any} */ (get('loss-chart')), { label: "Loss on this tab's digits", format: (v) => String(Number(v.toPrecision(3))) });
+const accuracyChart = createChart(/** @type {any} */ (get('accuracy-chart')), { label: 'Test accuracy', max: 1, format: (v) => `${Number((v * 100).toFixed(1))} %` });
 let trained = 0;
 /** @type {Awaited<ReturnType<typeof participate>> | undefined} */
 let membership;
@@ -42,6 +43,8 @@ const { peer, share } = identity(guest);
 get('peer').textContent = peer;
 const [artifact, onnx, samples] = await Promise.all(['/artifact.pb', '/model.onnx', `/share/${share}.bin`].map(fetchBytes));
 
+get('share-text').textContent = `${showShare(/** @type {HTMLCanvasElement} */ (get('share')), samples)}: all that this tab trains on, moved about by a pixel in every round.`;
+
 async function join() {
   toggle.disabled = true;
   say('Connecting…');
@@ -50,19 +53,20 @@ async function join() {
   try {
     membership = await participate({
       peerId, transport, artifact, onnx, samples, schedule: 'animation-frame',
-      onRound({ round, loss, accuracy }) {
+      onRound({ round, loss, accuracy, peers }) {
         trained++;
-        lossChart.add(loss);
+        lossChart.add(round, loss);
         get('loss').textContent = loss.toFixed(4);
         if (accuracy !== null) {
-          accuracyChart.add(accuracy);
+          accuracyChart.add(round - 1, accuracy); // of the round before, which is tested now
           get('accuracy').textContent = `${(accuracy * 100).toFixed(2)} %`;
         }
         get('round').textContent = String(round);
+        get('peers').textContent = String(peers);
         get('trained').textContent = String(trained);
       },
       onStep(step) {
-        if (step.type === 'Connected') say('Connected. Training with the others.');
+        if (step.type === 'Connected') say('Connected. Training with the others.', 'ok');
         if (step.type === 'Disconnected') say('The connection broke. Coming back…', 'error');
         if (step.type === 'OpFailed') say(`${step.kind}: ${step.reason} ${step.detail}`, 'error');
         const counters = membership?.driver.counters;

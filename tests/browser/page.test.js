@@ -71,7 +71,8 @@ test('a tab joins, trains, draws, leaves and rejoins while the round goes on', {
     };
 
     // It joins and trains.
-    await page.goto(federation.url);
+    const response = await page.goto(federation.url);
+    assert.match(response.headers()['content-security-policy'], /^default-src 'none'; script-src 'self' 'wasm-unsafe-eval';/);
     await trainedRounds(3);
     await eventually(() => results.at(-1).updates === CLIENTS + 1, 'the tab is part of a round');
     assert.match(await text('status'), /Connected/);
@@ -80,11 +81,24 @@ test('a tab joins, trains, draws, leaves and rejoins while the round goes on', {
     for (const chart of ['loss-chart', 'accuracy-chart']) {
       const points = await page.$eval(`#${chart} polyline`, (node) => node.getAttribute('points').split(' ').length);
       assert.ok(points >= 2, `${chart} has ${points} points`);
+      const labels = await page.$$eval(`#${chart} text`, (nodes) => nodes.map((node) => node.textContent));
+      assert.ok(labels.includes('round') && labels.length >= 7, `${chart} has axes: ${labels}`);
+      assert.match(await page.$eval(`#${chart}`, (node) => node.getAttribute('aria-label')), /after round \d+$/);
     }
-    await page.screenshot({ path: `${SHOTS}/joined.png` });
+    assert.equal(await text('peers'), String(CLIENTS + 1));
+    assert.match(await text('share-text'), /^\d+ × \d, \d+ × \d and \d+ × \d:/);
+    const inked = await page.$eval('#share', (canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.filter((v, i) => i % 4 === 3 && v > 0).length);
+    assert.ok(inked > 1000, `${inked} pixels of the tab's own digits are drawn`);
+    await page.screenshot({ path: `${SHOTS}/joined.png`, fullPage: true });
+    // Nothing sticks out on a small screen.
+    await page.setViewport({ width: 320, height: 640 });
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'no sideways scrolling at 320 pixels');
+    await page.screenshot({ path: `${SHOTS}/small.png`, fullPage: true });
+    await page.setViewport({ width: 900, height: 700 });
 
     // It leaves; the others go on.
-    await page.click('#toggle');
+    await page.focus('#toggle'); // by keyboard
+    await page.keyboard.press('Enter');
     await eventually(() => federation.peers.size === CLIENTS, 'the tab is gone');
     const before = results.length;
     await eventually(() => results.length >= before + 3, 'rounds go on without the tab');
