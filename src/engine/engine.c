@@ -100,9 +100,11 @@ void bbw_engine_clear(bbw_engine *engine) {
   bbw_named_free(&engine->named);
   bbw_named_init(&engine->named, engine->mem);
   uint64_t next_token = engine->requests.next_token;
+  uint64_t seed = engine->requests.by_id.seed;
   bbw_requests_free(&engine->requests);
   bbw_requests_init(&engine->requests, engine->mem);
   engine->requests.next_token = next_token;
+  engine->requests.by_id.seed = seed;
   clear_output(engine);
 }
 
