@@ -79,6 +79,7 @@ static void clear_output(bbw_engine *engine) {
     mem->free(mem->ctx, (void *)(uintptr_t)phase->ptr, phase->len + 1);
   }
   engine->phases.count = 0;
+  engine->phase_at = 0;
   while (bbw_outbound_count(&engine->outbound) != 0) { bbw_outbound_pop(&engine->outbound); }
 }
 

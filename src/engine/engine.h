@@ -75,6 +75,7 @@ struct bbw_engine {
   size_t outputs_reserved;  /* outputs of all live frames of entry graphs */
   bbw_vec resolve_failures; /* bbw_resolve_failure */
   bbw_vec phases;           /* bbw_bytes: lifecycle phases to fire, owned copies */
+  uint64_t phase_at;        /* op_ref from which the first of them goes on; 0 = from the start */
 
   bbw_address_book address_book;
   bbw_governor governor;

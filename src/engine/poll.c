@@ -227,22 +227,27 @@ static void run_stale_requests(bbw_engine *engine) {
   }
 }
 
+static bool reacts_to(const bbw_op *op, bbw_str phase) {
+  if (op->readiness != BBW_READY_SOURCE || !bbw_str_equal(op->node->op_type, BBW_STR("LifecyclePhase"))) {
+    return false;
+  }
+  const bbw_onnx_attribute *wanted = bbw_onnx_attribute_find(op->node, BBW_STR("phase"));
+  return wanted != NULL && bbw_str_equal(bbw_bytes_str(wanted->s), phase);
+}
+
+/* False when there was no room for one of the executions; phase_at says where to go on. */
 static bool fire_phase(bbw_engine *engine, bbw_str phase) {
   if (!reserve_steps(engine, BBW_STEP_HEADER_BYTES + bbw_step_bytes_size(phase.len))) { return false; }
-  for (size_t g = 0; g < engine->graphs.count; g++) {
+  for (size_t g = (size_t)(engine->phase_at >> 32); g < engine->graphs.count; g++) {
     bbw_graph *graph = bbw_engine_graph(engine, g);
-    if (!graph->is_entry_point) { continue; }
-    for (uint32_t i = 0; i < graph->op_count; i++) {
-      const bbw_op *op = &graph->ops[i];
-      if (op->readiness != BBW_READY_SOURCE || !bbw_str_equal(op->node->op_type, BBW_STR("LifecyclePhase"))) {
-        continue;
-      }
-      const bbw_onnx_attribute *wanted = bbw_onnx_attribute_find(op->node, BBW_STR("phase"));
-      if (wanted != NULL && bbw_str_equal(bbw_bytes_str(wanted->s), phase)) {
-        (void)start_source(engine, graph, i, true);
-      }
+    uint32_t first = g == (size_t)(engine->phase_at >> 32) ? (uint32_t)engine->phase_at : 0;
+    for (uint32_t i = first; graph->is_entry_point && i < graph->op_count; i++) {
+      if (!reacts_to(&graph->ops[i], phase) || start_source(engine, graph, i, true)) { continue; }
+      engine->phase_at = bbw_graph_op_ref(graph, i);
+      return false;
     }
   }
+  engine->phase_at = 0;
   if (bbw_step_begin(&engine->steps, BBW_STEP_LIFECYCLE_FIRED)) {
     bbw_step_put_bytes(&engine->steps, bbw_str_bytes(phase));
     bbw_step_end(&engine->steps);
@@ -402,15 +407,14 @@ bbw_status bbw_engine_poll(bbw_engine *engine) {
 bool bbw_engine_is_idle(const bbw_engine *engine) {
   bool is_output_done = bbw_outbound_count(&engine->outbound) == 0 && engine->app_events.count == 0 &&
                         engine->resolve_failures.count == 0;
-  bool is_work_done = engine->frontier.count == 0 && engine->bus.count == 0 && engine->async.done.count == 0 &&
-                      engine->phases.count == 0;
+  bool is_work_done = engine->frontier.count == 0 && engine->bus.count == 0 && engine->async.done.count == 0;
   uint64_t at_ns;
   bool is_timer_due = bbw_timers_next(&engine->timers, &at_ns) && at_ns <= engine->now_ns;
   if (!is_output_done || !is_work_done || is_timer_due) { return false; }
   /* Held work goes on when an execution ends.  If one has ended since, it can go on now; else that takes new work from outside. */
   if (engine->is_held) { return engine->frame_count >= engine->config.max_executions; }
   bool is_ingress_waiting = bbw_bootstrap_is_pending(&engine->bootstrap) || engine->ingress.count == 0;
-  return engine->is_first_poll_done && is_ingress_waiting;
+  return engine->is_first_poll_done && engine->phases.count == 0 && is_ingress_waiting;
 }
 
 bool bbw_engine_next_timer(const bbw_engine *engine, uint64_t *at_ns) {

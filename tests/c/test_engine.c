@@ -213,6 +213,31 @@ static void every_interval_starts_even_if_not_all_fit_at_once(void **state) {
   session_end(&s);
 }
 
+static void a_lifecycle_phase_reaches_all_its_operators_even_if_not_all_fit_at_once(void **state) {
+  (void)state;
+  bbw_config config;
+  bbw_config_init(&config);
+  config.max_executions = 1;
+  session s;
+  session_install(
+      &s,
+      "target M x -> a b c y\nsyscall::LifecyclePhase -> a | phase='start'\nsyscall::LifecyclePhase -> b | "
+      "phase='start'\nsyscall::LifecyclePhase -> c | phase='stop'\nsyscall::Limit.Acquire x -> y | name='l' "
+      "n=0",
+      &config);
+  invoke(&s, "x", "1");
+  (void)poll_all(&s);
+  assert_int_equal(bbw_node_fire_lifecycle(s.node, BBW_STR("start"), NULL), BBW_OK);
+  assert_int_equal(bbw_node_fire_lifecycle(s.node, BBW_STR("stop"), NULL), BBW_OK);
+  (void)poll_all(&s); /* no room, and no endless polling */
+  assert_string_equal(s.log, "");
+  assert_int_equal(bbw_node_complete(s.node, s.last_cmd, NULL, 0, NULL), BBW_OK);
+  (void)poll_all(&s);
+  assert_string_equal(s.log, "y= a= b= c= ");
+  assert_int_equal(s.counts[BBW_STEP_LIFECYCLE_FIRED], 2);
+  session_end(&s);
+}
+
 static void calls_that_double_at_each_level_keep_every_poll_bounded(void **state) {
   (void)state;
   char text[2048] = "target M x -> y\nmodule::F0 x -> y\n";
@@ -566,6 +591,7 @@ int main(void) {
       cmocka_unit_test(held_work_waits_quietly_while_nothing_can_end),
       cmocka_unit_test(an_interval_without_room_lets_the_timers_behind_it_through),
       cmocka_unit_test(every_interval_starts_even_if_not_all_fit_at_once),
+      cmocka_unit_test(a_lifecycle_phase_reaches_all_its_operators_even_if_not_all_fit_at_once),
       cmocka_unit_test(calls_that_double_at_each_level_keep_every_poll_bounded),
       cmocka_unit_test(an_artifact_that_swells_when_it_is_decoded_is_refused),
       cmocka_unit_test(a_completion_that_does_not_decode_leaves_the_operator_parked),
