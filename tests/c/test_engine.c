@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/vec.h"
 #include "bbw/step.h"
+#include "moody_components.h"
 #include "node/node.h"
 #include "test_mem.h"
 
@@ -45,6 +46,36 @@ static void session_end(session *s) {
   bbw_node_del(s->node);
   assert_int_equal(s->mem.live_bytes, 0);
   bbw_vec_free(&s->steps);
+}
+
+/* Targets M and N of the model, with the moody model component bound at a slot of both. */
+static void session_install_moody(session *s, const char *text, size_t target_count) {
+  memset(s, 0, sizeof(*s));
+  test_mem_init(&s->mem);
+  bbw_vec_init(&s->steps, 1, &bbw_mem_libc);
+  bbw_arena arena;
+  bbw_arena_init(&arena, &bbw_mem_libc);
+  static const bbw_onnx_entry slots[2] = {
+      {{"ai.bytesandbrains.binding.M.m", 29}, {"Model|StubModel|0", 17}},
+      {{"ai.bytesandbrains.binding.N.m", 29}, {"Model|StubModel|0", 17}},
+  };
+  bbw_onnx_model extra = {.metadata_props = {slots, 2}};
+  bbw_bytes head = artifact(&arena, text);
+  bbw_bytes tail;
+  assert_int_equal(bbw_proto_encode(&tail, &extra, &bbw_onnx_model_type, &arena), BBW_OK);
+  /* Two encoded messages one behind the other are one message with the fields of both. */
+  uint8_t *model = bbw_arena_array(&arena, head.len + tail.len, 1);
+  assert_non_null(model);
+  memcpy(model, head.ptr, head.len);
+  memcpy(model + head.len, tail.ptr, tail.len);
+  static const bbw_str targets[2] = {{"M", 1}, {"N", 1}};
+  bbw_install_options options = {.peer_id = bbw_peer_id_from_u64(1),
+                                 .model = {model, head.len + tail.len},
+                                 .targets = targets,
+                                 .target_count = target_count};
+  options.component_types = moody_component_types(&options.component_type_count);
+  assert_int_equal(bbw_node_install(&s->node, &options, &s->mem.mem, NULL), BBW_OK);
+  bbw_arena_free(&arena);
 }
 
 static void log_event(session *s, const bbw_step *step) {
@@ -374,6 +405,114 @@ static void surplus_results_are_dropped(void **state) {
   session_end(&s);
 }
 
+/* ---- components ------------------------------------------------------------------------------------------------------ */
+
+static void a_component_may_answer_in_every_way_and_the_node_goes_on(void **state) {
+  (void)state;
+  static const struct {
+    const char *what, *log;
+    unsigned failed, suspended;
+  } moods[] = {
+      {"nothing: a Trigger stands in", "y= ", 0, 0},
+      {"one output", "y=0100000000000000 ", 0, 0},
+      {"an output set twice: the last one", "y=0200000000000000 ", 0, 0},
+      {"more outputs than declared", "y=0000000000000000 ", 0, 0},
+      {"an output, then a failure: no output", "", 1, 0},
+      {"a bare status", "", 1, 0},
+      {"later", "", 0, 1},
+      {"later, taken back", "y=0700000000000000 ", 0, 0},
+      {"later without a command", "", 1, 0},
+      {"an unknown status", "", 1, 0},
+  };
+  session s;
+  session_install_moody(&s, "target M x -> y\nrole.model::Forward x -> y\ntarget N x -> y\nrole.model::Forward x -> y",
+                        1);
+  for (size_t i = 0; i < sizeof(moods) / sizeof(moods[0]); i++) {
+    unsigned failed = s.counts[BBW_STEP_OP_FAILED], suspended = s.counts[BBW_STEP_ASYNC_SUSPENDED];
+    s.log_len = 0;
+    s.log[0] = '\0';
+    invoke(&s, "x", "1");
+    (void)poll_all(&s);
+    if (strcmp(s.log, moods[i].log) != 0) { fail_msg("%s: got %s", moods[i].what, s.log); }
+    assert_int_equal(s.counts[BBW_STEP_OP_FAILED] - failed, moods[i].failed);
+    assert_int_equal(s.counts[BBW_STEP_ASYNC_SUSPENDED] - suspended, moods[i].suspended);
+  }
+  assert_int_equal(stats_of(&s).pending_async, 1);
+  assert_int_equal(bbw_node_complete(s.node, s.last_cmd, NULL, 0, NULL), BBW_OK);
+  (void)poll_all(&s);
+  assert_string_equal(s.log, "y= ");
+  session_end(&s);
+}
+
+static void two_completions_of_one_poll_are_applied_in_order(void **state) {
+  (void)state;
+  session s;
+  session_install(&s, parking, NULL);
+  uint64_t first = 0;
+  for (int i = 0; i < 2; i++) {
+    invoke(&s, "x", "1");
+    (void)poll_all(&s);
+    if (i == 0) { first = s.last_cmd; }
+  }
+  static const uint8_t numbers[2][8] = {{1}, {2}};
+  bbw_typed_bytes results[2] = {{bbw_type_hash(BBW_TYPE_U64), {numbers[0], 8}},
+                                {bbw_type_hash(BBW_TYPE_U64), {numbers[1], 8}}};
+  assert_int_equal(bbw_node_complete(s.node, s.last_cmd, &results[0], 1, NULL), BBW_OK);
+  assert_int_equal(bbw_node_complete(s.node, first, &results[1], 1, NULL), BBW_OK);
+  assert_int_equal(poll_all(&s), 1);
+  assert_string_equal(s.log, "y=0100000000000000 y=0200000000000000 ");
+  session_end(&s);
+}
+
+static void two_targets_of_one_node_share_components_and_nothing_else(void **state) {
+  (void)state;
+  session s;
+  session_install_moody(&s, "target M x -> y\nrole.model::Forward x -> y\ntarget N x -> z\nrole.model::Forward x -> z",
+                        2);
+  assert_int_equal(bbw_node_module_count(s.node), 2);
+  assert_int_equal(bbw_node_component_count(s.node), 1);
+  bbw_bytes one = {(const uint8_t *)"1", 1};
+  assert_int_equal(bbw_node_deliver_event(s.node, BBW_STR("M"), BBW_STR("x"), one, NULL), BBW_OK);
+  assert_int_equal(bbw_node_deliver_event(s.node, BBW_STR("N"), BBW_STR("x"), one, NULL), BBW_OK);
+  assert_int_equal(bbw_node_deliver_event(s.node, BBW_STR("N"), BBW_STR("y"), one, NULL), BBW_E_UNKNOWN_INPUT);
+  (void)poll_all(&s);
+  assert_string_equal(s.log, "y= z=0100000000000000 "); /* the one instance counts its calls */
+  session_end(&s);
+}
+
+typedef struct tapped {
+  bbw_node *node;
+  unsigned steps, busy;
+} tapped;
+
+static void tap(void *ctx, const bbw_step *step) {
+  (void)step;
+  tapped *t = ctx;
+  bbw_bytes none = {NULL, 0};
+  bbw_bytes steps;
+  bool is_pending;
+  uint64_t exec_id;
+  t->steps++;
+  t->busy += bbw_node_deliver_event(t->node, BBW_STR("M"), BBW_STR("x"), none, NULL) == BBW_E_BUSY;
+  t->busy += bbw_node_invoke(t->node, BBW_STR("M"), NULL, 0, &exec_id, NULL) == BBW_E_BUSY;
+  t->busy += bbw_node_complete(t->node, 0, NULL, 0, NULL) == BBW_E_BUSY;
+  t->busy += bbw_node_poll(t->node, &steps, &is_pending, NULL) == BBW_E_BUSY;
+  t->busy += bbw_node_clear(t->node, NULL) == BBW_E_BUSY;
+}
+
+static void calls_from_inside_the_tap_are_refused(void **state) {
+  (void)state;
+  session s;
+  session_install(&s, chain, NULL);
+  tapped t = {.node = s.node};
+  bbw_node_set_tap(s.node, tap, &t);
+  invoke(&s, "x", "1");
+  (void)poll_all(&s);
+  assert_int_equal(t.steps, 5); /* four operators and the output */
+  assert_int_equal(t.busy, 25);
+  session_end(&s);
+}
+
 /* ---- time ----------------------------------------------------------------------------------------------------------- */
 
 static void the_next_timer_is_when_something_happens_and_not_before(void **state) {
@@ -598,6 +737,10 @@ int main(void) {
       cmocka_unit_test(unknown_repeated_and_late_completions_are_counted_and_change_nothing),
       cmocka_unit_test(a_failed_completion_says_why),
       cmocka_unit_test(surplus_results_are_dropped),
+      cmocka_unit_test(a_component_may_answer_in_every_way_and_the_node_goes_on),
+      cmocka_unit_test(two_completions_of_one_poll_are_applied_in_order),
+      cmocka_unit_test(two_targets_of_one_node_share_components_and_nothing_else),
+      cmocka_unit_test(calls_from_inside_the_tap_are_refused),
       cmocka_unit_test(the_next_timer_is_when_something_happens_and_not_before),
       cmocka_unit_test(a_failed_send_ends_its_request_once),
       cmocka_unit_test(the_clock_never_goes_back_and_a_jump_forward_fires_an_interval_once),
