@@ -27,7 +27,15 @@ void bbw_async_free(bbw_async *async) {
   bbw_map_free(&async->by_cmd);
 }
 
+uint64_t bbw_async_mint(bbw_async *async) { return async->next_cmd_id++; }
+
 bbw_status bbw_async_open(bbw_async *async, uint64_t *cmd_id) {
+  bbw_status rv = bbw_async_open_as(async, async->next_cmd_id);
+  if (rv == BBW_OK) { *cmd_id = async->next_cmd_id++; }
+  return rv;
+}
+
+bbw_status bbw_async_open_as(bbw_async *async, uint64_t cmd_id) {
   /* Room for the outcome of every open command, and for giving every entry back. */
   if (!bbw_vec_reserve(&async->done, (size_t)async->count + 1)) { return BBW_E_NOMEM; }
   if (!bbw_map_reserve(&async->by_cmd, 1)) { return BBW_E_NOMEM; }
@@ -39,9 +47,8 @@ bbw_status bbw_async_open(bbw_async *async, uint64_t *cmd_id) {
     (void)ok; /* reserved above */
   }
   uint32_t index = *BBW_VEC_AT(&async->idle, uint32_t, --async->idle.count);
-  *cmd_id = async->next_cmd_id++;
-  *BBW_VEC_AT(&async->entries, bbw_parked, index) = (bbw_parked){.cmd_id = *cmd_id, .state = BBW_PARKED_WAITING};
-  bool ok = bbw_map_put(&async->by_cmd, *cmd_id, index);
+  *BBW_VEC_AT(&async->entries, bbw_parked, index) = (bbw_parked){.cmd_id = cmd_id, .state = BBW_PARKED_WAITING};
+  bool ok = bbw_map_put(&async->by_cmd, cmd_id, index);
   (void)ok; /* reserved above */
   async->count++;
   return BBW_OK;

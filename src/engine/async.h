@@ -48,6 +48,9 @@ void bbw_async_free(bbw_async *async);
 
 /* Opens a command.  Afterwards its completion cannot fail for lack of table space. */
 bbw_status bbw_async_open(bbw_async *async, uint64_t *cmd_id);
+/* An id that will not be given again, for a command that is opened later; and opening it.  It must not be open. */
+uint64_t bbw_async_mint(bbw_async *async);
+bbw_status bbw_async_open_as(bbw_async *async, uint64_t cmd_id);
 /* The entry of a command, or NULL.  Valid until the next open. */
 bbw_parked *bbw_async_find(bbw_async *async, uint64_t cmd_id);
 /* Forgets a command and frees what its entry holds. */

@@ -139,12 +139,9 @@ void *bbw_ctx_dependency(const bbw_ctx *ctx, bbw_str slot, bbw_str type_name) {
   return NULL;
 }
 
-bbw_status bbw_ctx_later(bbw_ctx *ctx, uint64_t *cmd_id) {
+/* wanted: an id that was minted before, or NULL. */
+static bbw_status open_command(bbw_ctx *ctx, const uint64_t *wanted) {
   bbw_engine *engine = ctx->engine;
-  if (ctx->is_later) {
-    *cmd_id = ctx->cmd_id;
-    return BBW_OK;
-  }
   if (ctx->frame == NULL) {
     return bbw_ctx_fail(ctx, BBW_OP_OTHER, "later_without_execution",
                         BBW_STR("a call from the network cannot be answered later"));
@@ -152,11 +149,27 @@ bbw_status bbw_ctx_later(bbw_ctx *ctx, uint64_t *cmd_id) {
   if (engine->async.count >= engine->config.max_pending_async) {
     return bbw_ctx_fail(ctx, BBW_OP_COOLDOWN, "pending_async_limit", BBW_STR("pending-async limit exceeded"));
   }
-  bbw_status rv = bbw_async_open(&engine->async, &ctx->cmd_id);
+  bbw_status rv = wanted == NULL ? bbw_async_open(&engine->async, &ctx->cmd_id)
+                                 : bbw_async_open_as(&engine->async, *wanted);
   if (rv != BBW_OK) { return rv; }
+  if (wanted != NULL) { ctx->cmd_id = *wanted; }
   ctx->is_later = true;
-  *cmd_id = ctx->cmd_id;
   return BBW_OK;
+}
+
+bbw_status bbw_ctx_later(bbw_ctx *ctx, uint64_t *cmd_id) {
+  bbw_status rv = ctx->is_later ? BBW_OK : open_command(ctx, NULL);
+  if (rv == BBW_OK) { *cmd_id = ctx->cmd_id; }
+  return rv;
+}
+
+bbw_status bbw_ctx_later_as(bbw_ctx *ctx, uint64_t cmd_id) {
+  const bbw_async *async = &ctx->engine->async;
+  if (cmd_id >= async->next_cmd_id || bbw_async_find(&ctx->engine->async, cmd_id) != NULL) {
+    return bbw_ctx_fail(ctx, BBW_OP_BAD_INPUT, "unknown_command",
+                        BBW_STR("no operator gave this command id, or another operator waits for it"));
+  }
+  return open_command(ctx, &cmd_id);
 }
 
 bbw_status bbw_ctx_fail(bbw_ctx *ctx, bbw_op_error_kind kind, const char *reason, bbw_str detail) {

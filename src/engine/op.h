@@ -57,6 +57,9 @@ void bbw_ctx_set_trigger(bbw_ctx *ctx, size_t index);
 /* The first present input, or NULL. */
 bbw_value *bbw_ctx_first_input(const bbw_ctx *ctx);
 
+/* bbw_ctx_later() under an id that bbw_async_mint() gave. */
+bbw_status bbw_ctx_later_as(bbw_ctx *ctx, uint64_t cmd_id);
+
 bbw_str bbw_op_error_kind_name(bbw_op_error_kind kind);
 
 #endif

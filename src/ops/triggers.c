@@ -75,3 +75,18 @@ bbw_status bbw_op_deadline_match(bbw_ctx *ctx) {
   bbw_ctx_set_trigger(ctx, 0);
   return BBW_OK;
 }
+
+/* A command id that the host can be told before anything waits for it. */
+bbw_status bbw_op_bootstrap_dispatch(bbw_ctx *ctx) {
+  return bbw_op_set_number(ctx, BBW_TYPE_COMMAND_ID, bbw_async_mint(&ctx->engine->async));
+}
+
+bbw_status bbw_op_bootstrap_output(bbw_ctx *ctx) {
+  const bbw_value *cmd = bbw_ctx_input_named(ctx, "cmd", 0);
+  if (cmd == NULL) { return bbw_op_fail_other(ctx, BBW_STR("BootstrapOutput: input cmd is missing")); }
+  if (cmd->type != BBW_TYPE_COMMAND_ID) {
+    return bbw_op_fail_other(ctx, BBW_STR("BootstrapOutput: cmd is not a CommandIdValue"));
+  }
+  bbw_status rv = bbw_ctx_later_as(ctx, cmd->as.u64);
+  return rv == BBW_OK ? BBW_LATER : rv;
+}
