@@ -233,9 +233,10 @@ void bbw_engine_write(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_v
   surface(engine, frame, site);
   if (frame->parent == NULL) { return; }
   const bbw_op *call = &frame->parent->graph->ops[frame->parent_op];
-  size_t results = frame->graph->function->output.count;
-  for (uint32_t i = 0; i < results && i < call->output_count; i++) {
-    if (frame->graph->result_sites[i] != site || call->outputs[i] == BBW_NO_INDEX) { continue; }
+  const bbw_graph *graph = frame->graph;
+  for (uint32_t i = graph->sites[site].result_first; i != BBW_NO_INDEX && i < call->output_count;
+       i = graph->result_next[i]) {
+    if (call->outputs[i] == BBW_NO_INDEX) { continue; }
     bbw_engine_write(engine, frame->parent, call->outputs[i], bbw_value_retain(frame->slots[site].value), 0);
     bbw_frame_wake(engine, frame->parent, call->outputs[i]);
   }

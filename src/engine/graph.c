@@ -20,8 +20,11 @@ static bool graph_site_mint(bbw_graph *graph, bbw_str name, uint32_t *site) {
   }
   if (!bbw_map_put_bytes(&graph->site_by_name, bbw_str_bytes(name), graph->site_count)) { return false; }
   *site = graph->site_count++;
-  graph->sites[*site] = (bbw_site){
-      .name = name, .output_index = BBW_NO_INDEX, .sender_site = BBW_NO_INDEX, .part = *site};
+  graph->sites[*site] = (bbw_site){.name = name,
+                                   .output_index = BBW_NO_INDEX,
+                                   .sender_site = BBW_NO_INDEX,
+                                   .result_first = BBW_NO_INDEX,
+                                   .part = *site};
   return true;
 }
 
@@ -58,6 +61,12 @@ static bool graph_number_sites(bbw_graph *graph, bbw_graph_kind kind) {
   if (kind != BBW_GRAPH_LIBRARY) { graph->numbered_count = graph->site_count; }
   for (uint32_t i = 0; i < name_count(&graph->function->output); i++) {
     graph->result_sites[i] = bbw_graph_site_find(graph, name_at(&graph->function->output, i));
+  }
+  for (uint32_t i = name_count(&graph->function->output); i-- > 0;) {
+    uint32_t site = graph->result_sites[i];
+    if (site == BBW_NO_INDEX) { continue; }
+    graph->result_next[i] = graph->sites[site].result_first;
+    graph->sites[site].result_first = i;
   }
   for (uint32_t i = 0; i < graph->op_count; i++) {
     bbw_op *op = &graph->ops[i];
@@ -202,8 +211,10 @@ bbw_status bbw_graph_new(bbw_graph **out, bbw_str name, const bbw_onnx_function 
   graph->starters = bbw_mem_array(mem, (size_t)graph->op_count + 1, sizeof(uint32_t));
   graph->formal_sites = bbw_mem_array(mem, function->input.count + 1, sizeof(uint32_t));
   graph->result_sites = bbw_mem_array(mem, function->output.count + 1, sizeof(uint32_t));
+  graph->result_next = bbw_mem_array(mem, function->output.count + 1, sizeof(uint32_t));
   bool ok = graph->ops != NULL && graph->sites != NULL && graph->site_indices != NULL && graph->consumers != NULL &&
-            graph->starters != NULL && graph->formal_sites != NULL && graph->result_sites != NULL;
+            graph->starters != NULL && graph->formal_sites != NULL && graph->result_sites != NULL &&
+            graph->result_next != NULL;
   for (uint32_t i = 0; ok && i < graph->op_count; i++) {
     const bbw_onnx_node *node = BBW_PROTO_AT(&function->node, bbw_onnx_node, i);
     graph->ops[i] = (bbw_op){
@@ -232,6 +243,7 @@ void bbw_graph_del(bbw_graph *graph, const bbw_mem *mem) {
   bbw_mem_array_free(mem, graph->starters, (size_t)graph->op_count + 1, sizeof(uint32_t));
   bbw_mem_array_free(mem, graph->formal_sites, graph->function->input.count + 1, sizeof(uint32_t));
   bbw_mem_array_free(mem, graph->result_sites, graph->function->output.count + 1, sizeof(uint32_t));
+  bbw_mem_array_free(mem, graph->result_next, graph->function->output.count + 1, sizeof(uint32_t));
   bbw_map_free(&graph->site_by_name);
   bbw_mem_array_free(mem, graph, 1, sizeof(*graph));
 }

@@ -56,6 +56,7 @@ typedef struct bbw_site {
   uint32_t consumer_count; /* each op once */
   uint32_t output_index;   /* position in function.output if produced here, else BBW_NO_INDEX */
   uint32_t sender_site;    /* of a Recv payload site: the site of its sender, else BBW_NO_INDEX */
+  uint32_t result_first;   /* first position in function.output with this name, else BBW_NO_INDEX */
   uint32_t part;
   bool is_recv_payload;
   uint64_t mark; /* while the graph is built: the last op that counted this site */
@@ -77,6 +78,7 @@ struct bbw_graph {
   uint32_t consumer_count;
   uint32_t *formal_sites; /* site per function.input entry */
   uint32_t *result_sites; /* site per function.output entry, BBW_NO_INDEX if nothing has that name */
+  uint32_t *result_next;  /* per function.output entry: the next one with the same name, else BBW_NO_INDEX */
   uint32_t *starters;     /* ops without inputs that fire at the start of an execution */
   uint32_t starter_count;
   uint32_t *site_indices; /* storage behind the ops' inputs and outputs */

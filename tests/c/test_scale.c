@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "bbw/compiler.h"
 #include "bbw/node.h"
+#include "bbw/step.h"
 #include "format/onnx.h"
 #include "stub_components.h"
 
@@ -116,6 +117,37 @@ static void a_chain_of_callers_against_the_order_of_the_table_installs(void **st
   bbw_arena_free(&m.arena);
 }
 
+static void a_function_with_many_results_is_called(void **state) {
+  (void)state;
+  enum { RESULTS = 60000 };
+  model m;
+  model_init(&m, 2, 0);
+  bbw_str *names = array(&m, RESULTS, sizeof(*names));
+  for (size_t i = 0; i < RESULTS; i++) { names[i] = text(&m, "r", i); }
+  bbw_onnx_node *call = function_init(&m, 0, BBW_STR("M"), 1);
+  call[0] = node(&m, BB "module", BBW_STR("F"), BBW_STR("v0"), BBW_STR("y"));
+  call[0].output = (bbw_proto_list){names, RESULTS};
+  bbw_onnx_node *body = function_init(&m, 1, BBW_STR("F"), 1);
+  body[0] = node(&m, BB "syscall", BBW_STR("Tee"), BBW_STR("v0"), BBW_STR("r"));
+  body[0].output = (bbw_proto_list){names, RESULTS};
+  bbw_onnx_attribute fanout = {.name = BBW_STR("fanout"), .type = BBW_ONNX_ATTR_INT, .i = RESULTS};
+  body[0].attribute = (bbw_proto_list){&fanout, 1};
+  m.functions[0].output = (bbw_proto_list){&names[RESULTS - 1], 1};
+  m.functions[1].output = (bbw_proto_list){names, RESULTS};
+  bbw_node *installed = install(&m);
+  bbw_bytes steps;
+  bool is_pending;
+  assert_int_equal(bbw_node_deliver_event(installed, BBW_STR("M"), BBW_STR("v0"), (bbw_bytes){NULL, 0}, NULL), BBW_OK);
+  assert_int_equal(bbw_node_poll(installed, &steps, &is_pending, NULL), BBW_OK);
+  assert_true(is_pending);
+  size_t events = 0;
+  size_t at = 0;
+  for (bbw_step step; bbw_steps_next(steps, &at, &step);) { events += step.kind == BBW_STEP_APP_EVENT; }
+  assert_int_equal(events, 2); /* the echo and the last result */
+  bbw_node_del(installed);
+  bbw_arena_free(&m.arena);
+}
+
 static void many_components_and_operators_install(void **state) {
   (void)state;
   enum { SLOTS = 4000, NODES = 60000 };
@@ -213,6 +245,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(calls_of_many_functions_install),
       cmocka_unit_test(a_chain_of_callers_against_the_order_of_the_table_installs),
+      cmocka_unit_test(a_function_with_many_results_is_called),
       cmocka_unit_test(many_components_and_operators_install),
       cmocka_unit_test(a_module_of_many_nodes_compiles),
       cmocka_unit_test(a_module_of_many_sends_compiles),
