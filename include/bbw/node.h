@@ -122,6 +122,38 @@ size_t bbw_node_bootstrap_count(const bbw_node *node);
 /* Name of a target, in order of install, and whether it ran without a failure; {NULL, 0} past the end. */
 bbw_str bbw_node_bootstrap_name(const bbw_node *node, size_t index, bool *is_done);
 
+/*
+ * Snapshots: the whole state between two calls, so that a node that is restored goes on as if it had never stopped.  The same state gives the same bytes.  Not included: the artifact, the components' code and
+ * the configuration, which are those of the node that restores.  A component without `save` keeps the state that it has.
+ *
+ * snapshot gives bytes allocated with mem (free them with *len).  BBW_E_BUSY, BBW_E_NOMEM, BBW_E_LIMIT (a value is too large to be written), BBW_E_RESTORE_COMPONENT (slot, type_name, detail) when a component
+ * does not save.
+ *
+ * restore replaces everything, or answers an error and changes nothing:
+ *   BBW_E_SNAP_DECODE           damaged bytes (detail, offset)
+ *   BBW_E_RESTORE_SPEC_VERSION  of another version (got, expected)
+ *   BBW_E_RESTORE_MISMATCH      of another node (what, got, expected; what: "peer_id", "artifact", "module", "component", "component_type", or a limit of this node's configuration that it would not keep)
+ *   BBW_E_RESTORE_COMPONENT     a component refuses its state (slot, type_name, detail)
+ *   BBW_E_BUSY, BBW_E_NOMEM
+ * Steps of the last poll are gone afterwards.  The clock is that of the snapshot; the host goes on from there.
+ */
+#define BBW_SNAPSHOT_VERSION 1u
+bbw_status bbw_node_snapshot(const bbw_node *node, uint8_t **out, size_t *len, const bbw_mem *mem, bbw_error *err);
+bbw_status bbw_node_restore(bbw_node *node, bbw_bytes snapshot, bbw_error *err);
+/* 0 after install; after a restore one more than the snapshot's. */
+uint64_t bbw_node_incarnation(const bbw_node *node);
+
+typedef struct bbw_snapshot_info {
+  uint32_t version;
+  uint64_t incarnation;
+  bbw_peer_id peer_id;
+  uint64_t artifact_hash; /* SipHash-1-3 of the artifact */
+  uint64_t now_ns;        /* the clock when it was taken */
+  uint64_t message_bytes; /* behind the header */
+} bbw_snapshot_info;
+/* What a snapshot says about itself, without a node and without memory.  BBW_E_SNAP_DECODE, BBW_E_RESTORE_SPEC_VERSION as above. */
+bbw_status bbw_snapshot_read_info(bbw_snapshot_info *out, bbw_bytes snapshot, bbw_error *err);
+
 /* Peers. */
 bbw_status bbw_node_add_peer(bbw_node *node, bbw_bytes peer, const bbw_bytes *addresses, size_t count, bbw_error *err);
 bbw_status bbw_node_drop_peer(bbw_node *node, bbw_bytes peer, bbw_error *err);

@@ -1,5 +1,7 @@
 #include "base/hash.h"
 
+#include "base/bytes.h"
+
 uint64_t bbw_fnv1a(uint64_t hash, bbw_bytes bytes) {
   for (size_t i = 0; i < bytes.len; i++) { hash = (hash ^ bytes.ptr[i]) * 0x00000100000001b3u; }
   return hash;
@@ -32,7 +34,12 @@ void bbw_siphash_init(bbw_siphash *h) {
 }
 
 void bbw_siphash_write(bbw_siphash *h, bbw_bytes bytes) {
-  for (size_t i = 0; i < bytes.len; i++) {
+  size_t i = 0;
+  if (h->length % 8 == 0) { /* whole words at once */
+    for (; bytes.len - i >= 8; i += 8) { sip_word(h, bbw_load_u64le(bytes.ptr + i)); }
+    h->length += i;
+  }
+  for (; i < bytes.len; i++) {
     h->tail |= (uint64_t)bytes.ptr[i] << (8 * (h->length % 8));
     h->length++;
     if (h->length % 8 == 0) {

@@ -20,6 +20,7 @@ typedef struct bbw_seed {
 /* A decoded envelope and the bytes it points into. */
 typedef struct bbw_inbound_event {
   bbw_arena arena;
+  bbw_bytes bytes; /* as they came */
   bbw_envelope envelope;
   bbw_peer_id src_peer;
   size_t charge;

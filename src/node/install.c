@@ -128,6 +128,17 @@ static const bbw_component_type *find_type(const bbw_install_options *options, b
   return NULL;
 }
 
+/* Keeps a copy of the configuration for components that a restore constructs again. */
+static bool keep_config(const installer *in, size_t index, const bbw_component_type *type, bool is_given,
+                        bbw_bytes bytes) {
+  bbw_component_config *kept = &in->node->component_configs[index];
+  bool ok = true;
+  if (type->restore == NULL) { return ok; }
+  kept->is_given = is_given;
+  if (bytes.len != 0) { kept->bytes = bbw_arena_copy(&in->node->arena, bytes, &ok); }
+  return ok;
+}
+
 static bbw_status construct(installer *in, const bbw_slot_binding *binding) {
   const bbw_component_type *type = find_type(in->options, binding->type_name);
   if (type == NULL) {
@@ -139,10 +150,11 @@ static bbw_status construct(installer *in, const bbw_slot_binding *binding) {
   for (size_t i = 0; i < in->options->slot_config_count; i++) {
     if (bbw_str_equal(in->options->slot_configs[i].slot, binding->slot)) { config = &in->options->slot_configs[i]; }
   }
+  bbw_bytes bytes = config == NULL ? (bbw_bytes){NULL, 0} : config->config;
+  if (!keep_config(in, in->node->engine.components.count, type, config != NULL, bytes)) { return BBW_E_NOMEM; }
   bbw_component *component = bbw_vec_push(&in->node->engine.components);
   if (component == NULL) { return BBW_E_NOMEM; }
   *component = (bbw_component){.type = type, .slot = binding->slot};
-  bbw_bytes bytes = config == NULL ? (bbw_bytes){NULL, 0} : config->config;
   bbw_error cause;
   bbw_error_set(&cause, BBW_OK);
   bbw_status rv = type->construct(&component->self, type, config != NULL, bytes, in->node->mem, &cause);
@@ -292,6 +304,10 @@ static bbw_status install(installer *in, const bbw_config *config) {
   if (rv == BBW_OK) { rv = find_targets(in); }
   if (rv == BBW_OK) { rv = bbw_engine_init(&in->node->engine, &in->options->peer_id, config, in->node->mem); }
   if (rv == BBW_OK) { rv = add_addresses(in); }
+  if (rv == BBW_OK) {
+    in->node->component_configs = bbw_arena_array(&in->node->arena, in->bindings.count, sizeof(bbw_component_config));
+    if (in->node->component_configs == NULL) { rv = BBW_E_NOMEM; }
+  }
   for (size_t i = 0; rv == BBW_OK && i < in->bindings.count; i++) {
     rv = construct(in, BBW_VEC_AT(&in->bindings, bbw_slot_binding, i));
   }

@@ -224,6 +224,7 @@ bbw_status bbw_node_deliver_inbound(bbw_node *node, bbw_bytes peer, bbw_bytes en
   }
   if (rv == BBW_OK) { rv = charge(node, envelope.len, err); }
   if (rv == BBW_OK) {
+    event->bytes = bytes;
     event->charge = envelope.len;
     rv = reserve_ingress(node, err);
   }

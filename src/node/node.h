@@ -9,9 +9,18 @@
 #include "engine/engine.h"
 #include "format/onnx.h"
 
+/* What a component was constructed from; kept for those that a restore makes anew. */
+typedef struct bbw_component_config {
+  bool is_given;
+  bbw_bytes bytes;
+} bbw_component_config;
+
 struct bbw_node {
   const bbw_mem *mem;
   bbw_arena arena; /* the model's bytes and its decoded form, slot names, target names */
+  bbw_bytes model_bytes;
+  bbw_component_config *component_configs; /* one per component; in the arena */
+  uint64_t incarnation;                    /* restores that this node has lived through */
   bbw_onnx_model model;
   bbw_engine engine;
   bbw_graph **modules; /* the targets, in the order of the call; in the arena */

@@ -137,6 +137,19 @@ bbw_status bbw_address_book_add_peer(bbw_address_book *book, const bbw_peer_id *
   return rv;
 }
 
+bbw_status bbw_address_book_restore(bbw_address_book *book, const bbw_peer_id *peer, const bbw_bytes *addresses,
+                                    size_t count, uint64_t ref_count) {
+  if (ref_count == 0 || find(book, peer) != NULL) { return BBW_E_ARG; }
+  bbw_status rv = add_new(book, peer, addresses, count);
+  if (rv != BBW_OK) { return rv; }
+  book_entry *entry = find(book, peer);
+  entry->ref_count = ref_count;
+  if (entry->addresses.count == count) { return BBW_OK; }
+  entry->ref_count = 1;
+  (void)bbw_address_book_drop_peer(book, peer);
+  return BBW_E_ARG;
+}
+
 bbw_status bbw_address_book_drop_peer(bbw_address_book *book, const bbw_peer_id *peer) {
   book_entry *entry = find(book, peer);
   if (entry == NULL) { return BBW_E_AB_UNKNOWN_PEER; }

@@ -98,6 +98,13 @@ bbw_health_change bbw_governor_record_success(bbw_governor *governor, const bbw_
   return was_down ? BBW_HEALTH_CAME_UP : BBW_HEALTH_NONE;
 }
 
+bbw_status bbw_governor_restore_health(bbw_governor *governor, const bbw_peer_id *peer, bbw_peer_health health) {
+  health_entry *entry = bbw_peer_table_touch(&governor->health, peer, BBW_GOVERNOR_PEERS_MAX);
+  if (entry == NULL) { return BBW_E_NOMEM; }
+  entry->health = health;
+  return BBW_OK;
+}
+
 bool bbw_governor_peer_health(const bbw_governor *governor, const bbw_peer_id *peer, bbw_peer_health *out) {
   const health_entry *entry = bbw_peer_table_find(&governor->health, peer);
   if (entry == NULL) { return false; }

@@ -54,6 +54,8 @@ bbw_status bbw_governor_set_allowlist(bbw_governor *governor, const bbw_peer_id 
 /* Out of memory leaves the table as it is and answers NONE. */
 bbw_health_change bbw_governor_record_failure(bbw_governor *governor, const bbw_peer_id *peer, uint64_t now_ns);
 bbw_health_change bbw_governor_record_success(bbw_governor *governor, const bbw_peer_id *peer, uint64_t now_ns);
+/* The peer's entry as it was saved, behind all others.  BBW_OK or BBW_E_NOMEM. */
+bbw_status bbw_governor_restore_health(bbw_governor *governor, const bbw_peer_id *peer, bbw_peer_health health);
 bool bbw_governor_peer_health(const bbw_governor *governor, const bbw_peer_id *peer, bbw_peer_health *out);
 
 #endif
