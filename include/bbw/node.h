@@ -123,8 +123,7 @@ size_t bbw_node_bootstrap_count(const bbw_node *node);
 bbw_str bbw_node_bootstrap_name(const bbw_node *node, size_t index, bool *is_done);
 
 /*
- * Snapshots: the whole state between two calls, so that a node that is restored goes on as if it had never stopped.  The same state gives the same bytes.  Not included: the artifact, the components' code and
- * the configuration, which are those of the node that restores.  A component without `save` keeps the state that it has.
+ * Snapshots: the whole state between two calls, so that a node that is restored goes on as if it had never stopped.  The same state gives the same bytes.  Not included: the artifact and the components' code, which are those of the node that restores.  A component without `save` keeps the state that it has.
  *
  * snapshot gives bytes allocated with mem (free them with *len).  BBW_E_BUSY, BBW_E_NOMEM, BBW_E_LIMIT (a value is too large to be written), BBW_E_RESTORE_COMPONENT (slot, type_name, detail) when a component
  * does not save.
@@ -132,7 +131,7 @@ bbw_str bbw_node_bootstrap_name(const bbw_node *node, size_t index, bool *is_don
  * restore replaces everything, or answers an error and changes nothing:
  *   BBW_E_SNAP_DECODE           damaged bytes (detail, offset)
  *   BBW_E_RESTORE_SPEC_VERSION  of another version (got, expected)
- *   BBW_E_RESTORE_MISMATCH      of another node (what, got, expected; what: "peer_id", "artifact", "module", "component", "component_type", or a limit of this node's configuration that it would not keep)
+ *   BBW_E_RESTORE_MISMATCH      of another node (what, got, expected; what: "peer_id", "artifact", "module", "component" or "component_type")
  *   BBW_E_RESTORE_COMPONENT     a component refuses its state (slot, type_name, detail)
  *   BBW_E_BUSY, BBW_E_NOMEM
  * Steps of the last poll are gone afterwards.  The clock is that of the snapshot; the host goes on from there.

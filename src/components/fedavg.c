@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/mem.h"
 #include "kernels/elementwise.h"
 
 typedef struct contribution {
@@ -130,6 +131,80 @@ static void destroy(void *self, const bbw_mem *mem) {
   mem->free(mem->ctx, self, sizeof(bbw_fedavg));
 }
 
+/* Numbers in front of the peer id and the payload of one contribution. */
+#define SAVED_HEAD_BYTES 28u
+
+static bbw_status save(const void *self, const bbw_mem *mem, uint8_t **out, size_t *len) {
+  const bbw_fedavg *f = self;
+  size_t bytes = 8;
+  uint8_t peer[BBW_PEER_ID_BYTES_MAX];
+  for (size_t i = 0; i < f->contributions.count; i++) {
+    size_t payload = bbw_value_payload_size(at(f, i)->tensor);
+    size_t peer_len = bbw_peer_id_encode(&at(f, i)->peer, peer);
+    if (!bbw_size_add(bytes, SAVED_HEAD_BYTES + peer_len, &bytes) || !bbw_size_add(bytes, payload, &bytes)) {
+      return BBW_E_NOMEM;
+    }
+  }
+  uint8_t *state = mem->alloc(mem->ctx, bytes);
+  if (state == NULL) { return BBW_E_NOMEM; }
+  bbw_store_u64le(state, f->contributions.count);
+  uint8_t *to = state + 8;
+  for (size_t i = 0; i < f->contributions.count; i++) {
+    const contribution *c = at(f, i);
+    size_t peer_len = bbw_peer_id_encode(&c->peer, peer), payload = bbw_value_payload_size(c->tensor);
+    bbw_store_u64le(to, c->samples);
+    bbw_store_u64le(to + 8, bbw_type_hash((bbw_type)c->tensor->type));
+    bbw_store_u32le(to + 16, (uint32_t)peer_len);
+    bbw_store_u64le(to + 20, payload);
+    memcpy(to + SAVED_HEAD_BYTES, peer, peer_len);
+    bbw_value_payload_write(c->tensor, to + SAVED_HEAD_BYTES + peer_len);
+    to += SAVED_HEAD_BYTES + peer_len + payload;
+  }
+  *out = state;
+  *len = bytes;
+  return BBW_OK;
+}
+
+/* One saved contribution from the front of *state, which moves on. */
+static bbw_status restore_one(bbw_fedavg *f, bbw_bytes *state) {
+  if (state->len < SAVED_HEAD_BYTES) { return BBW_E_TRUNCATED; }
+  const uint8_t *head = state->ptr;
+  uint64_t peer_len = bbw_load_u32le(head + 16), payload_len = bbw_load_u64le(head + 20);
+  size_t left = state->len - SAVED_HEAD_BYTES;
+  if (peer_len > left || payload_len > left - peer_len) { return BBW_E_TRUNCATED; }
+  bbw_peer_id peer;
+  bbw_value *tensor;
+  bbw_bytes peer_bytes = {head + SAVED_HEAD_BYTES, (size_t)peer_len};
+  bbw_bytes payload = {peer_bytes.ptr + peer_bytes.len, (size_t)payload_len};
+  bbw_status rv = bbw_peer_id_decode(&peer, peer_bytes, NULL);
+  if (rv == BBW_OK) { rv = bbw_value_decode(&tensor, bbw_load_u64le(head + 8), payload, f->mem, NULL); }
+  if (rv != BBW_OK) { return rv; }
+  const char *detail;
+  bool is_whole = bbw_value_is_tensor(tensor) && bbw_value_payload_size(tensor) == payload.len;
+  rv = is_whole ? bbw_fedavg_contribute(f, &peer, tensor, bbw_load_u64le(head), &detail) : BBW_E_DECODE;
+  bbw_value_release(tensor, f->mem);
+  *state = (bbw_bytes){payload.ptr + payload.len, left - peer_bytes.len - payload.len};
+  return rv;
+}
+
+static bbw_status restore(void *self, bbw_bytes state, const bbw_mem *mem, bbw_error *err) {
+  bbw_fedavg *f = self, next;
+  if (state.len < 8) { return bbw_error_set(err, BBW_E_RESTORE_COMPONENT); }
+  uint64_t count = bbw_load_u64le(state.ptr);
+  state = (bbw_bytes){state.ptr + 8, state.len - 8};
+  bbw_fedavg_init(&next, mem);
+  bbw_status rv = BBW_OK;
+  while (rv == BBW_OK && state.len != 0) { rv = restore_one(&next, &state); }
+  if (rv == BBW_OK && next.contributions.count != count) { rv = BBW_E_DECODE; } /* too few, or a peer twice */
+  if (rv != BBW_OK) {
+    bbw_fedavg_free(&next);
+    return bbw_error_set(err, rv == BBW_E_NOMEM ? rv : BBW_E_RESTORE_COMPONENT);
+  }
+  bbw_fedavg_free(f);
+  *f = next;
+  return BBW_OK;
+}
+
 static bool read_samples(const bbw_value *value, uint64_t *samples) {
   if (value == NULL) { return false; }
   switch ((bbw_type)value->type) {
@@ -221,4 +296,6 @@ const bbw_component_type bbw_fedavg_type = {
     .destroy = destroy,
     .dispatch = dispatch,
     .supports = supports,
+    .save = save,
+    .restore = restore,
 };

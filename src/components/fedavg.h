@@ -33,7 +33,8 @@ bbw_status bbw_fedavg_contribute(bbw_fedavg *f, const bbw_peer_id *peer, bbw_val
 bbw_status bbw_fedavg_aggregate(bbw_fedavg *f, bbw_value **out, uint64_t *samples);
 
 /* The component "FedAvg", role Aggregator.  Contribute(element, metadata) or Contribute(composite of both): the element is a tensor in any carrier, the metadata FedAvgMeta,
- * U64, RawU64 or eight little-endian bytes.  Aggregate() -> params, metadata.  No state is saved. */
+ * U64, RawU64 or eight little-endian bytes.  Aggregate() -> params, metadata.
+ * Its state is the contributions of the round: u64 count, then for each u64 samples, u64 type hash, u32 and peer id, u64 and payload (little-endian). */
 extern const bbw_component_type bbw_fedavg_type;
 
 #endif

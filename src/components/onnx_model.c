@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "components/onnx_net.h"
+#include "kernels/elementwise.h"
 
 typedef struct model {
   const bbw_mem *mem;
@@ -74,41 +75,75 @@ static void destroy(void *self, const bbw_mem *mem) {
   bbw_mem_array_free(mem, m, 1, sizeof *m);
 }
 
-#define STATE_HEADER_BYTES 16u
+/*
+ * The saved state, little-endian: u64 trainings, u64 count of parameters, u64 count of kept samples, the parameters, the samples.  What a forward leaves for
+ * backward is not saved but computed again from the samples that went into it, which gives the same bits.
+ */
+#define STATE_HEADER_BYTES 24u
+
+static void store_floats(uint8_t *to, const float *from, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    uint32_t bits;
+    memcpy(&bits, &from[i], sizeof bits);
+    bbw_store_u32le(to + 4 * i, bits);
+  }
+}
+
+static void load_floats(float *to, const uint8_t *from, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    uint32_t bits = bbw_load_u32le(from + 4 * i);
+    memcpy(&to[i], &bits, sizeof bits);
+  }
+}
 
 static bbw_status save(const void *self, const bbw_mem *mem, uint8_t **out, size_t *len) {
   const model *m = self;
-  size_t count = bbw_onnx_net_parameter_count(m->net), bytes;
-  if (!bbw_size_mul(count, 4, &bytes) || !bbw_size_add(bytes, STATE_HEADER_BYTES, &bytes)) { return BBW_E_NOMEM; }
-  uint8_t *state = mem->alloc(mem->ctx, bytes);
+  size_t count = bbw_onnx_net_parameter_count(m->net), samples, inputs, bytes;
+  const float *kept = bbw_onnx_net_kept(m->net, &samples);
+  bool fits = bbw_size_mul(samples, bbw_onnx_net_input_width(m->net), &inputs) && bbw_size_add(count, inputs, &bytes) &&
+              bbw_size_mul(bytes, 4, &bytes) && bbw_size_add(bytes, STATE_HEADER_BYTES, &bytes);
+  uint8_t *state = fits ? mem->alloc(mem->ctx, bytes) : NULL;
   if (state == NULL) { return BBW_E_NOMEM; }
   bbw_store_u64le(state, m->trainings);
   bbw_store_u64le(state + 8, count);
-  for (size_t i = 0; i < count; i++) {
-    uint32_t bits;
-    memcpy(&bits, &bbw_onnx_net_parameters(m->net)[i], sizeof bits);
-    bbw_store_u32le(state + STATE_HEADER_BYTES + 4 * i, bits);
-  }
+  bbw_store_u64le(state + 16, samples);
+  store_floats(state + STATE_HEADER_BYTES, bbw_onnx_net_parameters(m->net), count);
+  store_floats(state + STATE_HEADER_BYTES + 4 * count, kept, inputs);
   *out = state;
   *len = bytes;
   return BBW_OK;
 }
 
+/* Takes the parameters and runs the kept samples again, so that backward may follow. */
+static bbw_status take_state(model *m, const float *parameters, size_t count, const float *x, size_t samples) {
+  size_t width = bbw_onnx_net_output_width(m->net), outputs;
+  if (!bbw_is_finite_f32(parameters, count)) { return BBW_E_NOT_FINITE; }
+  if (!bbw_size_mul(samples, width, &outputs) || !bbw_size_add(outputs, 1, &outputs)) { return BBW_E_NOMEM; }
+  float *y = bbw_mem_array(m->mem, outputs, sizeof(float));
+  if (y == NULL) { return BBW_E_NOMEM; }
+  /* The first time is for the memory that it takes: what follows cannot fail any more. */
+  bbw_status rv = bbw_onnx_net_forward(m->net, x, samples, y, NULL);
+  if (rv == BBW_OK) { rv = bbw_onnx_net_load_parameters(m->net, parameters, count, NULL); }
+  if (rv == BBW_OK) { rv = bbw_onnx_net_forward(m->net, x, samples, y, NULL); }
+  bbw_mem_array_free(m->mem, y, outputs, sizeof(float));
+  return rv;
+}
+
 static bbw_status restore(void *self, bbw_bytes state, const bbw_mem *mem, bbw_error *err) {
   model *m = self;
-  size_t count = bbw_onnx_net_parameter_count(m->net);
-  bool fits = state.len >= STATE_HEADER_BYTES && (state.len - STATE_HEADER_BYTES) % 4 == 0 &&
-              (state.len - STATE_HEADER_BYTES) / 4 == count && bbw_load_u64le(state.ptr + 8) == count;
+  size_t count = bbw_onnx_net_parameter_count(m->net), width = bbw_onnx_net_input_width(m->net), floats;
+  if (state.len < STATE_HEADER_BYTES) { return bbw_error_set(err, BBW_E_RESTORE_COMPONENT); }
+  uint64_t samples = bbw_load_u64le(state.ptr + 16);
+  bool fits = bbw_load_u64le(state.ptr + 8) == count && samples <= BBW_ONNX_NET_KEPT_MAX &&
+              bbw_size_mul((size_t)samples, width, &floats) && bbw_size_add(floats, count, &floats) &&
+              (state.len - STATE_HEADER_BYTES) % 4 == 0 && (state.len - STATE_HEADER_BYTES) / 4 == floats;
   if (!fits) { return bbw_error_set(err, BBW_E_RESTORE_COMPONENT); }
-  float *parameters = bbw_mem_array(mem, count, sizeof(float));
-  if (parameters == NULL && count > 0) { return bbw_error_set(err, BBW_E_NOMEM); }
-  for (size_t i = 0; i < count; i++) {
-    uint32_t bits = bbw_load_u32le(state.ptr + STATE_HEADER_BYTES + 4 * i);
-    memcpy(&parameters[i], &bits, sizeof bits);
-  }
-  bbw_status rv = bbw_onnx_net_load_parameters(m->net, parameters, count, err);
-  bbw_mem_array_free(mem, parameters, count, sizeof(float));
-  if (rv != BBW_OK) { return bbw_error_set(err, BBW_E_RESTORE_COMPONENT); }
+  float *values = bbw_mem_array(mem, floats + 1, sizeof(float));
+  if (values == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
+  load_floats(values, state.ptr + STATE_HEADER_BYTES, floats);
+  bbw_status rv = take_state(m, values, count, values + count, (size_t)samples);
+  bbw_mem_array_free(mem, values, floats + 1, sizeof(float));
+  if (rv != BBW_OK) { return bbw_error_set(err, rv == BBW_E_NOMEM ? rv : BBW_E_RESTORE_COMPONENT); }
   m->trainings = bbw_load_u64le(state.ptr);
   return BBW_OK;
 }

@@ -183,6 +183,11 @@ bbw_status bbw_onnx_net_forward(bbw_onnx_net *net, const float *x, size_t sample
   return BBW_OK;
 }
 
+const float *bbw_onnx_net_kept(const bbw_onnx_net *net, size_t *samples) {
+  *samples = net->kept;
+  return net->kept == 0 ? NULL : bbw_plan_values(&net->plan, &net->ws, net->plan.input);
+}
+
 static bbw_status check_labels(const bbw_onnx_net *net, bbw_labels labels, size_t samples, bbw_error *err) {
   size_t classes = bbw_onnx_net_output_width(net);
   if (samples == 0) { return refuse(err, BBW_E_EMPTY, "there are no samples"); }

@@ -41,6 +41,9 @@ bbw_status bbw_onnx_net_apply_delta(bbw_onnx_net *net, const float *delta, size_
 /* y[samples, output_width] of x[samples, input_width].  BBW_E_NOMEM or BBW_E_LIMIT. */
 bbw_status bbw_onnx_net_forward(bbw_onnx_net *net, const float *x, size_t samples, float *y, bbw_error *err);
 
+/* The samples that backward may follow, as they went into the last forward; NULL and 0 if there are none. */
+const float *bbw_onnx_net_kept(const bbw_onnx_net *net, size_t *samples);
+
 /* Mean loss of y as forward gave it.  BBW_E_EMPTY, BBW_E_INVALID_VALUE (a label; offset = sample), BBW_E_NOT_FINITE, BBW_E_NOMEM, BBW_E_LIMIT. */
 bbw_status bbw_onnx_net_loss(bbw_onnx_net *net, const float *y, bbw_labels labels, size_t samples, double *loss,
                              bbw_error *err);

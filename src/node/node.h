@@ -17,8 +17,7 @@ typedef struct bbw_component_config {
 
 struct bbw_node {
   const bbw_mem *mem;
-  bbw_arena arena; /* the model's bytes and its decoded form, slot names, target names */
-  bbw_bytes model_bytes;
+  bbw_arena arena;                         /* the model's bytes and its decoded form, slot names, target names */
   bbw_component_config *component_configs; /* one per component; in the arena */
   uint64_t incarnation;                    /* restores that this node has lived through */
   bbw_onnx_model model;

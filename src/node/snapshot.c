@@ -307,17 +307,22 @@ static bbw_status rebuild(restorer *r, bbw_arena *arena) {
   return bbw_rebuild_bad(&work, "the charged bytes do not add up");
 }
 
-/* An op's timer is armed when it is in the heap. */
-static void arm_intervals(bbw_engine *engine) {
+static bbw_op *op_at(bbw_engine *engine, uint64_t op_ref) {
+  return &bbw_engine_graph(engine, (size_t)(op_ref >> 32))->ops[(uint32_t)op_ref];
+}
+
+/* The flags of the ops that the graphs hold: an op's timer is armed when it is in the heap. */
+static void mark_intervals(bbw_engine *engine, const bbw_proto_list *started) {
   for (size_t g = 0; g < engine->graphs.count; g++) {
     bbw_graph *graph = bbw_engine_graph(engine, g);
-    for (uint32_t i = 0; i < graph->op_count; i++) { graph->ops[i].is_timer_armed = false; }
+    for (uint32_t i = 0; i < graph->op_count; i++) { graph->ops[i].is_timer_armed = graph->ops[i].is_started = false; }
   }
   for (size_t i = 0; i < engine->timers.heap.count; i++) {
     const bbw_timer *timer = BBW_VEC_AT(&engine->timers.heap, const bbw_timer, i);
     if (timer->kind != BBW_TIMER_INTERVAL) { continue; }
-    bbw_engine_graph(engine, (size_t)(timer->subject >> 32))->ops[(uint32_t)timer->subject].is_timer_armed = true;
+    op_at(engine, timer->subject)->is_timer_armed = true;
   }
+  for (size_t i = 0; i < started->count; i++) { op_at(engine, *BBW_PROTO_AT(started, uint64_t, i))->is_started = true; }
 }
 
 /* Frees an engine that has neither graphs nor the other one's components. */
@@ -342,14 +347,19 @@ static void commit(restorer *r) {
   r->node->engine = r->next;
   r->node->incarnation = r->snap->incarnation == UINT64_MAX ? UINT64_MAX : r->snap->incarnation + 1;
   discard(r, &old);
-  arm_intervals(&r->node->engine);
+  mark_intervals(&r->node->engine, &r->snap->started);
+  bbw_node_notify(r->node);
 }
 
 static bbw_status restore(bbw_node *node, const bbw_snap *snap, bbw_arena *arena, bbw_error *err) {
   restorer r = {.node = node, .snap = snap, .err = err};
   r.is_fresh = bbw_arena_array(arena, node->engine.components.count, sizeof(bool));
   if (r.is_fresh == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
-  bbw_status rv = bbw_engine_init(&r.next, &node->engine.self_peer, &node->engine.config, node->mem);
+  if (snap->config == NULL || bbw_config_check(snap->config, NULL) != BBW_OK ||
+      (snap->config->step_mask & BBW_STEP_MASK_ALWAYS) != BBW_STEP_MASK_ALWAYS) {
+    return damaged(err, 0, "the configuration is not valid");
+  }
+  bbw_status rv = bbw_engine_init(&r.next, &node->engine.self_peer, snap->config, node->mem);
   r.next.graphs = node->engine.graphs; /* borrowed */
   bbw_error_set(err, rv);
   if (rv == BBW_OK) { rv = prepare(&r); }

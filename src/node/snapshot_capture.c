@@ -202,6 +202,23 @@ static void put_timers(capture *c, bbw_snap *out) {
   out->timers_dropped = timers->dropped;
 }
 
+static bool is_started(const bbw_op *op) { return op->row != NULL && op->row->is_self_starting && op->is_started; }
+
+static void put_started(capture *c, bbw_snap *out) {
+  size_t count = 0, at = 0;
+  for (size_t pass = 0; pass < 2 && c->status == BBW_OK; pass++) {
+    uint64_t *list = pass == 0 ? NULL : list_new(c, &out->started, count, sizeof(*list));
+    for (size_t g = 0; g < c->engine->graphs.count; g++) {
+      const bbw_graph *graph = bbw_engine_graph(c->engine, g);
+      for (uint32_t i = 0; i < graph->op_count; i++) {
+        if (!is_started(&graph->ops[i])) { continue; }
+        count += pass == 0;
+        if (list != NULL) { list[at++] = bbw_graph_op_ref(graph, i); }
+      }
+    }
+  }
+}
+
 static void put_bootstrap(capture *c, bbw_snap *out) {
   const bbw_bootstrap *bootstrap = &c->engine->bootstrap;
   bbw_snap_target *targets = list_new(c, &out->boot_targets, bootstrap->targets.count, sizeof(*targets));
@@ -431,6 +448,7 @@ bbw_status bbw_snapshot_capture(bbw_snap *out, const bbw_node *node, bbw_arena *
   put_ready(&c, &out->locked, &engine->locked);
   put_async(&c, out);
   put_timers(&c, out);
+  put_started(&c, out);
   put_ingress(&c, out);
   put_bus(&c, out);
   put_named(&c, out);

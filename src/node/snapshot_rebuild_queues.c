@@ -55,7 +55,7 @@ static bbw_status take_envelope_event(const bbw_rebuild *r, const bbw_snap_event
 static bbw_status rebuild_event(const bbw_rebuild *r, const bbw_snap_event *from) {
   bbw_ingress_event event = {.kind = (bbw_ingress_kind)from->kind};
   bbw_status rv = bbw_ingress_reserve(&r->engine->ingress);
-  if (rv != BBW_OK) { return bbw_error_set(r->err, rv); } /* the limit has been checked */
+  if (rv != BBW_OK) { return bbw_error_set(r->err, rv); }
   switch (from->kind) {
   case BBW_INGRESS_APP_EVENT:
   case BBW_INGRESS_INVOKE: rv = take_seeds_event(r, from, &event); break;
@@ -73,11 +73,13 @@ static bbw_status rebuild_event(const bbw_rebuild *r, const bbw_snap_event *from
 static bbw_status rebuild_ingress(const bbw_rebuild *r) {
   bbw_ingress *ingress = &r->engine->ingress;
   size_t count = r->snap->ingress.count;
-  if (count > ingress->cap) { return bbw_rebuild_limit(r, "bus_capacity", count, ingress->cap); }
+  size_t cap = ingress->cap;
+  if (count > cap) { ingress->cap = count; }
   for (size_t i = 0; i < count; i++) {
     bbw_status rv = rebuild_event(r, BBW_PROTO_AT(&r->snap->ingress, bbw_snap_event, i));
     if (rv != BBW_OK) { return rv; }
   }
+  ingress->cap = cap;
   ingress->dropped = r->snap->ingress_dropped;
   return BBW_OK;
 }
@@ -96,7 +98,7 @@ static bool is_first_of_kind(const bbw_bus *bus, uint64_t index) {
 static bbw_status rebuild_bus(const bbw_rebuild *r) {
   bbw_bus *bus = &r->engine->bus;
   size_t count = r->snap->bus.count;
-  if (count > bus->cap) { return bbw_rebuild_limit(r, "bus_capacity", count, bus->cap); }
+  if (count > bus->cap) { return bbw_rebuild_bad(r, "too many events on the bus"); }
   for (size_t i = 0; i < count; i++) {
     uint64_t index = *BBW_PROTO_AT(&r->snap->bus, uint64_t, i);
     if (!is_first_of_kind(bus, index)) { return bbw_rebuild_bad(r, "an event of the bus that nobody waits for"); }
@@ -210,11 +212,13 @@ static bbw_status rebuild_outbound_one(const bbw_rebuild *r, const bbw_snap_outb
 static bbw_status rebuild_outbound(const bbw_rebuild *r) {
   bbw_outbound *outbound = &r->engine->outbound;
   size_t count = r->snap->outbound.count;
-  if (count > outbound->cap) { return bbw_rebuild_limit(r, "max_outbound_queue", count, outbound->cap); }
+  uint64_t cap = outbound->cap;
+  if (count > cap) { outbound->cap = count; }
   for (size_t i = 0; i < count; i++) {
     bbw_status rv = rebuild_outbound_one(r, BBW_PROTO_AT(&r->snap->outbound, bbw_snap_outbound, i));
     if (rv != BBW_OK) { return rv; }
   }
+  outbound->cap = cap;
   outbound->dropped_new = r->snap->outbound_dropped_new;
   return BBW_OK;
 }

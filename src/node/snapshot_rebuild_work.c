@@ -180,7 +180,7 @@ static bbw_status rebuild_frame(bbw_rebuild *r, size_t index, bbw_frame **owners
   if (from->exec_id >= r->snap->next_exec_id) { return bbw_rebuild_bad(r, "an execution id is from the future"); }
   bbw_frame *frame;
   bbw_status rv = bbw_frame_new(&frame, engine, bbw_engine_graph(engine, from->graph), &from->exec_id);
-  if (rv != BBW_OK) { return bbw_error_set(r->err, rv); } /* the limit has been checked */
+  if (rv != BBW_OK) { return bbw_error_set(r->err, rv); }
   r->frames[index] = frame;
   frame->started_ns = from->started_ns;
   rv = fill_slots(r, frame, &from->slots);
@@ -190,10 +190,8 @@ static bbw_status rebuild_frame(bbw_rebuild *r, size_t index, bbw_frame **owners
 }
 
 static bbw_status rebuild_frames(bbw_rebuild *r) {
+  r->engine->config.max_executions = UINT64_MAX; /* what is there stays, whatever the limit is now */
   size_t count = r->snap->frames.count, runs = r->engine->bootstrap.runs.count;
-  if (count > r->engine->config.max_executions) {
-    return bbw_rebuild_limit(r, "max_executions", count, r->engine->config.max_executions);
-  }
   r->frames = bbw_arena_array(r->arena, count, sizeof(bbw_frame *));
   bbw_frame **owners = bbw_arena_array(r->arena, runs, sizeof(*owners));
   if (r->frames == NULL || owners == NULL) { return bbw_error_set(r->err, BBW_E_NOMEM); }
@@ -359,6 +357,18 @@ static bbw_status rebuild_timers(const bbw_rebuild *r) {
   return rv;
 }
 
+/* Intervals that have run; the flags are set when the restore is certain. */
+static bbw_status check_started(const bbw_rebuild *r) {
+  uint64_t next = 0;
+  for (size_t i = 0; i < r->snap->started.count; i++) {
+    uint64_t op_ref = *BBW_PROTO_AT(&r->snap->started, uint64_t, i);
+    bool is_valid = op_ref >= next && is_interval(r->engine, op_ref);
+    if (!is_valid) { return bbw_rebuild_bad(r, "an interval that is none"); }
+    next = op_ref + 1;
+  }
+  return BBW_OK;
+}
+
 bbw_status bbw_rebuild_executions(bbw_rebuild *r) {
   bbw_engine *engine = r->engine;
   engine->now_ns = r->snap->now_ns;
@@ -372,5 +382,7 @@ bbw_status bbw_rebuild_executions(bbw_rebuild *r) {
   if (rv == BBW_OK) { rv = rebuild_async(r); }
   if (rv == BBW_OK) { rv = settle_frames(r); }
   engine->next_exec_id = r->snap->next_exec_id;
-  return rv == BBW_OK ? rebuild_timers(r) : rv;
+  engine->config.max_executions = r->snap->config->max_executions;
+  if (rv == BBW_OK) { rv = rebuild_timers(r); }
+  return rv == BBW_OK ? check_started(r) : rv;
 }

@@ -176,6 +176,7 @@ static const bbw_proto_field snapshot_fields[] = {
     ONE(13, I64, rng_state),
     ONE(14, I64, bytes_in_flight),
     ONE(15, BOOL, is_first_poll_done),
+    MANY(16, I64, started),
     SUBS(20, frames, frame_type),
     SUBS(21, frontier, ready_type),
     SUBS(22, locked, ready_type),

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "format/onnx.h"
 #include "stub_components.h"
@@ -57,6 +58,21 @@ static bbw_status moody_dispatch(void *self, bbw_ctx *ctx) {
   }
 }
 
+static bbw_status moody_save(const void *self, const bbw_mem *mem, uint8_t **out, size_t *len) {
+  *out = mem->alloc(mem->ctx, sizeof(uint32_t));
+  if (*out == NULL) { return BBW_E_NOMEM; }
+  memcpy(*out, self, sizeof(uint32_t));
+  *len = sizeof(uint32_t);
+  return BBW_OK;
+}
+
+static bbw_status moody_restore(void *self, bbw_bytes state, const bbw_mem *mem, bbw_error *err) {
+  (void)mem;
+  if (state.len != sizeof(uint32_t)) { return bbw_error_set(err, BBW_E_RESTORE_COMPONENT); }
+  memcpy(self, state.ptr, sizeof(uint32_t));
+  return BBW_OK;
+}
+
 const bbw_component_type *const *moody_component_types(size_t *count) {
   static bbw_component_type types[TYPES_MAX];
   static const bbw_component_type *list[TYPES_MAX];
@@ -66,6 +82,8 @@ const bbw_component_type *const *moody_component_types(size_t *count) {
     types[i].construct = moody_construct;
     types[i].destroy = moody_destroy;
     types[i].dispatch = moody_dispatch;
+    types[i].save = moody_save;
+    types[i].restore = moody_restore;
     list[i] = &types[i];
   }
   return list;
