@@ -440,6 +440,7 @@ bbw_status bbw_snapshot_capture(bbw_snap *out, const bbw_node *node, bbw_arena *
       .next_exec_id = engine->next_exec_id,
       .rng_state = engine->rng_state,
       .bytes_in_flight = engine->bytes_in_flight,
+      .phase_at = engine->phase_at,
       .is_first_poll_done = engine->is_first_poll_done,
   };
   out->peer_id = peer_bytes(&c, &engine->self_peer);

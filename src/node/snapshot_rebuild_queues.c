@@ -245,6 +245,10 @@ static bbw_status rebuild_phases(const bbw_rebuild *r) {
     if (from.len != 0) { memcpy(copy, from.ptr, from.len); }
     *(bbw_bytes *)bbw_vec_push(phases) = (bbw_bytes){copy, from.len}; /* room is reserved */
   }
+  if (r->snap->phase_at != 0 && r->snap->phases.count == 0) {
+    return bbw_rebuild_bad(r, "a lifecycle phase that does not fire goes on");
+  }
+  r->engine->phase_at = r->snap->phase_at;
   return BBW_OK;
 }
 

@@ -236,10 +236,12 @@ static bbw_status settle_frames(const bbw_rebuild *r) {
 
 /* ---- parked ops ---- */
 
-static bbw_status rebuild_parked_one(const bbw_rebuild *r, const bbw_snap_parked *from) {
+/* next: the lowest id that may follow. */
+static bbw_status rebuild_parked_one(const bbw_rebuild *r, const bbw_snap_parked *from, uint64_t next) {
   bbw_async *async = &r->engine->async;
-  bool is_next = from->cmd_id >= async->next_cmd_id && from->cmd_id < r->snap->next_cmd_id;
-  if (!is_next) { return bbw_rebuild_bad(r, "command ids do not ascend"); }
+  if (from->cmd_id < next || from->cmd_id >= r->snap->next_cmd_id) {
+    return bbw_rebuild_bad(r, "command ids do not ascend");
+  }
   bbw_status rv = claim_at(r, from->frame, from->op);
   if (rv != BBW_OK) { return rv; }
   bbw_frame *frame = r->frames[from->frame];
@@ -247,11 +249,9 @@ static bbw_status rebuild_parked_one(const bbw_rebuild *r, const bbw_snap_parked
   if (kind != BBW_DISPATCH_COMPONENT && kind != BBW_DISPATCH_STATELESS) {
     return bbw_rebuild_bad(r, "an op is parked that never answers later");
   }
-  uint64_t cmd_id;
-  async->next_cmd_id = from->cmd_id;
-  rv = bbw_async_open(async, &cmd_id);
+  rv = bbw_async_open_as(async, from->cmd_id);
   if (rv != BBW_OK) { return bbw_error_set(r->err, rv); }
-  bbw_parked *parked = bbw_async_find(async, cmd_id);
+  bbw_parked *parked = bbw_async_find(async, from->cmd_id);
   parked->frame = frame;
   parked->op = from->op;
   return BBW_OK;
@@ -300,10 +300,12 @@ static bbw_status rebuild_done(const bbw_rebuild *r) {
 static bbw_status rebuild_async(const bbw_rebuild *r) {
   bbw_async *async = &r->engine->async;
   size_t outcomes = 0;
+  uint64_t next = 0;
   for (size_t i = 0; i < r->snap->parked.count; i++) {
     const bbw_snap_parked *parked = BBW_PROTO_AT(&r->snap->parked, bbw_snap_parked, i);
-    bbw_status rv = rebuild_parked_one(r, parked);
+    bbw_status rv = rebuild_parked_one(r, parked, next);
     if (rv != BBW_OK) { return rv; }
+    next = parked->cmd_id + 1;
     outcomes += parked->state != BBW_PARKED_WAITING;
   }
   if (outcomes != r->snap->done.count) { return bbw_rebuild_bad(r, "a command has an outcome that is not listed"); }

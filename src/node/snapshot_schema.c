@@ -198,6 +198,7 @@ static const bbw_proto_field snapshot_fields[] = {
     ONE(48, I64, outbound_dropped_new),
     SUBS(49, resolve_failures, resolve_failure_type),
     MANY(50, BYTES, phases),
+    ONE(51, I64, phase_at),
     SUBS(60, boot_targets, target_type),
     SUBS(61, boot_runs, run_type),
     ONE(62, I64, boot_ended),

@@ -133,6 +133,7 @@ typedef struct bbw_snap {
 
   uint64_t now_ns, tick_ns, next_exec_id, rng_state, bytes_in_flight;
   bool is_first_poll_done;
+  uint64_t phase_at;
   bbw_proto_list started;  /* uint64_t */
   bbw_proto_list frames;   /* bbw_snap_frame */
   bbw_proto_list frontier; /* bbw_snap_ready */

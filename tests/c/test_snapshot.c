@@ -748,6 +748,8 @@ static void request_twice(bbw_snap *s) {
   s->requests = (bbw_proto_list){two, 2};
 }
 
+static void phase_of_nothing(bbw_snap *s) { s->phase_at = 1; }
+
 #define EDIT(name, detail) \
   { #name, name, detail }
 static const struct {
@@ -816,6 +818,7 @@ static const struct {
     EDIT(backoff_twice, "the backoff table is not valid"),
     EDIT(dedup_twice, "the window of received messages is not valid"),
     EDIT(request_backwards, "a request ends before it begins"),
+    EDIT(phase_of_nothing, "a lifecycle phase that does not fire goes on"),
     EDIT(request_twice, "a request is listed twice"),
 };
 
