@@ -18,10 +18,15 @@ for (const line of readFileSync(RESULTS, 'utf8').split('\n')) {
   figures.delete(figure.name); // the latest one, at its latest place
   figures.set(figure.name, figure);
 }
+// What is measured on both sides stands beside the native figure.
+for (const figure of figures.values()) {
+  const native = figures.get(figure.name.replace(/\.wasm$/, '.native'));
+  if (figure.name.endsWith('.wasm') && native && figure.against === undefined) Object.assign(figure, { against: native.name, ratio: figure.value / native.value });
+}
 /** @param {number} value */
 const shown = (value) => (Number.isInteger(value) ? value.toLocaleString('en-US') : String(Number(value.toPrecision(4))));
 const rows = [...figures.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-  .map(({ name, value, unit, against, ratio }) => `| \`${name}\` | ${shown(value)} ${unit} | ${against === undefined ? '' : `${against}${ratio === undefined ? '' : ` (x ${shown(ratio)})`}`} |`);
+  .map(({ name, value, unit, against, ratio }) => `| \`${name}\` | ${shown(value)} ${unit} | ${against === undefined ? '' : `${ratio === undefined ? '' : `${shown(ratio)} × `}\`${against}\``} |`);
 const table = [
   BEGIN,
   `Measured with Node ${process.versions.node} on ${cpus().length} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), ${new Date().toISOString().slice(0, 10)}.`,

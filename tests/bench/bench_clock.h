@@ -24,6 +24,13 @@ static inline void bench_report(const char *name, double value, const char *unit
   printf("{\"name\":\"%s.%s\",\"value\":%.4g,\"unit\":\"%s\"}\n", name, BENCH_TARGET, value, unit);
 }
 
+/* The same beside another figure of this target: how many times that one. */
+static inline void bench_report_against(const char *name, double value, const char *unit, const char *against,
+                                        double ratio) {
+  printf("{\"name\":\"%s.%s\",\"value\":%.4g,\"unit\":\"%s\",\"against\":\"%s.%s\",\"ratio\":%.4g}\n", name,
+         BENCH_TARGET, value, unit, against, BENCH_TARGET, ratio);
+}
+
 /* The compiler must assume that the number is used. */
 static inline void bench_keep(float x) {
   volatile float sink = x;

@@ -97,7 +97,7 @@ int main(void) {
   };
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     double rate = gemm_gflops(rows[i].n);
-    bench_report(rows[i].gflops, rate, "GFLOP/s");
+    bench_report_against(rows[i].gflops, rate, "GFLOP/s", "gemm.peak.gflops", rate / peak);
     bench_report(rows[i].share, rate / peak, "ratio");
   }
   return 0;
