@@ -111,7 +111,7 @@ int main(void) {
   for (int run = 0; run < RUNS; run++) {
     double start = bench_seconds();
     for (int i = 0; i < ROUNDS; i++) { run_chain(node); }
-    took[run] = (bench_seconds() - start) / ROUNDS / OPS;
+    took[run] = (bench_seconds() - start) / (double)(ROUNDS * OPS);
   }
   qsort(took, RUNS, sizeof took[0], compare);
   bench_report("engine.chain1000.ns", took[RUNS / 2] * 1e9, "ns/op");
@@ -129,7 +129,7 @@ int main(void) {
   bbw_node *nodes[NODES];
   size_t before = count.live_bytes;
   for (int i = 0; i < NODES; i++) { nodes[i] = make_node(small, &mem); }
-  bench_report("memory.idle_node.bytes", (double)(count.live_bytes - before) / NODES, "bytes");
+  bench_report("memory.idle_node.bytes", (double)(count.live_bytes - before) / (double)NODES, "bytes");
   for (int i = 0; i < NODES; i++) { bbw_node_del(nodes[i]); }
   bbw_arena_free(&arena);
   return count.live_bytes == 0 ? 0 : 1;
