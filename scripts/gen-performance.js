@@ -1,36 +1,42 @@
-// Writes the table of docs/PERFORMANCE.md from build/bench/results.jsonl: the latest value of every figure.
+// Writes the table of docs/PERFORMANCE.md from build/bench/results.jsonl: the median of the latest runs of every figure.
 // usage: node scripts/gen-performance.js      the text around the table is kept
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 
 const RESULTS = 'build/bench/results.jsonl', DOCUMENT = 'docs/PERFORMANCE.md';
+/** Runs that count; remove the results when the machine or the code has changed. */
+const RUNS = 7;
 const BEGIN = '<!-- begin of generated table -->', END = '<!-- end of generated table -->';
 
 if (!existsSync(RESULTS)) {
   console.error(`${RESULTS} is not there: run make bench`);
   process.exit(1);
 }
-/** @type {Map<string, {name: string, value: number, unit: string, against?: string, ratio?: number}>} */
-const figures = new Map();
+/** @type {Map<string, {value: number, unit: string, against?: string}[]>} */
+const lines = new Map();
 for (const line of readFileSync(RESULTS, 'utf8').split('\n')) {
   if (line === '') continue;
   const figure = JSON.parse(line);
-  figures.delete(figure.name); // the latest one, at its latest place
-  figures.set(figure.name, figure);
+  lines.set(figure.name, [...(lines.get(figure.name) ?? []), figure].slice(-RUNS));
 }
+/** Medians: a neighbour on the same machine may slow any single run down. */
+const figures = new Map([...lines].map(([name, runs]) => {
+  const values = runs.map(({ value }) => value).sort((x, y) => x - y);
+  const { unit, against } = runs[runs.length - 1];
+  return [name, { unit, against, value: values[values.length >> 1], low: values[0], high: values[values.length - 1] }];
+}));
 // What is measured on both sides stands beside the native figure.
-for (const figure of figures.values()) {
-  const native = figures.get(figure.name.replace(/\.wasm$/, '.native'));
-  if (figure.name.endsWith('.wasm') && native && figure.against === undefined) Object.assign(figure, { against: native.name, ratio: figure.value / native.value });
-}
+for (const [name, figure] of figures) if (name.endsWith('.wasm') && figure.unit !== 'ratio') figure.against ??= name.replace(/\.wasm$/, '.native');
 /** @param {number} value */
 const shown = (value) => (Number.isInteger(value) ? value.toLocaleString('en-US') : String(Number(value.toPrecision(4))));
-const rows = [...figures.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-  .map(({ name, value, unit, against, ratio }) => `| \`${name}\` | ${shown(value)} ${unit} | ${against === undefined ? '' : `${ratio === undefined ? '' : `${shown(ratio)} × `}\`${against}\``} |`);
+const rows = [...figures].sort(([x], [y]) => (x < y ? -1 : 1)).map(([name, { value, unit, low, high, against }]) => {
+  const other = figures.get(against ?? '');
+  return `| \`${name}\` | ${shown(value)} ${unit} | ${low === high ? '' : `${shown(low)} to ${shown(high)}`} | ${other ? `${shown(value / other.value)} × \`${against}\`` : ''} |`;
+});
 const table = [
   BEGIN,
   `Measured with Node ${process.versions.node} on ${cpus().length} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), ${new Date().toISOString().slice(0, 10)}.`,
-  '', '| Figure | Value | Against |', '|---|---|---|', ...rows, END,
+  '', '| Figure | Median | Runs from, to | Beside |', '|---|---|---|---|', ...rows, END,
 ].join('\n');
 const old = existsSync(DOCUMENT) ? readFileSync(DOCUMENT, 'utf8')
   : `# Performance\n\n\`make bench\` measures, \`node scripts/gen-performance.js\` writes this table from its results.\n\n${BEGIN}\n${END}\n`;
