@@ -214,7 +214,7 @@ node_modules/.package-lock.json: package-lock.json
 
 test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/types/index.d.ts  ## run the JavaScript tests in Node
 	@if ls tests/js/*.test.js >/dev/null 2>&1; then \
-	  scripts/netns.sh 300 node --test --test-concurrency=2 $(call pick,$(wildcard tests/js/*.test.js)); fi
+	  scripts/netns.sh 300 node --test --test-concurrency=2 --test-timeout=150000 $(call pick,$(wildcard tests/js/*.test.js)); fi
 
 test-browser: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm  ## run the page in headless Chromium
 	@if ls tests/browser/*.test.js >/dev/null 2>&1; then \

@@ -23,7 +23,7 @@ import { encodeValue } from './values.js';
  * @property {number} [cycleOpBudget] @property {number} [maxPendingAsync] @property {number} [maxOutboundQueue]
  * @property {number} [busCapacity] @property {number} [maxExecutions] @property {number | bigint} [perHopBudgetNs]
  * @property {number} [ingressByteBudget] @property {number} [maxAppEventBytes] @property {number} [maxInvokeInputs]
- * @property {number} [maxInvokeBytes] @property {number} [maxCompletionResultBytes] @property {number | bigint} [rngSeed]
+ * @property {number} [maxInvokeBytes] @property {number} [maxCompletionResultBytes] @property {number | bigint} [rngSeed]  default random
  * @property {number | bigint} [stepMask]
  * @property {{maxTotalBytes?: number, maxSlotFills?: number, maxPerFillBytes?: number, maxDestSuffixBytes?: number,
  *   maxSrcPeerAddresses?: number, maxSrcPeerAddressBytes?: number}} [envelopeCaps]
@@ -77,6 +77,14 @@ const writeConfig = (out, config) => packList(out, configFields(config), ([name,
   out.text32(name);
   out.u64(value);
 });
+/** What peers send is filed in tables whose order this seed decides: nobody outside may know it. In the global scope of a worker there is no randomness yet. */
+function randomSeed() {
+  try {
+    return crypto.getRandomValues(new BigUint64Array(1))[0];
+  } catch {
+    return 0n;
+  }
+}
 /** @param {NodeConfig} config */
 const packConfig = (config) => pack((out) => writeConfig(out, config));
 
@@ -163,7 +171,7 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
         out.text32(slot);
         out.bytes32(configBytes(value));
       });
-      writeConfig(out, nodeConfig);
+      writeConfig(out, { rngSeed: randomSeed(), ...nodeConfig });
       out.u32(isUnresolvedAllowed ? 1 : 0);
     });
     runtime.call('bbw_abi_node_install', request, 'out', 'err');

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
-import { bytes, createRuntime, defineComponent, install, installIn, loadRuntime, PeerId, tensor } from '../../js/index.js';
+import { bytes, compileIn, createRuntime, defineComponent, defineModule, install, installIn, loadRuntime, PeerId, syscalls, tensor } from '../../js/index.js';
 import { drive } from '../../js/driver.js';
 
 const artifact = (name) => readFileSync(`tests/vectors/artifacts/${name}.compiled.pb`);
@@ -220,4 +220,19 @@ test('steps that nobody reads stop the polling, not the memory', async () => {
   assert.deepEqual(last, [...Array(20).keys()]);
   driver.stop();
   node.dispose();
+});
+
+test('every node has random numbers of its own, unless it is given a seed', () => {
+  const runtime = createRuntime(module);
+  const random = (nodeConfig) => {
+    const dice = defineModule('Dice', (g) => g.output('y', syscalls.rngU64(g, g.input('x'))));
+    const node = installIn(runtime, { peerId: self, artifact: compileIn(runtime, dice, { permissiveTypes: true }), targets: ['Dice'], nodeConfig });
+    node.deliverEvent('Dice', 'x', bytes('?'));
+    const [, value] = events(node.poll()).at(-1);
+    node.dispose();
+    return String(value);
+  };
+  assert.notEqual(random({}), random({}));
+  assert.equal(random({ rngSeed: 5 }), random({ rngSeed: 5 }));
+  assert.notEqual(random({ rngSeed: 5 }), random({ rngSeed: 6 }));
 });
