@@ -46,14 +46,18 @@ const METHODS = Object.freeze({
   Protocol: [],
 });
 
+/** Stands for a role in calls that are about state. */
+const NO_ROLE = 0xffffffff;
+
 const ROLE_NAMES = /** @type {RoleName[]} */ (Object.values(ROLES_ROWS).map((row) => row[0]));
 
 /**
  * @typedef {object} ComponentDefinition
  * @property {string} typeName  the name that bindings use
  * @property {RoleName | readonly RoleName[]} role
- * @property {() => Record<string, Method>} [create]  makes the methods for one node; without it they
- *   stand in the definition itself and are shared by all nodes
+ * @property {() => Record<string, any>} [create]  makes the methods for one node; without it they
+ *   stand in the definition itself and are shared by all nodes. What it makes may have two more: `save()` gives the state as
+ *   bytes, `restore(bytes)` takes it; a snapshot holds the state of components that have both
  */
 
 /**
@@ -121,9 +125,13 @@ export const textOf = (error) => (error instanceof Error ? `${isBbwError(error) 
  * @param {ComponentType} type
  * @param {Record<string, Method>} methods
  * @param {(cmdId: bigint, outcome: Promise<import('./values.js').EncodedValue[]>) => void} later  takes over a promised answer
- * @returns {import('./runtime.js').HostDispatch}
+ * @returns {import('./runtime.js').HostDispatch & {commit: () => void, discard: () => void}}  commit: what was restored takes
+ *   the place of what there was; discard: it does not
  */
 export function createDispatch(type, methods, later) {
+  /** Restored, while the rest of the node still may fail. @type {Record<string, any> | undefined} */
+  let staged;
+
   /** @param {unknown} error @param {string} [kind] */
   const failure = (error, kind = 'ExecutionFailed') => ({
     status: -175, // E_COMPONENT
@@ -133,9 +141,22 @@ export function createDispatch(type, methods, later) {
       out.text32(textOf(error).toWellFormed?.().slice(0, 512) ?? '');
     }),
   });
-  return (call) => {
-    const role = ROLE_NAMES[call.u32()];
-    const opType = call.text32();
+  /** @param {string} action @param {Uint8Array} state */
+  function keepState(action, state) {
+    if (action === 'save') {
+      const bytes = /** @type {Record<string, any>} */ (methods).save();
+      if (!(bytes instanceof Uint8Array)) throw new BbwError('E_TYPE_MISMATCH', `${type.typeName}: save() must give a Uint8Array`);
+      return { status: 0, reply: packResults([{ typeHash: 0n, payload: bytes }]) };
+    }
+    const fresh = /** @type {Record<string, any>} */ (type.create());
+    fresh.restore(state);
+    staged = fresh;
+    return { status: 0 };
+  }
+  /** @type {import('./runtime.js').HostDispatch} */
+  const dispatch = (call) => {
+    const roleNumber = call.u32(), opType = call.text32();
+    const role = ROLE_NAMES[roleNumber];
     const nowNs = call.u64(), cmdId = call.u64();
     const src = call.bytes32();
     const outputCount = call.u32();
@@ -150,6 +171,7 @@ export function createDispatch(type, methods, later) {
       return [name, { i: input.i64(), f: input.f32(), s: input.bytes32().slice(), ints: unpackList(input, (one) => one.i64()) }];
     }));
     try {
+      if (roleNumber === NO_ROLE) return keepState(opType, /** @type {{payload: Uint8Array}} */ (inputs[0]).payload.slice());
       const name = opType[0].toLowerCase() + opType.slice(1);
       const method = Object.hasOwn(methods, name) ? methods[name] : methods.dispatch;
       if (method === undefined) return failure(`component ${type.typeName} has no method ${name}`, 'NotRegistered');
@@ -164,7 +186,17 @@ export function createDispatch(type, methods, later) {
       return failure(error);
     }
   };
+  return Object.assign(dispatch, {
+    commit() {
+      methods = staged ?? methods;
+      staged = undefined;
+    },
+    discard() { staged = undefined; },
+  });
 }
+
+/** Does an object of a component have state that a snapshot keeps? @param {Record<string, any>} methods */
+export const hasState = (methods) => typeof methods.save === 'function' && typeof methods.restore === 'function';
 
 /** Names of the roles in a bit mask. @param {number} bits @returns {RoleName[]} */
 export const rolesOf = (bits) => ROLE_NAMES.filter((_, place) => (bits & (1 << place)) !== 0);

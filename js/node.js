@@ -4,7 +4,7 @@
 // `drive` in driver.js does that for you.  Names and order of the methods are those of include/bbw/node.h.
 
 import { Address } from './address.js';
-import { createDispatch, packResults, rolesOf, textOf } from './component.js';
+import { createDispatch, hasState, packResults, rolesOf, textOf } from './component.js';
 import { BbwError } from './errors.js';
 import { asBytes, encodeUtf8, Reader } from './internal/bytes.js';
 import { narrow, pack, packList, readSteps, unpackList } from './internal/pack.js';
@@ -59,6 +59,9 @@ const BOOTSTRAP_STATUS = /** @type {const} */ (['Idle', 'Running', 'WaitingForIn
  * @property {string} target  such as Round__bootstrap
  * @property {Record<string, BytesLike | Value>} [inputs]  exactly the inputs that the bootstrap declares
  */
+
+/** In the role bits of an install request: the component saves its state. */
+const HOST_SAVES = 0x80000000;
 
 /** @param {string} name  camelCase */
 const snake = (name) => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
@@ -133,18 +136,23 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
   let onWake = () => {};
   /** @type {number[]} */
   const hostIds = [];
+  /** @type {ReturnType<typeof createDispatch>[]} */
+  const dispatches = [];
+  /** Counts restores: promises from before one answer nobody. */
+  let life = 0;
 
   /** A component promised an answer: give it to the engine when it is there. @param {bigint} cmdId @param {Promise<import('./values.js').EncodedValue[]>} outcome */
   function later(cmdId, outcome) {
+    const bornIn = life;
     outcome.then((results) => {
-      if (handle === 0) return;
+      if (handle === 0 || bornIn !== life) return;
       try {
         complete(cmdId, packResults(results));
       } catch (error) {
         fail(cmdId, textOf(error));
       }
     }, (error) => {
-      if (handle !== 0) fail(cmdId, textOf(error));
+      if (handle !== 0 && bornIn === life) fail(cmdId, textOf(error));
     }).catch(() => {}).finally(() => { // refused: the engine knows the command no more, and counts it
       isPending = false;
       onWake();
@@ -153,9 +161,12 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
 
   try {
     const types = components.map((type) => {
-      const hostId = runtime.addHost(createDispatch(type, type.create(), later));
+      const methods = type.create();
+      const dispatch = createDispatch(type, methods, later);
+      const hostId = runtime.addHost(dispatch);
       hostIds.push(hostId);
-      return { ...type, hostId };
+      dispatches.push(dispatch);
+      return { ...type, roleBits: hasState(methods) ? (type.roleBits | HOST_SAVES) >>> 0 : type.roleBits, hostId };
     });
     const request = pack((out) => {
       out.bytes32(peerId.toBytes());
@@ -299,6 +310,34 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
     setConfig(nodeConfig) { call('set_config', packConfig(nodeConfig), 'err'); },
     /** Ends all executions and forgets what waits; graphs, components, peers and the clock stay. */
     clear() { woken(call('clear', 'err')); },
+
+    /**
+     * The whole state as bytes: executions, timers, queues, peers, and the components that save theirs. The same state gives the same bytes.
+     * @returns {Uint8Array}
+     */
+    snapshot() {
+      call('snapshot', 'out', 'err');
+      return runtime.outBytes();
+    },
+    /**
+     * Takes the state of a snapshot of the same node: same peer id, same artifact, same components. An error changes nothing. Operators that waited for a
+     * JavaScript component go on waiting for `complete` or `fail`; its promises from before answer nobody.
+     * @param {BytesLike} snapshot
+     * @throws {BbwError} E_SNAP_DECODE, E_RESTORE_SPEC_VERSION, E_RESTORE_MISMATCH, E_RESTORE_COMPONENT
+     */
+    restore(snapshot) {
+      try {
+        call('restore', asBytes(snapshot), 'err');
+      } catch (error) {
+        dispatches.forEach((dispatch) => dispatch.discard());
+        throw error;
+      }
+      dispatches.forEach((dispatch) => dispatch.commit());
+      life += 1;
+      woken(undefined);
+    },
+    /** 0 after install; after a restore one more than in the snapshot. @returns {bigint} */
+    get incarnation() { return BigInt.asUintN(64, BigInt(runtime.plain('bbw_abi_node_incarnation', alive()))); },
 
     /** Counts of what the node holds. */
     stats() {

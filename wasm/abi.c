@@ -329,6 +329,24 @@ int32_t bbw_abi_node_set_config(uint32_t node, uint32_t fields, uint32_t fields_
 
 int32_t bbw_abi_node_clear(uint32_t node, uint32_t err) { return bbw_node_clear(node_at(node), error_at(err)); }
 
+int32_t bbw_abi_node_snapshot(uint32_t node, uint32_t out, uint32_t err) {
+  uint8_t *bytes;
+  size_t len;
+  bbw_status rv = bbw_node_snapshot(node_at(node), &bytes, &len, &bbw_wasm_mem, error_at(err));
+  if (rv != BBW_OK) { return rv; }
+  bbw_vec *taken = abi_result_begin();
+  taken->items = bytes; /* adopted */
+  taken->count = len;
+  taken->cap = len;
+  return abi_result_end(true, out, err);
+}
+
+int32_t bbw_abi_node_restore(uint32_t node, uint32_t bytes, uint32_t len, uint32_t err) {
+  return bbw_node_restore(node_at(node), bytes_at(bytes, len), error_at(err));
+}
+
+uint64_t bbw_abi_node_incarnation(uint32_t node) { return bbw_node_incarnation(node_at(node)); }
+
 int32_t bbw_abi_node_stats(uint32_t node, uint32_t out) {
   bbw_stats stats;
   bbw_node_stats(node_at(node), &stats);

@@ -18,6 +18,8 @@
  *       0 (OK)      and writes to reply_ptr the address and length of a pack it allocated with bbw_abi_alloc: list of output {u64 type_hash, bytes payload}; the engine frees it
  *       1 (LATER)   and completes cmd_id afterwards with bbw_abi_node_complete or _fail
  *       negative    reply = a pack {text kind, text reason, text detail} or {0, 0}
+ *     For components with the bit BBW_HOST_SAVES in role_bits the engine asks for their state in the same way, with role 0xffffffff: op_type "save" is answered with OK and one
+ *     output, whose payload is the state; "restore" has one input, whose payload is the state, and is answered with OK or an error.
  *   host_log(level u32, ptr u32, len u32)
  *     A diagnostic line for developers; never needed for correctness.
  */
@@ -25,6 +27,8 @@
 #define BBW_WASM_ABI_H
 
 #include <stdint.h>
+
+#define BBW_HOST_SAVES 0x80000000u
 
 uint32_t bbw_abi_version(void);        /* 1 */
 uint32_t bbw_abi_alloc(uint32_t size); /* address, or 0 */
@@ -37,7 +41,7 @@ uint32_t bbw_abi_error_size(
 /*
  * Install.  request = pack:
  *   bytes peer_id; list of bytes addresses (binary form); bytes model; list of text targets;
- *   list of component type {text type_name, u32 role_bits, u32 host_id};
+ *   list of component type {text type_name, u32 role_bits (BBW_HOST_SAVES: it has state), u32 host_id};
  *   list of slot config {text slot, bytes config};
  *   list of config field {text name, u64 value}  (names of bbw_config, envelope caps as "envelope_caps.max_total_bytes", and "edge" = 1 to start from the edge preset);
  *   u32 is_unresolved_allowed
@@ -93,6 +97,12 @@ int32_t bbw_abi_node_fire_lifecycle(uint32_t node, uint32_t phase, uint32_t phas
 /* fields = pack: list of config field, as at install; what is not named keeps its value. */
 int32_t bbw_abi_node_set_config(uint32_t node, uint32_t fields, uint32_t fields_len, uint32_t err);
 int32_t bbw_abi_node_clear(uint32_t node, uint32_t err);
+
+/* out = the snapshot. */
+int32_t bbw_abi_node_snapshot(uint32_t node, uint32_t out, uint32_t err);
+/* Components of the host that save are asked to restore before anything changes; when the answer is an error they go on as they were. */
+int32_t bbw_abi_node_restore(uint32_t node, uint32_t bytes, uint32_t len, uint32_t err);
+uint64_t bbw_abi_node_incarnation(uint32_t node);
 
 /* out = struct bbw_stats as u64 words in the order of node.h. */
 int32_t bbw_abi_node_stats(uint32_t node, uint32_t out);

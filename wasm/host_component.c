@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "abi.h"
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "engine/op.h"
@@ -148,6 +149,69 @@ static bbw_status host_dispatch(void *self, bbw_ctx *ctx) {
   return rv;
 }
 
+/* ---- state ---- */
+
+/* Where a role stands in calls that are about state. */
+#define NO_ROLE UINT32_MAX
+
+/* Asks the host for an action with one piece of bytes; BBW_E_COMPONENT when it refuses.  What it replied is to be freed. */
+static bbw_status ask(const host_instance *instance, bbw_str action, bbw_bytes input, const bbw_mem *mem,
+                      bbw_bytes *out) {
+  bbw_vec call;
+  bbw_vec_init(&call, 1, mem);
+  bbw_bytes none = {NULL, 0};
+  bool ok = bbw_pack_put_u32(&call, NO_ROLE) && bbw_pack_put_text(&call, action) && bbw_pack_put_u64(&call, 0) &&
+            bbw_pack_put_u64(&call, 0) && bbw_pack_put_bytes(&call, none) && bbw_pack_put_u32(&call, 0) &&
+            bbw_pack_put_u32(&call, 1) && bbw_pack_put_u32(&call, 1) && bbw_pack_put_u64(&call, 0) &&
+            bbw_pack_put_bytes(&call, input) && bbw_pack_put_u32(&call, 0);
+  host_reply reply = {0, 0};
+  int32_t answer = ok ? bbw_host_dispatch(instance->host_id, call.items, (uint32_t)call.count, &reply) : BBW_E_NOMEM;
+  bbw_vec_free(&call);
+  *out = (bbw_bytes){(const uint8_t *)(uintptr_t)reply.ptr, reply.ptr == 0 ? 0 : reply.len};
+  if (answer == BBW_OK) { return BBW_OK; }
+  return answer == BBW_E_NOMEM ? BBW_E_NOMEM : BBW_E_COMPONENT;
+}
+
+static void reply_free(bbw_bytes reply, const bbw_mem *mem) {
+  if (reply.ptr != NULL) { mem->free(mem->ctx, (void *)(uintptr_t)reply.ptr, reply.len); }
+}
+
+static bbw_status host_save(const void *self, const bbw_mem *mem, uint8_t **out, size_t *len) {
+  bbw_bytes reply;
+  bbw_status rv = ask(self, BBW_STR("save"), (bbw_bytes){NULL, 0}, mem, &reply);
+  bbw_pack pack = bbw_pack_open(reply.ptr, reply.len);
+  bool is_one = rv == BBW_OK && bbw_pack_count(&pack, 12) == 1;
+  (void)bbw_pack_u64(&pack);
+  bbw_bytes state = bbw_pack_bytes(&pack);
+  if (rv == BBW_OK && (!is_one || !bbw_pack_is_done(&pack))) { rv = BBW_E_COMPONENT; }
+  uint8_t *copy = rv == BBW_OK ? bbw_mem_array(mem, state.len, 1) : NULL;
+  if (rv == BBW_OK && copy == NULL && state.len != 0) { rv = BBW_E_NOMEM; }
+  if (copy != NULL) { memcpy(copy, state.ptr, state.len); }
+  reply_free(reply, mem);
+  if (rv != BBW_OK) { return rv; }
+  *out = copy;
+  *len = state.len;
+  return BBW_OK;
+}
+
+/* The host keeps its old object until the whole node is restored. */
+static bbw_status host_restore(void *self, bbw_bytes state, const bbw_mem *mem, bbw_error *err) {
+  bbw_bytes reply;
+  bbw_status rv = ask(self, BBW_STR("restore"), state, mem, &reply);
+  if (rv == BBW_OK || rv == BBW_E_NOMEM) {
+    reply_free(reply, mem);
+    return bbw_error_set(err, rv);
+  }
+  bbw_pack pack = bbw_pack_open(reply.ptr, reply.len);
+  bbw_str kind = bbw_pack_text(&pack), reason = bbw_pack_text(&pack), detail = bbw_pack_text(&pack);
+  (void)kind;
+  (void)reason;
+  bbw_error_set(err, BBW_E_RESTORE_COMPONENT);
+  if (pack.is_ok) { bbw_error_add_str(err, "detail", detail); }
+  reply_free(reply, mem);
+  return BBW_E_RESTORE_COMPONENT;
+}
+
 bbw_status bbw_host_type_init(bbw_host_type *type, bbw_str name, uint32_t role_bits, uint32_t host_id,
                               const bbw_mem *mem) {
   char *copy = bbw_mem_array(mem, name.len + 1, 1);
@@ -155,10 +219,12 @@ bbw_status bbw_host_type_init(bbw_host_type *type, bbw_str name, uint32_t role_b
   if (name.len != 0) { memcpy(copy, name.ptr, name.len); }
   *type = (bbw_host_type){
       .base = {.type_name = copy,
-               .role_bits = role_bits,
+               .role_bits = role_bits & ~BBW_HOST_SAVES,
                .construct = host_construct,
                .destroy = host_destroy,
-               .dispatch = host_dispatch},
+               .dispatch = host_dispatch,
+               .save = (role_bits & BBW_HOST_SAVES) != 0 ? host_save : NULL,
+               .restore = (role_bits & BBW_HOST_SAVES) != 0 ? host_restore : NULL},
       .host_id = host_id,
       .name = copy,
       .name_bytes = name.len + 1,

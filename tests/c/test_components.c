@@ -435,10 +435,47 @@ static void test_shipped_types_are_complete(void **state) {
   }
 }
 
+/* What a forward leaves for backward survives being saved, bit for bit. */
+static void test_backward_follows_a_restored_forward(void **state) {
+  (void)state;
+  component_call call;
+  component_call_init(&call);
+  void *self = make_model(&call, small_network), *other = make_model(&call, small_network);
+  float x[SAMPLES * 6], labels[SAMPLES], first[PARAMETERS], second[PARAMETERS];
+  samples(x, labels);
+  train(&call, self); /* other parameters than the file's */
+  call_begin(&call, BBW_ROLE_MODEL, "Forward", 1);
+  call_tensor(&call, 0, BBW_TYPE_CPU_TENSOR, "60 6", x, SAMPLES * 6);
+  assert_int_equal(run(&call, self), BBW_OK);
+  uint8_t *saved;
+  size_t len;
+  bbw_status rv = BBW_E_NOMEM;
+  assert_int_equal(bbw_onnx_model_component.save(self, &call.mem.mem, &saved, &len), BBW_OK);
+  for (size_t n = 0; rv != BBW_OK; n++) {
+    const bbw_mem *mem = test_mem_fail_at(&call.mem, n);
+    rv = bbw_onnx_model_component.restore(other, (bbw_bytes){saved, len}, mem, NULL);
+    call.mem.fail_at = TEST_MEM_NEVER;
+    assert_int_equal(rv, rv == BBW_OK ? BBW_OK : BBW_E_NOMEM);
+  }
+  for (size_t i = 0; i < 2; i++) {
+    call_begin(&call, BBW_ROLE_MODEL, "Backward", 1);
+    call_tensor(&call, 0, BBW_TYPE_CPU_TENSOR, "60 3", x, SAMPLES * 3);
+    assert_int_equal(run(&call, i == 0 ? self : other), BBW_OK);
+    memcpy(i == 0 ? first : second, call_output(&call, 0)->data, sizeof(first));
+  }
+  assert_int_equal(kernel_first_difference(first, second, PARAMETERS), PARAMETERS);
+  call.mem.mem.free(call.mem.mem.ctx, saved, len);
+  bbw_onnx_model_component.destroy(self, &call.mem.mem);
+  bbw_onnx_model_component.destroy(other, &call.mem.mem);
+  component_call_free(&call);
+  assert_int_equal(call.mem.live_bytes, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_model_trains),
       cmocka_unit_test(test_a_step_from_single_operators),
+      cmocka_unit_test(test_backward_follows_a_restored_forward),
       cmocka_unit_test(test_model_refuses),
       cmocka_unit_test(test_model_files_that_are_refused),
       cmocka_unit_test(test_known_peers),

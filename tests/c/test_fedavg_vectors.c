@@ -234,12 +234,64 @@ static void test_every_allocation_may_fail(void **state) {
   assert_int_equal(call.mem.live_bytes, 0);
 }
 
+static void test_a_round_survives_being_saved(void **state) {
+  (void)state;
+  component_call call;
+  component_call_init(&call);
+  bbw_bytes none = {NULL, 0};
+  void *self, *other;
+  assert_int_equal(bbw_fedavg_type.construct(&self, &bbw_fedavg_type, false, none, &call.mem.mem, NULL), BBW_OK);
+  assert_int_equal(bbw_fedavg_type.construct(&other, &bbw_fedavg_type, false, none, &call.mem.mem, NULL), BBW_OK);
+  for (uint64_t peer = 1; peer <= 3; peer++) {
+    begin_contribution(&call, peer);
+    call_tensor(&call, 0, peer == 2 ? BBW_TYPE_F32_SLICE : BBW_TYPE_CPU_TENSOR, "2", peer == 1 ? FIVES : ONES, 2);
+    call_input(&call, 1, metadata(&call, BBW_TYPE_U64, peer));
+    assert_int_equal(call_run(&call, &bbw_fedavg_type, self), BBW_OK);
+  }
+  begin_contribution(&call, 9); /* a round that the restore replaces */
+  call_tensor(&call, 0, BBW_TYPE_CPU_TENSOR, "2", FIVES, 2);
+  call_input(&call, 1, metadata(&call, BBW_TYPE_U64, 100));
+  assert_int_equal(call_run(&call, &bbw_fedavg_type, other), BBW_OK);
+  uint8_t *saved, *again;
+  size_t len, again_len;
+  assert_int_equal(bbw_fedavg_type.save(self, &call.mem.mem, &saved, &len), BBW_OK);
+  for (size_t cut = 0; cut < len; cut++) {
+    assert_int_equal(bbw_fedavg_type.restore(other, (bbw_bytes){saved, cut}, &call.mem.mem, NULL),
+                     BBW_E_RESTORE_COMPONENT);
+  }
+  bbw_status rv = BBW_E_NOMEM;
+  for (size_t n = 0; rv != BBW_OK; n++) {
+    const bbw_mem *mem = test_mem_fail_at(&call.mem, n);
+    rv = bbw_fedavg_type.restore(other, (bbw_bytes){saved, len}, mem, NULL);
+    call.mem.fail_at = TEST_MEM_NEVER;
+    assert_int_equal(rv, rv == BBW_OK ? BBW_OK : BBW_E_NOMEM);
+  }
+  assert_int_equal(bbw_fedavg_type.save(other, &call.mem.mem, &again, &again_len), BBW_OK);
+  assert_int_equal(again_len, len);
+  assert_memory_equal(again, saved, len);
+  float averages[2];
+  for (size_t i = 0; i < 2; i++) {
+    call_begin(&call, BBW_ROLE_AGGREGATOR, "Aggregate", 2);
+    assert_int_equal(call_run(&call, &bbw_fedavg_type, i == 0 ? self : other), BBW_OK);
+    averages[i] = call_output(&call, 0)->data[0];
+    assert_int_equal(call.outputs[1]->as.u64, 6);
+  }
+  assert_memory_equal(&averages[0], &averages[1], sizeof(float));
+  call.mem.mem.free(call.mem.mem.ctx, saved, len);
+  call.mem.mem.free(call.mem.mem.ctx, again, again_len);
+  bbw_fedavg_type.destroy(self, &call.mem.mem);
+  bbw_fedavg_type.destroy(other, &call.mem.mem);
+  component_call_free(&call);
+  assert_int_equal(call.mem.live_bytes, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_golden_rounds),
       cmocka_unit_test(test_carriers),
       cmocka_unit_test(test_refused_contributions_change_nothing),
       cmocka_unit_test(test_every_allocation_may_fail),
+      cmocka_unit_test(test_a_round_survives_being_saved),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
