@@ -154,8 +154,7 @@ $(BUILD)/wasm/bb.wasm: $(WASM_DIR)/bb.wasm FORCE
 
 $(BUILD)/wasm-emcc/emcc.path: FORCE
 	@mkdir -p $(@D)
-	@scripts/setup-emscripten.sh >$@.new
-	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+	@new=$@.$$$$; scripts/setup-emscripten.sh >$$new && { cmp -s $$new $@ && rm $$new || mv $$new $@; }
 
 # What runs once per install or per call of the host is made small; what runs per operator or per element is made fast.
 SMALL_ROOMS := compiler node components autodiff peers roles

@@ -145,8 +145,12 @@ function createGraph(rootModule, phase, { mint, slotIds, sources }) {
   function recordInto(scope) {
     stack.push(scope);
     try {
-      if (phase === 'body') scope.module.body(graph);
-      else scope.module.bootstrap(graph);
+      /** @type {unknown} */
+      const answer = phase === 'body' ? scope.module.body(graph) : scope.module.bootstrap(graph);
+      if (answer instanceof Promise) {
+        answer.catch(() => {}); // its error is a consequence of this one
+        throw new BbwError('E_ARG', `${scope.module.name}: the ${phase} is asynchronous; what it records after the first await would be lost`, { module: scope.module.name, field: phase });
+      }
     } finally {
       stack.pop();
       scope.isOpen = false;

@@ -3,6 +3,7 @@
 // One function per operator, grouped as in the operator specification, section 2.1.  Names are those of the operators in
 // camelCase; units stand in the option names.
 
+import { BbwError } from './errors.js';
 import { attribute, P, types } from './graph.js';
 
 /**
@@ -18,6 +19,12 @@ const { int, string } = attribute;
  */
 const syscall = (g, opType, inputs, outputs, attributes = []) => g.node({ domain: `${P}syscall`, opType, inputs, outputs, attributes });
 
+/** More outputs than any node can have are a mistake, and would take all memory first. @param {number} fanout */
+const checkedFanout = (fanout) => {
+  if (!Number.isInteger(fanout) || fanout < 1 || fanout > 4096) throw new BbwError('E_ARG', `a fanout is 1 to 4096, not ${fanout}`, { field: 'fanout', got: fanout });
+  return fanout;
+};
+
 /** @param {Handle | undefined} value */
 const optional = (value) => (value === undefined ? [] : [value]);
 
@@ -28,7 +35,7 @@ export const syscalls = Object.freeze({
   /** @param {Graph} g @param {Handle} x @returns {Handle} */
   passThrough: (g, x) => syscall(g, 'PassThrough', [x], [x.type])[0],
   /** Copies a value. @param {Graph} g @param {Handle} x @param {number} [fanout] @returns {Handle[]} */
-  tee: (g, x, fanout = 2) => syscall(g, 'Tee', [x], Array(fanout).fill(x.type), [int('fanout', fanout)]),
+  tee: (g, x, fanout = 2) => syscall(g, 'Tee', [x], Array(checkedFanout(fanout)).fill(x.type), [int('fanout', fanout)]),
   /** A constant, delivered as the bytes of the TensorProto. @param {Graph} g @param {import('./onnx.js').TensorProto} value @returns {Handle} */
   constant: (g, value) => syscall(g, 'Constant', [], [types.bytes], [attribute.tensor('value', value)])[0],
 

@@ -205,6 +205,9 @@ refuses('two modules of one name are refused', (g) => {
 refuses('a name of the recorder is refused', (g) => g.output('v0', g.input('x')), { code: 'E_ARG', module: 'M', port: 'v0' });
 refuses('an empty bundle is refused', (g) => g.bundle([]), { code: 'E_ARG', module: 'M' });
 
+refuses('an asynchronous body is refused', async (g) => { g.output('y', g.input('x')); }, { code: 'E_ARG', module: 'M' });
+for (const fanout of [0, -1, 1.5, 1e9, NaN]) refuses(`a fanout of ${fanout} is refused`, (g) => syscalls.tee(g, g.input('x'), fanout), { code: 'E_ARG' });
+
 test('a module that calls itself is refused', () => {
   const loop = defineModule('Loop', (g) => loop.call(g));
   assert.throws(() => loop.build(), { code: 'E_COMP_CYCLE' });
