@@ -9,13 +9,13 @@ import test from 'node:test';
 const run = (command, args, cwd) => execFileSync(command, args, { cwd, encoding: 'utf8', timeout: 60_000, stdio: ['ignore', 'pipe', 'pipe'] });
 const jsFiles = readdirSync('js', { recursive: true }).filter((name) => name.endsWith('.js'));
 
-test('the tarball holds the JavaScript, the wasm, the declarations and three texts, and runs the README in an empty folder', { timeout: 120_000 }, () => {
+test('the tarball holds the JavaScript, the wasm, the declarations and the texts, and runs the README in an empty folder', { timeout: 120_000 }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'bb-wasm-'));
   try {
     const [{ filename, files }] = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], '.'));
     const got = files.map(({ path }) => path).sort();
     const want = [
-      'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', 'build/wasm/bb.wasm',
+      'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', 'build/wasm/bb.wasm', ...readdirSync('docs').map((name) => `docs/${name}`),
       ...jsFiles.map((name) => `js/${name}`), ...jsFiles.map((name) => `build/types/${name.replace(/\.js$/, '.d.ts')}`),
     ].sort();
     assert.deepEqual(got, want);
