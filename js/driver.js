@@ -5,6 +5,9 @@
 //
 //   const driver = drive(node, { transports: [transport] });
 //   for await (const step of driver) if (step.type === 'AppEvent') show(step.topic, step.valueBytes);
+//
+// One reader at a time, and one driver per node.  A reader that leaves its loop (`break`) is released and the driver goes on: steps
+// then only go to `onStep`, until somebody iterates again; that reader first gets what the one before had not read.
 
 import { BbwError, isBbwError } from './errors.js';
 import { createQueue } from './internal/queue.js';
@@ -28,7 +31,7 @@ import { createQueue } from './internal/queue.js';
  *   once; `animation-frame`: once per frame, in a hidden page by a timer; `timer`: in a task of its own
  * @property {() => bigint} [now]  a clock in ns that never goes back; default performance.now()
  * @property {(step: DriverStep) => void} [onStep]  called for every step, at once; for those who do not iterate
- * @property {number} [stepsMax]  steps that wait for the iterator; when full, polling stops until it reads. Default 4,096
+ * @property {number} [stepsMax]  steps that wait for the iterator, at least 1; when full, polling stops until it reads. Default 4,096
  * @property {boolean} [closeTransports]  close them when the driver stops; default true
  * @property {AbortSignal} [signal]  stops the driver; the iterator then throws its reason
  */
@@ -37,20 +40,51 @@ import { createQueue } from './internal/queue.js';
 const POLLS_PER_TURN = 16;
 /** The longest time that setTimeout can wait. */
 const TIMEOUT_MAX_MS = 2 ** 31 - 1;
+const SCHEDULES = ['microtask', 'animation-frame', 'timer'];
+/** What a transport must have. */
+const TRANSPORT_METHODS = /** @type {const} */ (['send', 'receive', 'close']);
+/** Nodes that have a driver. @type {WeakSet<Node>} */
+const driven = new WeakSet();
 /** Refusals that pass when the node has worked on what it holds. */
 const TRANSIENT = new Set(['E_INGRESS_FULL', 'E_BUDGET_EXCEEDED', 'E_LIMIT']);
 
 const monotonicNs = () => BigInt(Math.round(performance.now() * 1e6));
 
 /**
- * Drives a node until `stop`, the signal, or an error of the engine.
+ * @param {unknown} isTrue @param {string} argument @param {string} text @param {Record<string, unknown>} [details]
+ * @returns {asserts isTrue}
+ */
+function expect(isTrue, argument, text, details) {
+  if (!isTrue) throw new BbwError('E_ARG', `${argument} ${text}`, { argument, ...details });
+}
+
+/** @param {Required<Pick<DriveOptions, 'transports' | 'schedule' | 'now' | 'onStep' | 'stepsMax'>>} options */
+function checkOptions({ transports, schedule, now, onStep, stepsMax }) {
+  expect(SCHEDULES.includes(schedule), 'schedule', `must be one of ${SCHEDULES.join(', ')}`, { value: schedule, allowed: SCHEDULES });
+  expect(Number.isSafeInteger(stepsMax) && stepsMax > 0, 'stepsMax', 'must be a whole number of at least 1', { value: stepsMax });
+  expect(typeof now === 'function', 'now', 'must be a function', { value: now });
+  expect(typeof onStep === 'function', 'onStep', 'must be a function', { value: onStep });
+  expect(Array.isArray(transports), 'transports', 'must be an array', { value: transports });
+  transports.forEach((transport, index) => {
+    const missing = TRANSPORT_METHODS.filter((method) => typeof transport?.[method] !== 'function');
+    expect(missing.length === 0, 'transports', `must be transports, but the one at ${index} has no ${missing.join(', ')}`, { index, missing });
+  });
+}
+
+/**
+ * Drives a node until `stop`, the signal, an error of the engine or of `onStep`, or until the node is disposed.
  * @param {Node} node
  * @param {DriveOptions} [options]
+ * @throws {BbwError} E_ARG; E_STATE when the node is disposed or has a driver that has not stopped
  */
 export function drive(node, {
-  transports = [], schedule = 'microtask', now = monotonicNs, onStep = () => {}, stepsMax = 4096, closeTransports = true, signal,
+  transports: given = [], schedule = 'microtask', now = monotonicNs, onStep = () => {}, stepsMax = 4096, closeTransports = true, signal,
 } = {}) {
   signal?.throwIfAborted();
+  checkOptions({ transports: given, schedule, now, onStep, stepsMax });
+  if (driven.has(node)) throw new BbwError('E_STATE', 'the node has a driver already; stop that one first');
+  void node.nextTimerNs; // throws when the node is disposed
+  const transports = [...given];
   const queue = /** @type {typeof createQueue<DriverStep>} */ (createQueue)({ itemsMax: stepsMax });
   const counters = { envelopesSent: 0, envelopesReceived: 0, bytesSent: 0, bytesReceived: 0, polls: 0 };
   const stopping = new AbortController();
@@ -58,14 +92,16 @@ export function drive(node, {
   const routes = new Map();
   /** Those who wait until the node has worked. @type {(() => void)[]} */
   let waiters = [];
-  let isScheduled = false, isIterated = false, isStopped = false;
+  /** Settle when the transports have ended. @type {Promise<void>[]} */
+  let received = [];
+  let isScheduled = false, isStopped = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
 
   /** @param {DriverStep} step */
   function report(step) {
     onStep(step);
-    if (isIterated) queue.force(step); // bounded: `turn` does not poll while the queue is full
+    if (queue.isRead) queue.force(step); // bounded: `turn` does not poll while the queue is full
   }
 
   /** @param {PeerId} peer @param {Uint8Array} bytes */
@@ -74,12 +110,16 @@ export function drive(node, {
       if (peer.equals(node.peerId)) return void node.deliverInbound(peer, bytes);
       const transport = routes.get(peer.toString());
       if (transport === undefined) throw new BbwError('E_AB_UNKNOWN_PEER', `peer ${peer} is not connected`, { peer });
-      transport.send(peer, bytes);
+      try {
+        transport.send(peer, bytes);
+      } catch (cause) { // one peer that cannot be reached is no reason to stop
+        throw isBbwError(cause) ? cause : new BbwError('E_STATE', cause instanceof Error ? String(cause.message) : 'the transport could not send', { peer, cause });
+      }
       counters.envelopesSent++;
       counters.bytesSent += bytes.length;
     } catch (error) {
       if (!isBbwError(error)) throw error;
-      node.sendFailed(peer, requestIdOf(bytes), error.message);
+      node.sendFailed(peer, requestIdOf(bytes), wellFormed(error.message));
       report({ type: 'SendFailed', peer, error });
     }
   }
@@ -91,7 +131,7 @@ export function drive(node, {
     try {
       clearTimeout(timer);
       for (let i = 0; ; i++) {
-        if (isIterated && queue.length >= stepsMax) return; // goes on when the iterator has read
+        if (queue.isRead && queue.length >= stepsMax) return; // goes on when the iterator has read
         if (i === POLLS_PER_TURN) return later();
         node.tick(now());
         const steps = node.poll();
@@ -135,6 +175,7 @@ export function drive(node, {
   /** @param {Transport} transport */
   async function receive(transport) {
     for await (const event of transport.receive({ signal: stopping.signal })) {
+      if (isStopped) return;
       const key = event.peer.toString();
       if (event.type === 'up') {
         routes.set(key, transport);
@@ -169,26 +210,37 @@ export function drive(node, {
     }
   }
 
-  /** @param {unknown} [error] */
+  /** @param {unknown} [error]  what the iterator throws and `done` rejects with */
   function stop(error) {
     if (isStopped) return;
     isStopped = true;
+    driven.delete(node);
     clearTimeout(timer);
     signal?.removeEventListener('abort', onAbort);
     node.onWake = undefined;
+    node.onDispose = undefined;
+    queue.end(error);
     stopping.abort(new BbwError('E_STATE', 'the driver has stopped'));
     waiters.forEach((resolve) => resolve());
-    if (closeTransports) transports.forEach((transport) => transport.close());
-    queue.end(error);
+    const closed = closeTransports ? transports.map(async (transport) => transport.close()) : []; // async: a close that throws keeps no other from closing
+    if (error !== undefined) end.reject(error);
+    Promise.all([...received, ...closed]).then(() => end.resolve(), end.reject);
   }
   const onAbort = () => stop(signal?.reason);
 
+  /** @type {{resolve: () => void, reject: (error: unknown) => void}} */
+  let end;
+  /** @type {Promise<void>} */
+  const done = new Promise((resolve, reject) => { end = { resolve, reject }; });
+  done.catch(() => {}); // who iterates gets the same error there
+  driven.add(node);
   signal?.addEventListener('abort', onAbort, { once: true });
   node.onWake = wake;
-  queue.onDrain(() => { if (queue.length < stepsMax) wake(); });
-  const done = Promise.all(transports.map((transport) => receive(transport).catch((error) => {
+  node.onDispose = () => stop();
+  queue.onDrain(() => { if (!queue.isRead || queue.length < stepsMax) wake(); });
+  received = transports.map((transport) => receive(transport).catch((error) => {
     if (!isStopped) stop(error);
-  }))).then(() => {});
+  }));
   wake();
 
   return {
@@ -196,21 +248,25 @@ export function drive(node, {
     counters,
     /** Polls soon; needed only after a call on the node that it does not notice itself. */
     wake,
-    /** Stops polling and closes the transports; the node stays as it is. Twice is fine. */
+    /** Stops polling and closes the transports; the node stays as it is, and another driver may take it. Twice is fine. */
     stop: () => stop(),
     get isStopped() { return isStopped; },
-    /** Resolves when the transports have ended. */
+    /**
+     * Resolves when the driver has stopped and its transports have ended. Rejects with what stopped the driver when that was an error or the
+     * signal, or else with what a transport's `close` threw.
+     */
     done,
-    [Symbol.asyncIterator]() {
-      isIterated = true;
-      return queue.read();
-    },
+    /** The steps from now on. Ends with `stop` or when the node is disposed; throws what else stopped the driver. E_STATE when there is a reader. */
+    [Symbol.asyncIterator]: () => queue.read(),
     /** For `using`. */
     [/** @type {typeof Symbol.dispose} */ (Symbol.dispose ?? Symbol.for('Symbol.dispose'))]() { stop(); },
   };
 }
 
 /** @typedef {ReturnType<typeof drive>} Driver */
+
+/** What the engine takes for a reason: short, and without halves of surrogate pairs. @param {string} text */
+const wellFormed = (text) => new TextDecoder().decode(new TextEncoder().encode(text.slice(0, 512)));
 
 /**
  * The request id of an encoded envelope: field 2 of the message in field 3. 0 when there is none.

@@ -133,7 +133,7 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
   /** 0 when disposed. */
   let handle = 0;
   let isPending = false;
-  let onWake = () => {};
+  let onWake = () => {}, onDispose = () => {};
   /** @type {number[]} */
   const hostIds = [];
   /** @type {ReturnType<typeof createDispatch>[]} */
@@ -265,6 +265,8 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
     get nextTimerNs() { return call('next_timer', 'out') === 1 ? runtime.outU64() : undefined; },
     /** Called when something has come in that a poll would work on. One listener. @param {(() => void) | undefined} listener */
     set onWake(listener) { onWake = listener ?? (() => {}); },
+    /** Called once, when the node has been disposed; `drive` stops then. @param {(() => void) | undefined} listener */
+    set onDispose(listener) { onDispose = listener ?? (() => {}); },
 
     /** Makes a peer known. @param {PeerId | string} peer @param {Iterable<Address | string>} [addresses]  default /p2p/<peer> */
     addPeer(peer, addresses) {
@@ -366,6 +368,7 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
       handle = 0;
       hostIds.forEach(runtime.removeHost);
       onWake = () => {};
+      onDispose();
     },
     /** For `using`. */
     [/** @type {typeof Symbol.dispose} */ (Symbol.dispose ?? Symbol.for('Symbol.dispose'))]() { node.dispose(); },

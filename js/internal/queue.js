@@ -51,7 +51,9 @@ export function createQueue({ itemsMax, bytesMax = Infinity, sizeOf = () => 0 })
     get length() { return items.length - head; },
     get bytes() { return bytes; },
     get isEnded() { return isEnded; },
-    /** Called after an item has been taken; a writer that paused may go on. @param {() => void} callback */
+    /** Somebody reads: from `read` until its iterator ends, is returned or is aborted. */
+    get isRead() { return isRead; },
+    /** Called after an item has been taken or the reader has left; a writer that paused may go on. @param {() => void} callback */
     onDrain(callback) { onDrain = callback; },
     /** @param {T} item @returns {boolean} false: full or ended, the item was not taken */
     push(item) {
@@ -78,12 +80,22 @@ export function createQueue({ itemsMax, bytesMax = Infinity, sizeOf = () => 0 })
       signal?.throwIfAborted();
       if (isRead) throw new BbwError('E_STATE', 'there is a reader already');
       isRead = true;
-      const iterator = (async function* () {
-        const onAbort = () => notify();
-        signal?.addEventListener('abort', onAbort, { once: true });
+      let isOver = false;
+      /** The next reader may come, even while this one still waits for its last answer. */
+      const release = () => {
+        if (isOver) return;
+        isOver = true;
+        isRead = false;
+        signal?.removeEventListener('abort', release);
+        notify();
+        onDrain();
+      };
+      signal?.addEventListener('abort', release, { once: true });
+      const taken = (async function* () {
         try {
           for (;;) {
             signal?.throwIfAborted();
+            if (isOver) return;
             if (self.length > 0) {
               const item = shift();
               onDrain();
@@ -94,10 +106,18 @@ export function createQueue({ itemsMax, bytesMax = Infinity, sizeOf = () => 0 })
             } else await new Promise((resolve) => { wake = /** @type {() => void} */ (resolve); });
           }
         } finally {
-          signal?.removeEventListener('abort', onAbort);
-          isRead = false;
+          release();
         }
       })();
+      // A generator that was never started runs no `finally`, and one that waits answers `return` only after the wait.
+      const iterator = {
+        next: () => taken.next(),
+        return() {
+          release();
+          return taken.return(undefined);
+        },
+        [Symbol.asyncIterator]: () => iterator,
+      };
       return iterator;
     },
   };
