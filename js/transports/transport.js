@@ -57,6 +57,16 @@ export function readHello(message) {
   }
 }
 
+/**
+ * What fits into a close frame: 123 bytes of UTF-8, cut between characters.
+ * @param {string} reason
+ * @throws {BbwError} E_ARG
+ */
+export function closeReason(reason) {
+  if (typeof reason !== 'string') throw new BbwError('E_ARG', 'the reason of a close is text', { reason });
+  return reason.slice(0, new TextEncoder().encodeInto(reason, new Uint8Array(123)).read);
+}
+
 /** @param {PeerId} peer */
 export const unknownPeer = (peer) => new BbwError('E_AB_UNKNOWN_PEER', `peer ${peer} is not connected`, { peer });
 export const closedTransport = () => new BbwError('E_STATE', 'the transport is closed');

@@ -87,6 +87,14 @@ export function createWebSocketTransport({
     peer = undefined;
   }
 
+  function newSocket() {
+    try {
+      return new WebSocket(String(url));
+    } catch (cause) {
+      throw new BbwError('E_ARG', `no WebSocket can be opened to ${url}`, { url, cause });
+    }
+  }
+
   function scheduleRetry() {
     if (queue.isEnded) return;
     // Half of the wait is fixed, half is drawn: spread without the chance of no wait at all.
@@ -95,7 +103,7 @@ export function createWebSocketTransport({
   }
 
   function connect() {
-    const current = new WebSocket(String(url));
+    const current = newSocket();
     socket = current;
     current.binaryType = 'arraybuffer';
     /** What we found out before the close event tells its code. @type {BbwError | undefined} */
@@ -103,6 +111,7 @@ export function createWebSocketTransport({
     /** @param {number} code @param {BbwError} error */
     const refuse = (code, error) => {
       failure = error;
+      clearTimeout(timer);
       current.close(code, error.code);
     };
     timer = setTimeout(() => refuse(CLOSE.PROTOCOL, new BbwError('E_PROTOCOL', 'no hello came in time')), connectTimeoutMs);
@@ -120,14 +129,16 @@ export function createWebSocketTransport({
         if (expected !== undefined && !other.equals(expected)) {
           return refuse(CLOSE.MISMATCH, new BbwError('E_PEER_MISMATCH', `expected peer ${expected} but found ${other}`, { expected, found: other }));
         }
+        // No "up" into a full queue: each one needs room for its "down" as well.
+        if (!queue.push({ type: 'up', peer: other })) return refuse(CLOSE.OVERLOAD, new BbwError('E_LIMIT', 'events come faster than they are read'));
         peer = other;
       } catch (error) {
         return refuse(CLOSE.PROTOCOL, /** @type {BbwError} */ (error));
       }
       clearTimeout(timer);
-      attempts = 0;
+      // Not at once: a server that says hello and then floods us, or breaks, must not be tried at the shortest wait for ever.
+      timer = setTimeout(() => { attempts = 0; }, backoffCapMs);
       wasConnected = true;
-      queue.force({ type: 'up', peer });
       ready.resolve(peer);
     });
     current.addEventListener('error', () => {}); // a close event follows and says more

@@ -1,11 +1,13 @@
 // Transports: order, bounds, identity, reconnection.  Sockets stay on the loopback interface.
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import test from 'node:test';
-import { WebSocket } from 'ws';
+import { WebSocket, WebSocketServer } from 'ws';
+import { isBbwError } from '../../js/errors.js';
 import { PeerId } from '../../js/peer-id.js';
 import { createQueue } from '../../js/internal/queue.js';
 import { createMemoryHub } from '../../js/transports/memory.js';
-import { CLOSE, hello, readHello } from '../../js/transports/transport.js';
+import { CLOSE, hello, readHello, RECEIVE_ITEMS_MAX } from '../../js/transports/transport.js';
 import { createWebSocketServer, createWebSocketTransport } from '../../js/transports/websocket-node.js';
 
 const [A, B, C] = [1, 2, 3].map((n) => PeerId.fromU64(n));
@@ -229,6 +231,169 @@ test('websocket: a peer that does not read makes send fail, not the memory grow'
     assert.ok(sent >= 3 && sent < 20, `${sent} chunks were taken`);
   } finally {
     socket.terminate();
+    s.close();
+    await s.closed;
+  }
+});
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+/** A socket that says `messages` as soon as it is open; `code` is what it was closed with. */
+function rawSocket(at, ...messages) {
+  const socket = new WebSocket(`ws://127.0.0.1:${at.port}/`);
+  socket.on('error', () => {});
+  socket.on('open', () => { for (const message of messages) socket.send(message); });
+  const code = new Promise((resolve) => socket.on('close', resolve));
+  return { socket, code };
+}
+/** All events that a server reports until it is closed. */
+async function untilClosed(s) {
+  const out = [];
+  const iterator = s.receive();
+  s.close();
+  for await (const event of iterator) out.push(brief(event));
+  await s.closed;
+  return out;
+}
+/** A client that has completed its HTTP request and speaks by itself: it answers no close. */
+async function deafSocket(at) {
+  const socket = net.connect(at.port, '127.0.0.1');
+  socket.on('error', () => {});
+  const closed = new Promise((resolve) => socket.on('close', resolve));
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n');
+  await new Promise((resolve) => socket.once('data', resolve));
+  socket.resume();
+  return { socket, closed, say: (message) => socket.write(Buffer.concat([Buffer.of(0x82, 0x80 | message.length, 0, 0, 0, 0), message])) };
+}
+
+test('websocket: a refused connection is not let in by what it says afterwards', async () => {
+  const s = await server({ helloTimeoutMs: 50 });
+  const refused = [rawSocket(s, 'text', hello(B)), rawSocket(s, bytes(1, 2), hello(C), new Uint8Array(100))];
+  const deaf = await deafSocket(s);
+  await sleep(100);
+  deaf.say(hello(PeerId.fromU64(9)));
+  assert.deepEqual(await Promise.all(refused.map((r) => r.code)), [CLOSE.PROTOCOL, CLOSE.PROTOCOL]);
+  await deaf.closed; // cut, although it does not answer
+  const c = client(s);
+  await c.ready;
+  c.close();
+  assert.equal((await untilClosed(s)).filter((e) => e !== 'down 2').join(), 'up 2');
+});
+
+test('websocket: a dropped peer that does not answer is cut, and what it still says is not heard', async () => {
+  const s = await server();
+  const deaf = await deafSocket(s);
+  deaf.say(hello(B));
+  const events = s.receive();
+  assert.deepEqual(await take(events, 1), ['up 2']);
+  s.drop(B);
+  deaf.say(bytes(1));
+  assert.deepEqual(await take(events, 1), ['down 2']);
+  s.close();
+  await s.closed;
+});
+
+test('websocket: connections without a hello are few and small', async () => {
+  const s = await server({ peersMax: 2, handshakesMax: 3 });
+  const silent = Array.from({ length: 20 }, () => rawSocket(s));
+  const states = await Promise.all(silent.map(({ socket, code }) => Promise.race([code, new Promise((resolve) => socket.on('open', () => resolve('open')))])));
+  assert.equal(states.filter((state) => state === 'open').length, 3);
+  silent.forEach(({ socket }) => socket.terminate());
+  const idle = Array.from({ length: 20 }, () => net.connect(s.port, '127.0.0.1').on('error', () => {}));
+  let open = idle.length;
+  idle.forEach((socket) => socket.on('close', () => open--));
+  await sleep(100);
+  assert.ok(open <= 2 + 2 * 3, `${open} connections without an HTTP request`);
+  idle.forEach((socket) => socket.destroy());
+  await sleep(20);
+
+  const large = await deafSocket(s);
+  large.socket.write(Buffer.of(0x82, 0xff, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0)); // the header of 16 MiB
+  large.socket.write(Buffer.alloc(2000));
+  await large.closed;
+  const c = client(s);
+  await c.ready;
+  c.send(A, new Uint8Array(2_000_000)); // after the hello the cap is that of an envelope
+  const events = s.receive();
+  await events.next();
+  assert.equal((await events.next()).value.envelope.length, 2_000_000);
+  c.close();
+  s.close();
+  await s.closed;
+});
+
+test('websocket: a server whose reader is slow keeps its clients, and lets nobody in meanwhile', async () => {
+  const s = await server({ pingMs: 30 });
+  const gone = client(s, PeerId.fromU64(4));
+  await gone.ready;
+  const filler = rawSocket(s, hello(B), ...Array(RECEIVE_ITEMS_MAX + 100).fill(bytes(1)));
+  await sleep(200); // several pings
+  assert.deepEqual(s.peers().map((p) => p.asU64()).sort(), [2n, 4n]);
+  assert.equal(await rawSocket(s, hello(C)).code, CLOSE.TRY_LATER);
+  gone.close();
+  await sleep(30);
+  const events = s.receive();
+  const seen = await take(events, RECEIVE_ITEMS_MAX + 100 + 3);
+  assert.deepEqual(seen.filter((e) => !e.startsWith('2:')).sort(), ['down 4', 'up 2', 'up 4']);
+  const late = client(s, C);
+  assert.deepEqual(await take(events, 1), ['up 3']);
+  assert.deepEqual(s.peers().map((p) => p.asU64()).sort(), [2n, 3n]);
+  filler.socket.terminate();
+  late.close();
+  s.close();
+  await s.closed;
+});
+
+test('websocket: a client waits longer and longer for a server that floods it after the hello', async () => {
+  const evil = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  await new Promise((resolve) => evil.once('listening', resolve));
+  let hellos = 0;
+  evil.on('connection', (socket) => {
+    hellos++;
+    socket.send(hello(A));
+    socket.close(CLOSE.NORMAL, 'again');
+  });
+  const c = client(evil.address(), B, { backoffBaseMs: 10, backoffCapMs: 10_000, random: () => 0.5 });
+  await sleep(500); // waits of 7.5, 15, 30, 60, 120, 240 ms
+  c.close();
+  evil.close();
+  assert.ok(hellos >= 3 && hellos <= 7, `${hellos} connections`);
+});
+
+test('websocket: a client whose reader is away does not collect ups and downs', async () => {
+  const flood = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  await new Promise((resolve) => flood.once('listening', resolve));
+  let connections = 0;
+  flood.on('connection', (socket) => {
+    connections++;
+    socket.on('error', () => {});
+    socket.send(hello(A));
+    for (let i = 0; i <= RECEIVE_ITEMS_MAX; i++) socket.send(bytes(1));
+  });
+  const c = client(flood.address());
+  await sleep(200);
+  c.close();
+  flood.close();
+  assert.ok(connections > 2, `${connections} connections`);
+  const states = [];
+  for await (const event of c.receive()) if (event.type !== 'envelope') states.push(brief(event));
+  assert.deepEqual(states, ['up 1', 'down 1']);
+});
+
+test('websocket: wrong arguments and a taken port are errors of ours', async () => {
+  const s = await server();
+  const c = client(s);
+  await c.ready;
+  try {
+    const events = c.receive();
+    assert.deepEqual(await take(events, 1), ['up 1']);
+    assert.throws(() => s.drop(B, 5), { name: 'BbwError', code: 'E_ARG' });
+    s.drop(B, 'ä€'.repeat(100));
+    assert.equal((await events.next()).value.reason, `${'ä€'.repeat(24)}ä`); // 122 bytes: the next character takes three
+    assert.throws(() => createWebSocketTransport({ url: 'garbage', self: B }), (e) => isBbwError(e, 'E_ARG') && e.details.url === 'garbage' && e.cause instanceof Error);
+    await assert.rejects(server({ port: s.port }), (e) => isBbwError(e, 'E_STATE') && e.details.port === s.port && e.cause.code === 'EADDRINUSE');
+    for (const port of [70_000, 'x']) await assert.rejects(server({ port }), (e) => isBbwError(e, 'E_ARG') && e.cause.code === 'ERR_SOCKET_BAD_PORT');
+  } finally {
+    c.close();
     s.close();
     await s.closed;
   }
