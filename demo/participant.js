@@ -66,6 +66,7 @@ export function numberOf(value) {
  */
 export async function participate({ peerId, transport, artifact, onnx, samples, wasm, schedule, onRound = () => {}, onStep = () => {}, signal }) {
   const node = await install({
+    nodeConfig: { maxCompletionResultBytes: 1 << 28 }, // a batch is the whole share of samples
     wasm, peerId, artifact, targets: ['Client'], components: [digitSource(samples, { shifts: true })], config: { model: onnx },
   });
   const driver = drive(node, {

@@ -73,6 +73,7 @@ export async function createFederation({ deal, port = 0, roundTimeoutMs = 15_000
 
   const transport = await createWebSocketServer({ self: SERVER_PEER, server: http, path: '/peer' });
   const node = await install({
+    nodeConfig: { maxCompletionResultBytes: 1 << 28 }, // a batch is the whole test set
     peerId: SERVER_PEER, artifact, targets: ['Server'], components: [digitSource(packSamples(deal.test))], config: { model: onnx },
   });
   /** @type {Set<string>} */

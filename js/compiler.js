@@ -4,9 +4,9 @@
 // line of the recording call.  Source: authoring specification, section 2.
 
 import { BbwError, isBbwError } from './errors.js';
-import { asBytes } from './internal/bytes.js';
+import { asBytes, entriesOf, wrongType } from './internal/bytes.js';
 import { pack, packList } from './internal/pack.js';
-import { runtimeOf } from './runtime.js';
+import { ERR, OUT, runtimeOf } from './runtime.js';
 
 /**
  * @typedef {import('./component.js').RoleName} RoleName
@@ -73,26 +73,27 @@ export class Compiler {
  * @returns {Uint8Array}
  */
 export function compileIn(runtime, source, { bindings = {}, targetNames = {}, routing = 'stable', perHopBudgetNs = 0, permissiveTypes = false } = {}) {
+  if (source === null || typeof source !== 'object') throw wrongType('source', 'a module, a recording or bytes', source);
   const recording = 'record' in source ? source.record() : 'model' in source ? source : undefined;
   const model = recording?.model ?? asBytes(/** @type {import('./internal/bytes.js').BytesLike} */ (source));
-  if (!(routing in ROUTING)) throw new BbwError('E_ARG', `there is no routing "${routing}"`, { routing });
+  if (!Object.hasOwn(ROUTING, routing)) throw new BbwError('E_ARG', `there is no routing "${routing}"`, { routing });
   const request = pack((out) => {
     out.bytes32(model);
-    packList(out, Object.entries(bindings), ([slot, { role, type }]) => {
+    packList(out, entriesOf(bindings, 'bindings'), ([slot, binding]) => {
       out.text32(slot);
-      out.text32(role);
-      out.text32(type);
+      out.text32(binding?.role, `bindings.${slot}.role`);
+      out.text32(binding?.type, `bindings.${slot}.type`);
     });
-    packList(out, Object.entries(targetNames), ([peerClass, name]) => {
+    packList(out, entriesOf(targetNames, 'targetNames'), ([peerClass, name]) => {
       out.text32(peerClass);
-      out.text32(name);
+      out.text32(name, `targetNames.${peerClass}`);
     });
-    out.u64(perHopBudgetNs);
+    out.u64(perHopBudgetNs, 'perHopBudgetNs');
     out.u32(permissiveTypes ? 1 : 0);
     out.u32(ROUTING[routing]);
   });
   try {
-    runtime.call('bbw_abi_compile', request, 'out', 'err');
+    runtime.call('bbw_abi_compile', request, OUT, ERR);
   } catch (error) {
     throw recording === undefined ? error : located(error, recording);
   }

@@ -6,6 +6,7 @@
 
 import { BbwError, isBbwError } from './errors.js';
 import { ROLES_ROWS } from './generated/constants.js';
+import { wellFormed } from './internal/bytes.js';
 import { pack, packList, unpackList } from './internal/pack.js';
 import { PeerId } from './peer-id.js';
 import { decodeValue, encodeValue, tensor } from './values.js';
@@ -28,7 +29,7 @@ import { decodeValue, encodeValue, tensor } from './values.js';
 /** @typedef {{i: bigint, f: number, s: Uint8Array, ints: bigint[]}} Attribute */
 
 /**
- * What a method may return: a value, a Float32Array (a tensor of one dimension), bytes, a number (a float), an array of these
+ * What a method may return, up to `maxCompletionResultBytes` (nodeConfig) each: a value, a Float32Array (a tensor of one dimension), bytes, a number (a float), an array of these
  * (one per output), or nothing.
  * @typedef {Value | Float32Array | Uint8Array | number | undefined | void} Result
  * @typedef {(inputs: (Value | undefined)[], context: CallContext) => Result | readonly Result[] | Promise<Result | readonly Result[]>} Method
@@ -105,10 +106,24 @@ function toValue(result) {
   throw new BbwError('E_TYPE_MISMATCH', 'a component returned something that is not a value');
 }
 
-/** @param {Result | readonly Result[]} results @returns {import('./values.js').EncodedValue[]} */
-export function encodeResults(results) {
+/** Results that nobody uses are fine, in reason. */
+const RESULTS_MAX = 64;
+
+/**
+ * @param {Result | readonly Result[]} results
+ * @param {number} outputCount @param {number} cap  bytes of one result, the same for answers at once and later
+ * @returns {import('./values.js').EncodedValue[]}
+ */
+export function encodeResults(results, outputCount, cap) {
   const list = Array.isArray(results) ? results : results === undefined ? [] : [/** @type {Result} */ (results)];
-  return list.map((result) => encodeValue(toValue(result)));
+  const countMax = Math.max(outputCount, RESULTS_MAX);
+  if (list.length > countMax) throw new BbwError('E_LIMIT', `a component returned ${list.length} results for ${outputCount} outputs`, { count: list.length, cap: countMax });
+  return list.map((result) => {
+    const value = encodeValue(toValue(result));
+    const byteCount = value.payload.length;
+    if (byteCount > cap) throw new BbwError('E_OVERSIZE_PAYLOAD', `a component returned ${byteCount} bytes; maxCompletionResultBytes is ${cap}`, { byteCount, cap });
+    return value;
+  });
 }
 
 /** The pack of results: list of {u64 type_hash, bytes payload}. @param {readonly import('./values.js').EncodedValue[]} list */
@@ -117,18 +132,26 @@ export const packResults = (list) => pack((out) => packList(out, list, ({ typeHa
   out.bytes32(payload);
 }));
 
-/** @param {unknown} error */
-export const textOf = (error) => (error instanceof Error ? `${isBbwError(error) ? `${error.code}: ` : ''}${error.message}` : String(error));
+/** What an error says; for anything that was thrown. @param {unknown} error */
+export function textOf(error) {
+  try {
+    const text = error instanceof Error ? `${isBbwError(error) ? `${error.code}: ` : ''}${error.message}` : String(error);
+    return wellFormed(text.slice(0, 512));
+  } catch {
+    return 'something was thrown that has no text';
+  }
+}
 
 /**
  * Answers the engine's calls into one component of one node.
  * @param {ComponentType} type
  * @param {Record<string, Method>} methods
  * @param {(cmdId: bigint, outcome: Promise<import('./values.js').EncodedValue[]>) => void} later  takes over a promised answer
+ * @param {() => number} [cap]  bytes of one result
  * @returns {import('./runtime.js').HostDispatch & {commit: () => void, discard: () => void}}  commit: what was restored takes
  *   the place of what there was; discard: it does not
  */
-export function createDispatch(type, methods, later) {
+export function createDispatch(type, methods, later, cap = () => Infinity) {
   /** Restored, while the rest of the node still may fail. @type {Record<string, any> | undefined} */
   let staged;
 
@@ -138,7 +161,7 @@ export function createDispatch(type, methods, later) {
     reply: pack((out) => {
       out.text32(kind);
       out.text32(isBbwError(error) ? error.code : 'component_error');
-      out.text32(textOf(error).toWellFormed?.().slice(0, 512) ?? '');
+      out.text32(textOf(error));
     }),
   });
   /** @param {string} action @param {Uint8Array} state */
@@ -178,10 +201,10 @@ export function createDispatch(type, methods, later) {
       const context = { opType, role, nowNs, srcPeer: src.length === 0 ? undefined : PeerId.fromBytes(src), outputCount, attributes };
       const result = method.call(methods, inputs.map((i) => (i === undefined ? undefined : decodeValue(i.typeHash, i.payload))), context);
       if (result instanceof Promise) {
-        later(cmdId, result.then(encodeResults));
+        later(cmdId, result.then((results) => encodeResults(results, outputCount, cap())));
         return { status: 1 }; // LATER
       }
-      return { status: 0, reply: packResults(encodeResults(result)) };
+      return { status: 0, reply: packResults(encodeResults(result, outputCount, cap())) };
     } catch (error) {
       return failure(error);
     }

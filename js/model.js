@@ -1,13 +1,11 @@
 // model: a trainable ONNX model outside any node, for evaluation and inference in a page.
 
 import { BbwError } from './errors.js';
-import { asBytes } from './internal/bytes.js';
-import { runtimeOf } from './runtime.js';
+import { asBytes, asFloats } from './internal/bytes.js';
+import { ERR, OUT, runtimeOf, Units } from './runtime.js';
 
 /** @param {Uint8Array} bytes @returns {Float32Array} */
 const floats = (bytes) => new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-/** @param {Float32Array} data @returns {Uint8Array} */
-const raw = (data) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
 /**
  * @param {import('./internal/bytes.js').BytesLike} onnx  an ONNX file
@@ -24,7 +22,7 @@ export async function createModel(onnx, options = {}) {
  * @param {import('./runtime.js').Runtime} runtime @param {import('./internal/bytes.js').BytesLike} onnx
  */
 export function createModelIn(runtime, onnx) {
-  runtime.call('bbw_abi_model_new', asBytes(onnx), 'out', 'err');
+  runtime.call('bbw_abi_model_new', asBytes(onnx), OUT, ERR);
   let handle = runtime.outU32();
   const alive = () => {
     if (handle === 0) throw new BbwError('E_STATE', 'the model is disposed');
@@ -37,19 +35,20 @@ export function createModelIn(runtime, onnx) {
     get outputWidth() { return count('output_width'); },
     /** All parameters, in the order of the file's initializers. */
     params() {
-      runtime.call('bbw_abi_model_params', alive(), 'out', 'err');
+      runtime.call('bbw_abi_model_params', alive(), OUT, ERR);
       return floats(runtime.outBytes());
     },
     /** @param {Float32Array} params */
     load(params) {
-      if (params.length !== model.paramCount) throw new BbwError('E_SHAPE', `the model has ${model.paramCount} parameters, not ${params.length}`, { expected: model.paramCount, count: params.length });
-      runtime.call('bbw_abi_model_load', alive(), { bytes: raw(params), count: params.length }, 'err');
+      const { length } = asFloats(params, 'params');
+      if (length !== model.paramCount) throw new BbwError('E_SHAPE', `the model has ${model.paramCount} parameters, not ${length}`, { expected: model.paramCount, count: length });
+      runtime.call('bbw_abi_model_load', alive(), new Units(asBytes(params), 4), ERR);
     },
     /** @param {Float32Array} x  rows of inputWidth numbers @returns {Float32Array} rows of outputWidth numbers */
     forward(x) {
-      const width = model.inputWidth;
-      if (x.length === 0 || x.length % width !== 0) throw new BbwError('E_SHAPE', `${x.length} numbers are no rows of ${width}`, { width, count: x.length });
-      runtime.call('bbw_abi_model_forward', alive(), { bytes: raw(x), count: x.length / width }, 'out', 'err');
+      const width = model.inputWidth, { length } = asFloats(x, 'x');
+      if (length === 0 || length % width !== 0) throw new BbwError('E_SHAPE', `${length} numbers are no rows of ${width}`, { width, count: length });
+      runtime.call('bbw_abi_model_forward', alive(), new Units(asBytes(x), 4 * width), OUT, ERR);
       return floats(runtime.outBytes());
     },
     /** Frees everything; twice is fine. */

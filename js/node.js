@@ -6,10 +6,10 @@
 import { Address } from './address.js';
 import { createDispatch, hasState, packResults, rolesOf, textOf } from './component.js';
 import { BbwError } from './errors.js';
-import { asBytes, encodeUtf8, Reader } from './internal/bytes.js';
+import { asBytes, encodeUtf8, entriesOf, listOf, Reader, u64Of, wellFormed, wrongType } from './internal/bytes.js';
 import { narrow, pack, packList, readSteps, unpackList } from './internal/pack.js';
 import { PeerId } from './peer-id.js';
-import { runtimeOf } from './runtime.js';
+import { ERR, OUT, runtimeOf } from './runtime.js';
 import { encodeValue } from './values.js';
 
 /** @import {Step} from './internal/pack.js' */
@@ -67,13 +67,19 @@ const HOST_SAVES = 0x80000000;
 const snake = (name) => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
 
 /** @param {NodeConfig} config @returns {[string, bigint][]} */
-function configFields({ envelopeCaps = {}, edge = false, ...fields }) {
-  const list = [...Object.entries(fields), ...Object.entries(envelopeCaps).map(([k, v]) => /** @type {const} */ ([`envelope_caps.${k}`, v]))];
+function configFields(config) {
+  entriesOf(/** @type {Record<string, unknown>} */ (config), 'nodeConfig');
+  const { envelopeCaps = {}, edge = false, ...fields } = config;
+  if (typeof edge !== 'boolean') throw wrongType('edge', 'a boolean', edge);
+  const list = [...Object.entries(fields), ...entriesOf(envelopeCaps, 'envelopeCaps').map(([k, v]) => /** @type {const} */ ([`envelopeCaps.${k}`, v]))];
   return [
     ...(edge ? /** @type {[string, bigint][]} */ ([['edge', 1n]]) : []),
-    ...list.filter(([, value]) => value !== undefined).map(([name, value]) => /** @type {[string, bigint]} */ ([snake(name), BigInt(value)])),
+    ...list.filter(([, value]) => value !== undefined).map(([name, value]) => /** @type {[string, bigint]} */ ([snake(name), u64Of(value, name)])),
   ];
 }
+
+/** What one result of a component may hold after a configuration; the defaults are those of bbw_config_init. @param {NodeConfig} config @param {number} [before] */
+const resultBytesMax = ({ edge = false, maxCompletionResultBytes }, before = 4194304) => Number(maxCompletionResultBytes ?? (edge ? 65536 : before));
 
 /** @param {import('./internal/bytes.js').Writer} out @param {NodeConfig} config */
 const writeConfig = (out, config) => packList(out, configFields(config), ([name, value]) => {
@@ -101,13 +107,13 @@ function configBytes(config) {
 /** What the host gives to an input: bytes as they are, or a value, of which the engine gets the payload. @param {BytesLike | Value} data */
 function inputBytes(data) {
   if (data !== null && typeof data === 'object' && 'type' in data && typeof data.type === 'string') {
-    return data.type === 'Bytes' ? data.bytes : encodeValue(data).payload;
+    return data.type === 'Bytes' ? asBytes(data.bytes) : encodeValue(data).payload;
   }
   return asBytes(/** @type {BytesLike} */ (data));
 }
 
 /** @param {import('./internal/bytes.js').Writer} out @param {Record<string, BytesLike | Value>} inputs */
-const packNamed = (out, inputs) => packList(out, Object.entries(inputs), ([name, data]) => {
+const packNamed = (out, inputs) => packList(out, entriesOf(inputs, 'inputs'), ([name, data]) => {
   out.text32(name);
   out.bytes32(inputBytes(data));
 });
@@ -138,6 +144,7 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
   const hostIds = [];
   /** @type {ReturnType<typeof createDispatch>[]} */
   const dispatches = [];
+  let resultCap = 0;
   /** Counts restores: promises from before one answer nobody. */
   let life = 0;
 
@@ -160,9 +167,12 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
   }
 
   try {
-    const types = components.map((type) => {
+    entriesOf(/** @type {Record<string, unknown>} */ (nodeConfig), 'nodeConfig');
+    resultCap = resultBytesMax(nodeConfig);
+    const types = listOf(components, 'components').map((type) => {
+      if (typeof type?.create !== 'function') throw wrongType('components', 'component types, made by defineComponent', type);
       const methods = type.create();
-      const dispatch = createDispatch(type, methods, later);
+      const dispatch = createDispatch(type, methods, later, () => resultCap);
       const hostId = runtime.addHost(dispatch);
       hostIds.push(hostId);
       dispatches.push(dispatch);
@@ -172,20 +182,20 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
       out.bytes32(peerId.toBytes());
       packList(out, own, (address) => out.bytes32(address.toBytes()));
       out.bytes32(asBytes(artifact));
-      packList(out, targets, (target) => out.text32(target));
+      packList(out, targets, (target) => out.text32(target, 'targets'), 'targets');
       packList(out, types, ({ typeName, roleBits, hostId }) => {
         out.text32(typeName);
         out.u32(roleBits);
         out.u32(hostId);
       });
-      packList(out, Object.entries(config), ([slot, value]) => {
+      packList(out, entriesOf(config, 'config'), ([slot, value]) => {
         out.text32(slot);
         out.bytes32(configBytes(value));
       });
       writeConfig(out, { rngSeed: randomSeed(), ...nodeConfig });
       out.u32(isUnresolvedAllowed ? 1 : 0);
     });
-    runtime.call('bbw_abi_node_install', request, 'out', 'err');
+    runtime.call('bbw_abi_node_install', request, OUT, ERR);
     handle = runtime.outU32();
   } catch (error) {
     hostIds.forEach(runtime.removeHost);
@@ -205,27 +215,30 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
     return value;
   };
   /** @param {bigint} cmdId @param {Uint8Array} results */
-  const complete = (cmdId, results) => call('complete', cmdId, results, 'err');
+  const complete = (cmdId, results) => call('complete', u64Of(cmdId, 'cmdId'), results, ERR);
   /** @param {bigint} cmdId @param {string} detail */
-  const fail = (cmdId, detail) => call('fail', cmdId, encodeUtf8(detail.slice(0, 4096)), 'err');
+  const fail = (cmdId, detail) => {
+    if (typeof detail !== 'string') throw wrongType('detail', 'text', detail);
+    return call('fail', u64Of(cmdId, 'cmdId'), encodeUtf8(wellFormed(detail.slice(0, 4096))), ERR);
+  };
   /** @param {PeerId | string} peer */
   const bytesOf = (peer) => PeerId.from(peer).toBytes();
 
   const node = {
     peerId,
     /** Sets the node's clock; going backwards is ignored. @param {bigint} nowNs */
-    tick(nowNs) { call('tick', nowNs); },
+    tick(nowNs) { call('tick', u64Of(nowNs, 'nowNs')); },
     /** An envelope of a peer whose id the host has checked. @param {PeerId | string} peer @param {BytesLike} envelope */
-    deliverInbound(peer, envelope) { woken(call('deliver_inbound', bytesOf(peer), asBytes(envelope), 'err')); },
+    deliverInbound(peer, envelope) { woken(call('deliver_inbound', bytesOf(peer), asBytes(envelope), ERR)); },
     /** Data of the application for one input of a module. @param {string} module @param {string} input @param {BytesLike | Value} data */
-    deliverEvent(module, input, data) { woken(call('deliver_event', encodeUtf8(module), encodeUtf8(input), inputBytes(data), 'err')); },
+    deliverEvent(module, input, data) { woken(call('deliver_event', encodeUtf8(module, 'module'), encodeUtf8(input, 'input'), inputBytes(data), ERR)); },
     /**
      * Starts one execution with several inputs.
      * @param {string} module @param {Record<string, BytesLike | Value>} inputs @returns {bigint} its id
      */
     invoke(module, inputs) {
       const packed = pack((out) => packNamed(out, inputs));
-      call('invoke', encodeUtf8(module), packed, 'out', 'err');
+      call('invoke', encodeUtf8(module, 'module'), packed, OUT, ERR);
       return woken(runtime.outU64());
     },
     /**
@@ -234,35 +247,35 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
      * @throws {BbwError} E_BOOT_*
      */
     runBootstrap(requests = []) {
-      const packed = pack((out) => packList(out, requests, ({ target, inputs = {} }) => {
-        out.text32(target);
-        packNamed(out, inputs);
-      }));
-      woken(call('run_bootstrap', packed, 'err'));
+      const packed = pack((out) => packList(out, requests, (request) => {
+        out.text32(request?.target, 'target');
+        packNamed(out, request.inputs ?? {});
+      }, 'requests'));
+      woken(call('run_bootstrap', packed, ERR));
     },
     /** @returns {'Idle' | 'Running' | 'WaitingForInput'} */
     get bootstrapStatus() { return BOOTSTRAP_STATUS[call('bootstrap_status')]; },
     /** Every bootstrap target, in the order of install, and whether it ran without a failure. @returns {{target: string, isDone: boolean}[]} */
     get bootstraps() {
-      call('bootstraps', 'out');
+      call('bootstraps', OUT);
       return unpackList(new Reader(runtime.outBytes()), (input) => ({ target: input.text32(), isDone: input.u32() !== 0 }));
     },
     /** Completes a parked operator. @param {bigint} cmdId @param {readonly Value[]} values */
-    complete(cmdId, values) { woken(complete(cmdId, packResults(values.map(encodeValue)))); },
+    complete(cmdId, values) { woken(complete(cmdId, packResults(listOf(values, 'values').map(encodeValue)))); },
     /** @param {bigint} cmdId @param {string} detail */
     fail(cmdId, detail) { woken(fail(cmdId, detail)); },
     /** The transport could not deliver. @param {PeerId | string} peer @param {bigint} wireReqId @param {string} reason */
     sendFailed(peer, wireReqId, reason) {
-      woken(call('send_failed', bytesOf(peer), wireReqId, encodeUtf8(reason), 'err'));
+      woken(call('send_failed', bytesOf(peer), u64Of(wireReqId, 'wireReqId'), encodeUtf8(reason, 'reason'), ERR));
     },
     /** One bounded cycle. Afterwards `isPending` tells whether there is nothing to do until something comes in or a timer is due. @returns {Step[]} */
     poll() {
-      isPending = call('poll', 'out', 'err') === 1;
+      isPending = call('poll', OUT, ERR) === 1;
       return readSteps(runtime.outBytes());
     },
     get isPending() { return isPending; },
     /** When to poll next for time's sake, or undefined. @returns {bigint | undefined} */
-    get nextTimerNs() { return call('next_timer', 'out') === 1 ? runtime.outU64() : undefined; },
+    get nextTimerNs() { return call('next_timer', OUT) === 1 ? runtime.outU64() : undefined; },
     /** Called when something has come in that a poll would work on. One listener. @param {(() => void) | undefined} listener */
     set onWake(listener) { onWake = listener ?? (() => {}); },
     /** Called once, when the node has been disposed; `drive` stops then. @param {(() => void) | undefined} listener */
@@ -271,54 +284,57 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
     /** Makes a peer known. @param {PeerId | string} peer @param {Iterable<Address | string>} [addresses]  default /p2p/<peer> */
     addPeer(peer, addresses) {
       const list = addresses === undefined ? [new Address().p2p(peer)] : [...addresses].map((a) => Address.from(a));
-      woken(call('add_peer', bytesOf(peer), pack((out) => packList(out, list, (a) => out.bytes32(a.toBytes()))), 'err'));
+      woken(call('add_peer', bytesOf(peer), pack((out) => packList(out, list, (a) => out.bytes32(a.toBytes()))), ERR));
     },
     /** @param {PeerId | string} peer */
-    dropPeer(peer) { woken(call('drop_peer', bytesOf(peer), 'err')); },
+    dropPeer(peer) { woken(call('drop_peer', bytesOf(peer), ERR)); },
     /** @param {PeerId | string} peer */
-    blockPeer(peer) { woken(call('block_peer', bytesOf(peer), 'err')); },
+    blockPeer(peer) { woken(call('block_peer', bytesOf(peer), ERR)); },
     /** @param {PeerId | string} peer */
-    unblockPeer(peer) { woken(call('unblock_peer', bytesOf(peer), 'err')); },
+    unblockPeer(peer) { woken(call('unblock_peer', bytesOf(peer), ERR)); },
     /** Only these peers are listened to; undefined: everybody. @param {Iterable<PeerId | string> | undefined} peers */
     setAllowlist(peers) {
       const list = pack((out) => packList(out, [...(peers ?? [])], (p) => out.bytes32(bytesOf(p))));
-      call('set_allowlist', peers === undefined ? 1 : 0, list, 'err');
+      call('set_allowlist', peers === undefined ? 1 : 0, list, ERR);
     },
 
     /** What was seen of a peer, or undefined. @param {PeerId | string} peer @returns {{consecutiveFailures: number, lastEventNs: bigint, isDown: boolean} | undefined} */
     peerHealth(peer) {
-      if (call('peer_health', bytesOf(peer), 'out') === 0) return undefined;
+      if (call('peer_health', bytesOf(peer), OUT) === 0) return undefined;
       const input = new Reader(runtime.outBytes());
       return { consecutiveFailures: input.u32(), lastEventNs: input.u64(), isDown: input.u32() !== 0 };
     },
     /** Addresses of a peer, or undefined; those of the node itself under its own id. @param {PeerId | string} peer @returns {Address[] | undefined} */
     peerAddresses(peer) {
-      if (call('peer_addresses', bytesOf(peer), 'out') === 0) return undefined;
+      if (call('peer_addresses', bytesOf(peer), OUT) === 0) return undefined;
       return unpackList(new Reader(runtime.outBytes()), (input) => Address.fromBytes(input.bytes32()));
     },
     /** Known peers in the order in which they became known; the node itself is one when it has addresses. @returns {PeerId[]} */
     get knownPeers() {
-      call('known_peers', 'out');
+      call('known_peers', OUT);
       return unpackList(new Reader(runtime.outBytes()), (input) => PeerId.fromBytes(input.bytes32()));
     },
     /** Adds an address of this node. @param {Address | string} address */
-    addLocalAddress(address) { call('add_local_address', Address.from(address).toBytes(), 'err'); },
+    addLocalAddress(address) { call('add_local_address', Address.from(address).toBytes(), ERR); },
     /** Forgets one; an address that is not there is fine. @param {Address | string} address */
-    forgetLocalAddress(address) { call('forget_local_address', Address.from(address).toBytes(), 'err'); },
+    forgetLocalAddress(address) { call('forget_local_address', Address.from(address).toBytes(), ERR); },
 
     /** The next poll runs the operators that wait for this phase. @param {string} phase */
-    fireLifecycle(phase) { woken(call('fire_lifecycle', encodeUtf8(phase), 'err')); },
+    fireLifecycle(phase) { woken(call('fire_lifecycle', encodeUtf8(phase, 'phase'), ERR)); },
     /** Changes limits while the node runs; what is not named keeps its value, and `edge` sets all. @param {import('./node.js').NodeConfig} nodeConfig */
-    setConfig(nodeConfig) { call('set_config', packConfig(nodeConfig), 'err'); },
+    setConfig(nodeConfig) {
+      call('set_config', packConfig(nodeConfig), ERR);
+      resultCap = resultBytesMax(nodeConfig, resultCap);
+    },
     /** Ends all executions and forgets what waits; graphs, components, peers and the clock stay. */
-    clear() { woken(call('clear', 'err')); },
+    clear() { woken(call('clear', ERR)); },
 
     /**
      * The whole state as bytes: executions, timers, queues, peers, and the components that save theirs. The same state gives the same bytes.
      * @returns {Uint8Array}
      */
     snapshot() {
-      call('snapshot', 'out', 'err');
+      call('snapshot', OUT, ERR);
       return runtime.outBytes();
     },
     /**
@@ -329,7 +345,7 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
      */
     restore(snapshot) {
       try {
-        call('restore', asBytes(snapshot), 'err');
+        call('restore', asBytes(snapshot), ERR);
       } catch (error) {
         dispatches.forEach((dispatch) => dispatch.discard());
         throw error;
@@ -343,21 +359,21 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
 
     /** Counts of what the node holds. */
     stats() {
-      call('stats', 'out');
+      call('stats', OUT);
       const input = new Reader(runtime.outBytes());
       return /** @type {Record<typeof STATS[number], number>} */ (Object.fromEntries(STATS.map((name) => [name, Number(narrow(input.u64()))])));
     },
     /** Names of the installed modules, in the order of the targets. @returns {string[]} */
     get modules() {
-      call('modules', 'out');
+      call('modules', OUT);
       return unpackList(new Reader(runtime.outBytes()), (input) => input.text32());
     },
     get components() {
-      call('components', 'out');
+      call('components', OUT);
       return unpackList(new Reader(runtime.outBytes()), (input) => ({ slot: input.text32(), typeName: input.text32(), roles: rolesOf(input.u32()) }));
     },
     /** A counter of IncrMetric, or undefined. @param {string} name @returns {bigint | undefined} */
-    counter: (name) => (call('counter', encodeUtf8(name), 'out') === 1 ? runtime.outU64() : undefined),
+    counter: (name) => (call('counter', encodeUtf8(name, 'name'), OUT) === 1 ? runtime.outU64() : undefined),
     /** Bytes that the engine has allocated in this instance. */
     get memoryUsed() { alive(); return runtime.memoryUsed; },
 

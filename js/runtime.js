@@ -8,7 +8,7 @@
 // passed to install, compile and createModel.
 
 import { BbwError } from './errors.js';
-import { asBytes, Reader } from './internal/bytes.js';
+import { asBytes, checkRequestSize, Reader } from './internal/bytes.js';
 import { errorOf } from './internal/pack.js';
 
 const ABI_VERSION = 1;
@@ -19,7 +19,19 @@ const LATER = 1;
  * @typedef {(call: Reader) => {status: number, reply?: Uint8Array}} HostDispatch
  */
 
-/** @typedef {number | bigint | Uint8Array | {bytes: Uint8Array, count: number} | 'out' | 'err'} Argument */
+/** Arguments that stand for the fixed places of results and of errors. */
+export const OUT = Symbol('out'), ERR = Symbol('err');
+
+/** Bytes that the engine counts in larger units. */
+export class Units {
+  /** @param {Uint8Array} bytes @param {number} unit  bytes of one */
+  constructor(bytes, unit) {
+    this.bytes = bytes;
+    this.count = bytes.length / unit;
+  }
+}
+
+/** @typedef {number | bigint | Uint8Array | Units | typeof OUT | typeof ERR} Argument */
 
 /**
  * @typedef {object} RuntimeOptions
@@ -78,6 +90,9 @@ export async function loadRuntime(source = defaultUrl(), options = {}) {
  * @param {RuntimeOptions} [options]
  */
 export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {}) {
+  if (memoryBytesMax >>> 0 !== memoryBytesMax) {
+    throw new BbwError('E_ARG', 'memoryBytesMax must be an integer from 0 (no limit) to 2^32 - 1', { field: 'memoryBytesMax', value: memoryBytesMax });
+  }
   const foreign = WebAssembly.Module.imports(module).filter((i) => i.module !== 'bbw');
   if (foreign.length > 0) throw new BbwError('E_ABI', 'this is not our wasm module: it imports more than it should', { imports: foreign.map((i) => `${i.module}.${i.name}`) });
 
@@ -96,7 +111,7 @@ export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {
           const { status, reply } = dispatch(new Reader(copyOut(ptr >>> 0, len >>> 0)));
           let at = 0;
           if (reply !== undefined && reply.length > 0 && status !== LATER) {
-            at = exports.bbw_abi_alloc(reply.length) >>> 0;
+            at = enter(exports.bbw_abi_alloc, reply.length) >>> 0;
             if (at === 0) return -1;
             memory().set(reply, at);
           }
@@ -126,9 +141,23 @@ export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {
   /** @param {number} ptr @param {number} len */
   const copyOut = (ptr, len) => memory().slice(ptr, ptr + len);
 
+  /**
+   * Runs an export. What it throws, a trap or an overflow of the stack, has left the module in pieces; what is thrown before, for sizes and types, has not.
+   * @param {(...args: (number | bigint)[]) => number} run @param {...(number | bigint)} args
+   */
+  function enter(run, ...args) {
+    try {
+      return run(...args);
+    } catch (cause) {
+      if (cause instanceof TypeError) throw cause; // an argument was no number: the export did not begin
+      isPoisoned = true;
+      throw new BbwError('E_TRAP', `the wasm instance has trapped: ${/** @type {Error} */ (cause).message}`, { cause });
+    }
+  }
+
   /** @param {number} size @returns {number} */
   function alloc(size) {
-    const at = exports.bbw_abi_alloc(Math.max(size, 1)) >>> 0;
+    const at = enter(exports.bbw_abi_alloc, Math.max(size, 1)) >>> 0;
     if (at === 0) throw new BbwError('E_NOMEM', 'out of memory', { bytes: size });
     return at;
   }
@@ -138,17 +167,21 @@ export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {
   const outPtr = alloc(16);
   let scratchPtr = 0, scratchSize = 0;
 
+  /** @param {number} size */
+  const rounded = (size) => Math.ceil(size / 8) * 8;
+
   /**
    * Copies inputs one behind the other into scratch memory.
    * @param {readonly Uint8Array[]} inputs @returns {number[]} address and length of each
    */
   function copyIn(inputs) {
     let need = 0;
-    for (const bytes of inputs) need += (bytes.length + 7) & ~7;
+    for (const bytes of inputs) need += rounded(bytes.length);
+    checkRequestSize(need);
     if (need > scratchSize) {
       const size = Math.max(need, 4096);
       const at = alloc(size); // may fail, and then the old one is still there
-      if (scratchPtr !== 0) exports.bbw_abi_free(scratchPtr, scratchSize);
+      if (scratchPtr !== 0) enter(exports.bbw_abi_free, scratchPtr, scratchSize);
       scratchPtr = at;
       scratchSize = size;
     }
@@ -158,7 +191,7 @@ export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {
     for (const bytes of inputs) {
       heap.set(bytes, at);
       args.push(at, bytes.length);
-      at += (bytes.length + 7) & ~7;
+      at += rounded(bytes.length);
     }
     return args;
   }
@@ -172,7 +205,7 @@ export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {
   /** A large one-time input must not stay reserved for ever. */
   function trimScratch() {
     if (scratchSize <= 1 << 20) return;
-    exports.bbw_abi_free(scratchPtr, scratchSize);
+    enter(exports.bbw_abi_free, scratchPtr, scratchSize);
     scratchPtr = 0;
     scratchSize = 0;
   }
@@ -185,10 +218,6 @@ export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {
     isBusy = true;
     try {
       return run();
-    } catch (cause) {
-      if (!(cause instanceof WebAssembly.RuntimeError) && !(cause instanceof RangeError)) throw cause;
-      isPoisoned = true;
-      throw new BbwError('E_TRAP', `the wasm instance has trapped: ${cause.message}`, { cause });
     } finally {
       isBusy = false;
     }
@@ -197,30 +226,35 @@ export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {
   const self = {
     get isPoisoned() { return isPoisoned; },
     /** Bytes that the engine has allocated now. */
-    get memoryUsed() { return guarded(() => exports.bbw_abi_memory_used() >>> 0); },
+    get memoryUsed() { return guarded(() => enter(exports.bbw_abi_memory_used) >>> 0); },
     /** Bytes of the instance's whole memory. */
     get memoryBytes() { return exports.memory.buffer.byteLength; },
 
     /**
-     * Calls an export that answers with a status. Bytes become address and length (or a count of larger units), 'out' and 'err'
-     * the fixed places.
+     * Calls an export that answers with a status. Bytes become address and length (or a count of larger units), OUT and ERR
+     * the fixed places; anything else that is no number is refused, so that no argument moves to the place of another.
      * @param {string} name @param {...import('./runtime.js').Argument} args
      * @returns {number} the status, not negative
      * @throws {BbwError} for a negative status
      */
     call(name, ...args) {
       return guarded(() => {
-        const places = copyIn(args.flatMap((a) => (a instanceof Uint8Array ? [a] : typeof a === 'object' ? [a.bytes] : [])));
+        const places = copyIn(args.flatMap((a) => (a instanceof Uint8Array ? [a] : a instanceof Units ? [a.bytes] : [])));
         memory().fill(0, errorPtr, errorPtr + 24);
         let used = 0;
-        const flat = args.flatMap((a) => {
-          if (typeof a !== 'object') return [a === 'out' ? outPtr : a === 'err' ? errorPtr : a];
+        /** @type {(number | bigint)[]} */
+        const flat = args.flatMap((a, i) => {
+          if (typeof a === 'number' || typeof a === 'bigint') return [a];
+          if (a === OUT) return [outPtr];
+          if (a === ERR) return [errorPtr];
           used += 2;
-          return [places[used - 2], a instanceof Uint8Array ? places[used - 1] : a.count];
+          if (a instanceof Uint8Array) return [places[used - 2], places[used - 1]];
+          if (a instanceof Units) return [places[used - 2], a.count];
+          throw new BbwError('E_ARG', `argument ${i} of ${name} is neither a number nor bytes`, { name, argument: i });
         });
-        const status = exported(name)(...flat);
+        const status = enter(exported(name), ...flat);
         if (status < 0) {
-          const error = errorOf(status, args.includes('err') ? copyOut(errorPtr, errorSize) : undefined);
+          const error = errorOf(status, args.includes(ERR) ? copyOut(errorPtr, errorSize) : undefined);
           trimScratch();
           throw error;
         }
@@ -228,7 +262,7 @@ export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {
       });
     },
     /** A call without a status. @param {string} name @param {...(number | bigint)} args */
-    plain: (name, ...args) => guarded(() => exported(name)(...args)),
+    plain: (name, ...args) => guarded(() => enter(exported(name), ...args)),
     /** After a call with `out`: a copy of the bytes that it points to. */
     outBytes() {
       const view = new DataView(exports.memory.buffer);

@@ -9,7 +9,7 @@
 import { readAddress, readPeerId, writeAddress, Address } from './address.js';
 import { BbwError } from './errors.js';
 import { TYPES, TYPES_ROWS } from './generated/constants.js';
-import { asBytes, encodeUtf8, Reader, Writer } from './internal/bytes.js';
+import { asBytes, asFloats, encodeUtf8, listOf, Reader, u64Of, Writer, wrongType } from './internal/bytes.js';
 import { PeerId } from './peer-id.js';
 
 /**
@@ -64,10 +64,15 @@ export function typeHash(type) {
  */
 export function tensor(data, dims = [data.length]) {
   const floats = data instanceof Float32Array ? data : Float32Array.from(data);
-  if (dims.length > TENSOR_RANK_MAX || dims.some((d) => !Number.isSafeInteger(d) || d < 0) || dims.reduce((a, b) => a * b, 1) !== floats.length) {
-    throw new BbwError('E_SHAPE', `${floats.length} elements do not fill the shape [${dims.join(', ')}]`, { dims: [...dims], count: floats.length });
-  }
+  checkShape(dims, floats);
   return { type: 'CpuTensor', dims: [...dims], data: floats };
+}
+
+/** What `readTensor` would take. @param {readonly number[]} dims @param {Float32Array} data */
+function checkShape(dims, data) {
+  const isFitting = listOf(dims, 'dims').length <= TENSOR_RANK_MAX && dims.every((d) => Number.isSafeInteger(d) && d >= 0)
+    && dims.reduce((a, b) => a * b, 1) === data.length && dims.reduce((a, b) => a * (b || 1), 1) < 2 ** 63;
+  if (!isFitting) throw new BbwError('E_SHAPE', `${data.length} elements do not fill the shape [${dims.map(String).join(', ')}]`, { dims: [...dims], count: data.length });
 }
 
 /** Bytes, or text as UTF-8. @param {import('./internal/bytes.js').BytesLike | string} source @returns {BytesValue} */
@@ -75,9 +80,9 @@ export const bytes = (source) => ({ type: 'Bytes', bytes: typeof source === 'str
 /** @returns {PlainValue} */
 export const trigger = () => ({ type: 'Trigger' });
 /** @param {number | bigint} value @returns {BigValue} */
-export const u64 = (value) => ({ type: 'U64', value: BigInt(value) });
+export const u64 = (value) => ({ type: 'U64', value: u64Of(value) });
 /** How many samples an update stands for: the weight of a federated average. @param {number | bigint} count @returns {BigValue} */
-export const samples = (count) => ({ type: 'FedAvgMeta', value: BigInt(count) });
+export const samples = (count) => ({ type: 'FedAvgMeta', value: u64Of(count, 'count') });
 /** @param {PeerId | string} peer @returns {PeerValue} */
 export const peer = (peer) => ({ type: 'PeerId', peer: PeerId.from(peer) });
 /** @param {Iterable<PeerId | string>} list @returns {PeersValue} */
@@ -93,34 +98,36 @@ export const composite = (values) => ({ type: 'Composite', values: [...values] }
 
 /** @param {Writer} out @param {Float32Array} data */
 function writeSlice(out, data) {
+  asFloats(data);
   out.u64(data.length);
   out.floats(data);
 }
 
 /** @param {Writer} out @param {Value} value @param {number} depth */
 function write(out, value, depth) {
+  if (value === null || typeof value !== 'object') throw wrongType('value', 'a value', value);
   switch (value.type) {
     case 'Trigger': case 'Unit': return;
-    case 'PeerId': case 'RawPeer': out.blob(value.peer.toBytes()); return;
+    case 'PeerId': case 'RawPeer': out.blob(PeerId.from(value.peer).toBytes()); return;
     case 'PeerIdVec': case 'RawPeerVec':
-      out.u64(value.peers.length);
-      for (const item of value.peers) out.blob(item.toBytes());
+      out.u64(listOf(value.peers, 'peers').length);
+      for (const item of value.peers) out.blob(PeerId.from(item).toBytes());
       return;
     case 'CommandId': case 'Timestamp': case 'WireReqId': case 'CorrelationToken': case 'U64': case 'RawU64': case 'FedAvgMeta':
       out.u64(value.value);
       return;
     case 'RawU32': out.u32(value.value); return;
     case 'RawF32': out.f32(value.value); return;
-    case 'Address': writeAddress(out, value.address); return;
+    case 'Address': writeAddress(out, Address.from(value.address)); return;
     case 'AddressVec':
-      out.u64(value.addresses.length);
-      for (const item of value.addresses) writeAddress(out, item);
+      out.u64(listOf(value.addresses, 'addresses').length);
+      for (const item of value.addresses) writeAddress(out, Address.from(item));
       return;
-    case 'Bytes': case 'ByteSlice': out.blob(value.bytes); return;
+    case 'Bytes': case 'ByteSlice': out.blob(asBytes(value.bytes)); return;
     case 'Composite':
       // Depth is bounded here, so a value that this side makes can be decoded by the other.
       if (depth >= COMPOSITE_DEPTH_MAX) throw new BbwError('E_DEPTH', 'composites are nested too deeply', { cap: COMPOSITE_DEPTH_MAX });
-      out.u64(value.values.length);
+      out.u64(listOf(value.values, 'values').length);
       for (const item of value.values) {
         const child = new Writer();
         write(child, item, depth + 1);
@@ -129,6 +136,7 @@ function write(out, value, depth) {
       }
       return;
     case 'CpuTensor': case 'BoxedCpuTensor':
+      checkShape(value.dims, asFloats(value.data));
       out.u8(1); // version of the array format
       out.u64(value.dims.length);
       for (const dim of value.dims) out.u64(dim);
@@ -138,14 +146,14 @@ function write(out, value, depth) {
       return;
     case 'F32Slice': writeSlice(out, value.data); return;
     case 'F32SliceVec':
-      out.u64(value.slices.length);
+      out.u64(listOf(value.slices, 'slices').length);
       for (const slice of value.slices) writeSlice(out, slice);
       return;
     case 'Hits':
-      out.u64(value.hits.length);
-      for (const { id, score } of value.hits) {
-        out.u64(id);
-        out.f32(score);
+      out.u64(listOf(value.hits, 'hits').length);
+      for (const hit of value.hits) {
+        out.u64(hit?.id, 'id');
+        out.f32(hit.score);
       }
       return;
     default:

@@ -17,8 +17,9 @@ export function decodeUtf8(bytes) {
   }
 }
 
-/** @param {string} text @returns {Uint8Array} */
-export function encodeUtf8(text) {
+/** @param {string} text @param {string} [field]  what it is, for the error @returns {Uint8Array} */
+export function encodeUtf8(text, field = 'text') {
+  if (typeof text !== 'string') throw wrongType(field, 'text', text);
   if (!text.isWellFormed) return checkSurrogates(text); // engines before 2024
   if (!text.isWellFormed()) throw new BbwError('E_UTF8', 'text holds half a surrogate pair', { text });
   return utf8Encoder.encode(text);
@@ -29,6 +30,39 @@ function checkSurrogates(text) {
   const bytes = utf8Encoder.encode(text);
   if (utf8Decoder.decode(bytes) !== text) throw new BbwError('E_UTF8', 'text holds half a surrogate pair', { text });
   return bytes;
+}
+
+/** The text with U+FFFD for every half of a surrogate pair. @param {string} text */
+export const wellFormed = (text) => new TextDecoder().decode(utf8Encoder.encode(text));
+
+/** @param {string} field @param {string} expected @param {unknown} value */
+export const wrongType = (field, expected, value) => new BbwError('E_ARG', `${field} must be ${expected}`, { field, expected, got: value === null ? 'null' : typeof value });
+
+/** An integer that fits 64 bits without a sign; nothing is wrapped. @param {unknown} value @param {string} [field] @returns {bigint} */
+export function u64Of(value, field = 'value') {
+  const number = typeof value === 'number' && Number.isInteger(value) ? BigInt(value) : value;
+  if (typeof number === 'bigint' && number >= 0n && number < 1n << 64n) return number;
+  throw new BbwError('E_ARG', `${field} must be an integer from 0 to 2^64 - 1`, { field, value });
+}
+
+/** An array. @template T @param {readonly T[]} value @param {string} field @returns {readonly T[]} */
+export function listOf(value, field) {
+  if (!Array.isArray(value)) throw wrongType(field, 'an array', value);
+  return value;
+}
+
+/** The entries of an object that is used as a table. @template T @param {Record<string, T>} value @param {string} field @returns {[string, T][]} */
+export function entriesOf(value, field) {
+  if (value === null || typeof value !== 'object' || Array.isArray(value) || ArrayBuffer.isView(value)) throw wrongType(field, 'an object', value);
+  return Object.entries(value);
+}
+
+/** What one call into the engine may carry: its memory is counted in 32 bits. */
+export const REQUEST_BYTES_MAX = 0x7fff_0000;
+
+/** @param {number} byteCount */
+export function checkRequestSize(byteCount) {
+  if (byteCount > REQUEST_BYTES_MAX) throw new BbwError('E_OVERSIZE_PAYLOAD', `${byteCount} bytes are more than a call can carry`, { byteCount, cap: REQUEST_BYTES_MAX });
 }
 
 /** @param {Uint8Array} a @param {Uint8Array} b */
@@ -62,9 +96,18 @@ export function concatBytes(parts) {
  */
 export function asBytes(source) {
   if (source instanceof ArrayBuffer) return new Uint8Array(source);
-  if (source instanceof Uint8Array && source.constructor === Uint8Array) return source;
-  if (ArrayBuffer.isView(source)) return new Uint8Array(source.buffer, source.byteOffset, source.byteLength);
+  if (ArrayBuffer.isView(source)) {
+    if (/** @type {{detached?: boolean}} */ (source.buffer).detached) throw new BbwError('E_ARG', 'the buffer of the bytes is detached', { isDetached: true });
+    return source.constructor === Uint8Array ? source : new Uint8Array(source.buffer, source.byteOffset, source.byteLength);
+  }
   throw new BbwError('E_ARG', 'expected bytes: a Uint8Array, an ArrayBuffer or a view of one');
+}
+
+/** Other arrays of numbers would give other numbers. @param {Float32Array} data @param {string} [field] @returns {Float32Array} */
+export function asFloats(data, field = 'data') {
+  if (!(data instanceof Float32Array)) throw wrongType(field, 'a Float32Array', data);
+  asBytes(data);
+  return data;
 }
 
 /** Grows as it is written to. */
@@ -78,7 +121,8 @@ export class Writer {
     const at = this.#length;
     const need = at + more;
     if (need > this.#bytes.length) {
-      const grown = new Uint8Array(Math.max(need, this.#bytes.length * 2));
+      checkRequestSize(need);
+      const grown = bytesOfSize(Math.max(need, Math.min(this.#bytes.length * 2, REQUEST_BYTES_MAX)));
       grown.set(this.#bytes.subarray(0, at));
       this.#bytes = grown;
       this.#view = new DataView(grown.buffer);
@@ -90,13 +134,21 @@ export class Writer {
   /** @param {number} value */
   u8(value) { const at = this.#reserve(1); this.#view.setUint8(at, value); }
   /** @param {number} value */
-  u32(value) { const at = this.#reserve(4); this.#view.setUint32(at, value, true); }
-  /** @param {number | bigint} value */
-  u64(value) { const at = this.#reserve(8); this.#view.setBigUint64(at, BigInt(value), true); }
+  u32(value) {
+    if (value >>> 0 !== value) throw new BbwError('E_ARG', 'expected an integer from 0 to 2^32 - 1', { value });
+    const at = this.#reserve(4);
+    this.#view.setUint32(at, value, true);
+  }
+  /** @param {number | bigint} value @param {string} [field] */
+  u64(value, field) { const number = u64Of(value, field), at = this.#reserve(8); this.#view.setBigUint64(at, number, true); }
   /** @param {number | bigint} value */
   i64(value) { const at = this.#reserve(8); this.#view.setBigInt64(at, BigInt(value), true); }
   /** @param {number} value */
-  f32(value) { const at = this.#reserve(4); this.#view.setFloat32(at, value, true); }
+  f32(value) {
+    if (typeof value !== 'number') throw wrongType('value', 'a number', value);
+    const at = this.#reserve(4);
+    this.#view.setFloat32(at, value, true);
+  }
   /** @param {number} value */
   f64(value) { const at = this.#reserve(8); this.#view.setFloat64(at, value, true); }
   /** @param {Uint8Array} bytes */
@@ -113,11 +165,24 @@ export class Writer {
   /** u64 length, then the bytes. @param {Uint8Array} bytes */
   blob(bytes) { this.u64(bytes.length); this.raw(bytes); }
   /** u32 length, then the bytes: the form of packs. @param {Uint8Array} bytes */
-  bytes32(bytes) { this.u32(bytes.length); this.raw(bytes); }
-  /** @param {string} text */
-  text32(text) { this.bytes32(encodeUtf8(text)); }
+  bytes32(bytes) { checkRequestSize(bytes.length); this.u32(bytes.length); this.raw(bytes); }
+  /** @param {string} text @param {string} [field] */
+  text32(text, field) { this.bytes32(encodeUtf8(text, field)); }
   /** A copy that nobody writes to any more. */
-  finish() { return this.#bytes.slice(0, this.#length); }
+  finish() {
+    const out = bytesOfSize(this.#length);
+    out.set(this.#bytes.subarray(0, this.#length));
+    return out;
+  }
+}
+
+/** @param {number} size */
+function bytesOfSize(size) {
+  try {
+    return new Uint8Array(size);
+  } catch {
+    throw new BbwError('E_NOMEM', 'out of memory', { bytes: size });
+  }
 }
 
 const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;

@@ -6,7 +6,7 @@
 import { BbwError } from '../errors.js';
 import { STATUS, STATUS_ROWS, STEP_ROWS, STEP } from '../generated/constants.js';
 import { PeerId } from '../peer-id.js';
-import { decodeUtf8, Reader, Writer } from './bytes.js';
+import { decodeUtf8, listOf, Reader, Writer } from './bytes.js';
 
 /** @type {Map<number, keyof typeof STATUS>} */
 const NAME_OF = new Map(Object.entries(STATUS).map(([name, value]) => [value, /** @type {keyof typeof STATUS} */ (name)]));
@@ -21,10 +21,10 @@ export function pack(fill) {
   return out.finish();
 }
 
-/** @template T @param {Writer} out @param {readonly T[]} items @param {(item: T) => void} one */
-export function packList(out, items, one) {
-  out.u32(items.length);
-  items.forEach(one);
+/** @template T @param {Writer} out @param {readonly T[]} items @param {(item: T) => void} one @param {string} [field] */
+export function packList(out, items, one, field = 'list') {
+  out.u32(listOf(items, field).length);
+  for (const item of items) one(item); // holes too, they are counted
 }
 
 /** @template T @param {Reader} input @param {(input: Reader) => T} one @returns {T[]} */
