@@ -41,7 +41,7 @@ TEST_SRC    := $(sort $(filter-out tests/c/test_mem.c,$(wildcard tests/c/test_*.
 TEST_HELP   := $(sort $(filter-out $(TEST_SRC),$(wildcard tests/c/*.c)))
 FUZZ_SRC    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC   := $(sort $(wildcard tests/bench/bench_*.c))
-C_FILES     := $(SRC) $(WASM_SRC) $(TEST_SRC) $(TEST_HELP) $(FUZZ_SRC) $(BENCH_SRC) $(wildcard tests/interop/*.c) $(HEADERS)
+C_FILES     := $(SRC) $(WASM_SRC) $(TEST_SRC) $(TEST_HELP) $(FUZZ_SRC) $(BENCH_SRC) $(wildcard tests/interop/*.c tests/conformance/*.c) $(HEADERS)
 
 pick         = $(if $(ONLY),$(foreach x,$(1),$(if $(findstring $(ONLY),$(notdir $(x))),$(x))),$(1))
 objects      = $(patsubst %.c,$(BUILD)/$(1)/obj/%.o,$(2))
@@ -110,6 +110,16 @@ $(BUILD)/asan/test_%: $(BUILD)/asan/obj/tests/c/test_%.o $(BUILD)/asan/libbbw.a
 
 test-c: $(TESTS)  ## run the C tests under ASan and UBSan
 	@scripts/run-all.sh 2 300 $(BUILD)/asan/log $(call pick,$(TESTS))
+
+# ---- conformance with ONNX ------------------------------------------------------------------------------------------
+CONFORMANCE_DIR := $(or $(DIR),/usr/share/libonnx-testdata/data/node)
+
+$(BUILD)/asan/conformance: $(BUILD)/asan/obj/tests/conformance/run.o $(BUILD)/asan/libbbw.a
+	$(call say,link)$(CC) $(ASAN_FLAGS) $^ -lm -o $@
+
+conformance: $(BUILD)/asan/conformance  ## run ONNX backend test cases: DIR=path, ONLY=name (default: those of libonnx-testdata)
+	@$< $(CONFORMANCE_DIR) $(ONLY)
+.PHONY: conformance
 
 # ---- coverage -------------------------------------------------------------------------------------------------------
 COVER_FLAGS := $(COMMON) -O0 -g -fprofile-instr-generate -fcoverage-mapping

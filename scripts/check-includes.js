@@ -10,12 +10,13 @@ const ROOMS = {
   peers: ['base', 'format'],
   engine: ['base', 'format', 'peers'],
   kernels: ['base'],
-  autodiff: ['base', 'format', 'kernels'],
+  onnx: ['base', 'format', 'kernels'],
+  autodiff: ['base', 'format', 'kernels', 'onnx'],
   compiler: ['base', 'format'],
   roles: ['base', 'format', 'peers', 'engine'],
   ops: ['base', 'format', 'peers', 'engine', 'roles'],
-  components: ['base', 'format', 'peers', 'engine', 'roles', 'kernels', 'autodiff'],
-  node: ['base', 'format', 'peers', 'engine', 'ops', 'roles', 'components', 'kernels', 'autodiff'],
+  components: ['base', 'format', 'peers', 'engine', 'roles', 'kernels', 'onnx', 'autodiff'],
+  node: ['base', 'format', 'peers', 'engine', 'ops', 'roles', 'components', 'kernels', 'onnx', 'autodiff'],
 };
 /** The only headers of the C library that the engine may use. No I/O, no allocation, no clock. */
 const LIBC = new Set(['stdint.h', 'stddef.h', 'stdbool.h', 'string.h', 'math.h', 'assert.h', 'float.h', 'limits.h']);

@@ -5,7 +5,7 @@ set -euo pipefail
 declare -A packages=(
   [build]='gcc libc6-dev make'
   [wasm]='clang-19 lld-19 llvm-19 libclang-rt-19-dev-wasm32 wasi-libc python3 bc ca-certificates'
-  [test]='libcmocka-dev clang clang-format libclang-rt-14-dev iproute2 util-linux git'
+  [test]='libcmocka-dev clang clang-format libclang-rt-14-dev iproute2 util-linux git libonnx-testdata'
   [node]=''
   [interop]='gcc protobuf-c-compiler libprotobuf-c-dev'
   [browser]='chromium fonts-dejavu-core'

@@ -1,0 +1,53 @@
+/*
+ * runner: runs one body of a program, again and again.
+ *
+ * Keeps the schedules of the last few input shapes and one block of memory for all of them.  Bodies of control-flow operators have runners of their own, below that of the
+ * body that contains them.  What a run gives stays valid until the next run, or until bbw_runner_rest.
+ */
+#ifndef BBW_ONNX_RUNNER_H
+#define BBW_ONNX_RUNNER_H
+
+#include "onnx/schedule.h"
+
+/* Schedules kept per body; the one that was not used for longest makes room. */
+#define BBW_RUNNER_SCHEDULES_MAX 4u
+
+/* What all runners of a session may hold together, beside the constants of the program. */
+typedef struct bbw_budget {
+  size_t bytes_max;
+  size_t bytes; /* now */
+  size_t peak;
+} bbw_budget;
+
+typedef struct bbw_runner bbw_runner;
+
+/* The program and the budget are borrowed.  BBW_E_NOMEM. */
+bbw_status bbw_runner_new(bbw_runner **out, bbw_program *program, bbw_body *body, bbw_budget *budget, bbw_error *err);
+void bbw_runner_del(bbw_runner *runner); /* NULL does nothing */
+
+/*
+ * inputs: the inputs of the body with their data, then its captures; borrowed until the next run.  outputs[i] receives a view of output i.
+ * Statuses of bbw_schedule_new, and BBW_E_ONNX_INVALID for values that an operator refuses.
+ */
+bbw_status bbw_runner_run(bbw_runner *runner, const bbw_array *inputs, uint32_t input_count, bbw_array *outputs,
+                          bbw_error *err);
+/* Gives back what the last run made; schedules and the block stay. */
+void bbw_runner_rest(bbw_runner *runner);
+/* Plans for these shapes without running; output shapes where they are known (dtype NONE else). */
+bbw_status bbw_runner_plan(bbw_runner *runner, const bbw_array *shapes, uint32_t count, bbw_array *outputs,
+                           bbw_error *err);
+
+/* ---- for operators that run graphs ---- */
+
+/* Runs body number `which` of the node behind the call; inputs are the body's own, captures are added here. */
+bbw_status bbw_graphs_run(bbw_call *call, uint32_t which, const bbw_array *inputs, uint32_t input_count,
+                          bbw_array *outputs, uint32_t output_count);
+uint32_t bbw_graphs_input_count(const bbw_call *call, uint32_t which);
+uint32_t bbw_graphs_output_count(const bbw_call *call, uint32_t which);
+/* Memory for output i of the call, of that type and shape; data is not set when the output is not used. */
+bbw_status bbw_graphs_output(bbw_call *call, uint32_t i, const bbw_array *shape);
+/* Memory that lives until the call returns, or NULL (BBW_E_NOMEM or BBW_E_LIMIT, already recorded: return the call's status BBW_E_NOMEM). */
+void *bbw_graphs_alloc(bbw_call *call, size_t bytes);
+void bbw_graphs_free(bbw_call *call, void *memory, size_t bytes);
+
+#endif
