@@ -11,6 +11,7 @@ export { install, installIn } from './node.js';
 export { ATTRIBUTE, DATA_TYPE, decodeModel, denseNetwork, encodeModel } from './onnx.js';
 export { PeerId } from './peer-id.js';
 export { createRuntime, loadRuntime } from './runtime.js';
+export { createSession, createSessionIn } from './session.js';
 export { slots } from './slots.js';
 export { syscalls } from './syscalls.js';
 export {
@@ -32,5 +33,6 @@ export {
  * @typedef {import('./model.js').Model} Model
  * @typedef {import('./module.js').Recording} Recording
  * @typedef {import('./runtime.js').Runtime} Runtime
+ * @typedef {import('./session.js').Session} Session
  * @typedef {import('./values.js').Value} Value
  */

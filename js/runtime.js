@@ -263,6 +263,24 @@ export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {
     },
     /** A call without a status. @param {string} name @param {...(number | bigint)} args */
     plain: (name, ...args) => guarded(() => enter(exported(name), ...args)),
+    /**
+     * Memory of the engine that the glue of one object keeps. `bytes` gives a view that lives until the next call.
+     * @param {number} size
+     */
+    region(size) {
+      const ptr = guarded(() => alloc(size));
+      let isFreed = false;
+      return {
+        ptr,
+        size,
+        bytes: () => new Uint8Array(exports.memory.buffer, ptr, size),
+        free() {
+          if (isFreed || isPoisoned) return;
+          isFreed = true;
+          guarded(() => enter(exports.bbw_abi_free, ptr, Math.max(size, 1)));
+        },
+      };
+    },
     /** After a call with `out`: a copy of the bytes that it points to. */
     outBytes() {
       const view = new DataView(exports.memory.buffer);

@@ -120,6 +120,20 @@ int32_t bbw_abi_compile(uint32_t request, uint32_t request_len, uint32_t out, ui
 /* The pages of the component types that the module ships: out = pack: list of {text type_name, u32 role_bits}. */
 int32_t bbw_abi_shipped_components(uint32_t out);
 
+/* Standard ONNX models outside any node (session.h). */
+/* *handle_out (u32); memory_bytes_max 0 = none; is_plain: nothing folded, fused or packed. */
+int32_t bbw_abi_session_new(uint32_t model, uint32_t model_len, uint32_t memory_bytes_max, uint32_t is_plain,
+                            uint32_t handle_out, uint32_t err);
+int32_t bbw_abi_session_share(uint32_t session, uint32_t handle_out, uint32_t err);
+void bbw_abi_session_del(uint32_t session);
+/* out = pack: list of inputs, list of outputs, each {text name, u32 dtype (dtypes.def, from 1), u32 has_shape, u32 rank, rank times {i64 size or -1, text symbol}}. */
+int32_t bbw_abi_session_ports(uint32_t session, uint32_t out);
+/* frame: one array per input, then room for one per output, each 48 bytes: {u32 dtype, u32 rank, u32 dims[8], u32 count, u32 data}.  Inputs are borrowed until the
+ * next run; outputs are views that live until the next run. */
+int32_t bbw_abi_session_run(uint32_t session, uint32_t frame, uint32_t err);
+/* out = four u32: constant_bytes, run_bytes, run_bytes_peak, node_count. */
+void bbw_abi_session_stats(uint32_t session, uint32_t out);
+
 /* A trainable ONNX model outside any node (evaluation, inference in the page). */
 /* *handle_out (u32); model = ONNX bytes. */
 int32_t bbw_abi_model_new(uint32_t model, uint32_t model_len, uint32_t handle_out, uint32_t err);

@@ -5,6 +5,7 @@
 #define BBW_BBW_H
 
 #include "bbw/address.h"
+#include "bbw/array.h"
 #include "bbw/base.h"
 #include "bbw/compiler.h"
 #include "bbw/component.h"
@@ -12,6 +13,7 @@
 #include "bbw/error.h"
 #include "bbw/node.h"
 #include "bbw/peer_id.h"
+#include "bbw/session.h"
 #include "bbw/step.h"
 #include "bbw/value.h"
 

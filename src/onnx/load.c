@@ -250,7 +250,8 @@ static bbw_status read_node(loader *l, scope *s, const bbw_onnx_node *proto) {
   int64_t opset = opset_of(l->model, domain);
   bbw_str label = proto->name.len != 0 || proto->output.count == 0 ? proto->name
                                                                    : *BBW_PROTO_AT(&proto->output, bbw_str, 0);
-  const bbw_op *op = bbw_str_equal(domain, BBW_STR("bbw")) ? NULL : bbw_op_find(domain, proto->op_type, opset, NULL);
+  const bbw_onnx_op *op = bbw_str_equal(domain, BBW_STR("bbw")) ? NULL
+                                                                : bbw_onnx_op_find(domain, proto->op_type, opset, NULL);
   if (++l->node_count > BBW_ONNX_NODES_MAX) { return invalid_value(l, label, "model has too many nodes"); }
   if (op == NULL) { return add_unsupported(l, proto, label, opset, NULL, NULL); }
 

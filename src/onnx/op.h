@@ -21,10 +21,10 @@
 #include "bbw/array.h"
 #include "format/onnx.h"
 
-typedef struct bbw_op bbw_op;
+typedef struct bbw_onnx_op bbw_onnx_op;
 typedef struct bbw_prep bbw_prep;
 typedef struct bbw_call bbw_call;
-typedef struct bbw_pack bbw_pack;
+typedef struct bbw_onnx_pack bbw_onnx_pack;
 
 /* ---- the table ---- */
 
@@ -39,7 +39,7 @@ typedef struct bbw_pack bbw_pack;
 /* Runs subgraphs (If, Loop, Scan); always answers BBW_LATER to infer while a graph is planned, and sets its outputs itself. */
 #define BBW_OP_RUNS_GRAPHS 16u
 
-struct bbw_op {
+struct bbw_onnx_op {
   const char *domain; /* "" is ai.onnx; "bbw" are operators that only the optimizer makes */
   const char *name;
   int32_t since, until; /* opset versions for which the rules that it follows hold, both included */
@@ -48,7 +48,7 @@ struct bbw_op {
   bbw_status (*prepare)(bbw_prep *prep);
   bbw_status (*infer)(bbw_call *call);
   bbw_status (*run)(bbw_call *call);
-  bbw_status (*pack)(bbw_pack *pack); /* or NULL */
+  bbw_status (*pack)(bbw_onnx_pack *pack); /* or NULL */
   const void
       *ctx; /* a row's own constant: kernels of an operator that shares its functions with others; NULL if none */
 };
@@ -56,15 +56,15 @@ struct bbw_op {
 #define BBW_OP_ANY_COUNT 0xffffu /* in_max, out_max of variadic operators */
 
 /* The row for an operator of that opset, or NULL.  *is_known (may be NULL): some opset has it. */
-const bbw_op *bbw_op_find(bbw_str domain, bbw_str name, int64_t opset, bool *is_known);
+const bbw_onnx_op *bbw_onnx_op_find(bbw_str domain, bbw_str name, int64_t opset, bool *is_known);
 /* Row by position, NULL past the end: for documentation and tests. */
-const bbw_op *bbw_op_at(size_t index);
-bbw_str bbw_op_name(const bbw_op *op);
+const bbw_onnx_op *bbw_onnx_op_at(size_t index);
+bbw_str bbw_onnx_op_name(const bbw_onnx_op *op);
 
 /* ---- prepare ---- */
 
 struct bbw_prep {
-  const bbw_op *op;
+  const bbw_onnx_op *op;
   const bbw_onnx_node *node; /* attributes; not kept after prepare */
   int64_t opset;
   uint32_t input_count, output_count; /* as the node lists them, without trailing absent ones */
@@ -98,8 +98,8 @@ bool bbw_prep_has(const bbw_prep *prep, const char *name);
 
 /* ---- pack ---- */
 
-struct bbw_pack {
-  const bbw_op *op;
+struct bbw_onnx_pack {
+  const bbw_onnx_op *op;
   const void *params;
   const bbw_array *const *constants; /* per input: the constant with its data, or NULL */
   uint32_t input_count;
@@ -112,7 +112,7 @@ struct bbw_pack {
 /* ---- infer and run ---- */
 
 struct bbw_call {
-  const bbw_op *op;
+  const bbw_onnx_op *op;
   const void *params;
   const bbw_array *const *inputs; /* NULL where absent */
   uint32_t input_count;

@@ -9,7 +9,7 @@
 
 typedef bbw_status bbw_op_prepare_fn(bbw_prep *prep);
 typedef bbw_status bbw_op_call_fn(bbw_call *call);
-typedef bbw_status bbw_op_pack_fn(bbw_pack *pack);
+typedef bbw_status bbw_op_pack_fn(bbw_onnx_pack *pack);
 
 /* ---- ops_unary.c: out[i] = f(x[i]) ---- */
 

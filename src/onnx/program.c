@@ -12,7 +12,7 @@ bbw_status bbw_op_node_error(bbw_error *err, bbw_status rv, const bbw_op_node *n
                              int32_t input, const char *detail) {
   bbw_error_set(err, rv);
   bbw_error_add_str(err, "node", node->name);
-  bbw_error_add_str(err, "op_type", bbw_op_name(node->op));
+  bbw_error_add_str(err, "op_type", bbw_onnx_op_name(node->op));
   if (attribute != NULL) { bbw_error_add_str(err, "attribute", (bbw_str){attribute, strlen(attribute)}); }
   if (input >= 0) { bbw_error_add_u64(err, "input", (uint64_t)input); }
   if (detail != NULL) { bbw_error_add_str(err, "detail", (bbw_str){detail, strlen(detail)}); }

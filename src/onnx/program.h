@@ -33,8 +33,8 @@ typedef struct bbw_body_value {
 } bbw_body_value;
 
 typedef struct bbw_op_node {
-  const bbw_op *op; /* NULL: removed */
-  bbw_str name;     /* of the node, or of its first output */
+  const bbw_onnx_op *op; /* NULL: removed */
+  bbw_str name;          /* of the node, or of its first output */
   int64_t opset;
   uint32_t *inputs; /* values, BBW_VALUE_NONE where absent; for nodes with bodies the captured values follow */
   uint32_t input_count;

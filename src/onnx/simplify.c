@@ -143,7 +143,8 @@ static bbw_status pack_node(bbw_program *program, bbw_body *body, bbw_op_node *n
     const bbw_constant *constant = bbw_body_value_at(body, node->inputs[i])->constant;
     if (constant != NULL && constant->array.data != NULL) { constants[i] = &constant->array; }
   }
-  bbw_pack pack = {.op = node->op, .params = node->params, .constants = constants, .input_count = node->input_count};
+  bbw_onnx_pack pack = {
+      .op = node->op, .params = node->params, .constants = constants, .input_count = node->input_count};
   BBW_TRY(node->op->pack(&pack));
   if (pack.bytes == 0) { return BBW_OK; }
   bbw_status rv;
