@@ -170,7 +170,7 @@ $(BUILD)/wasm-emcc/emcc.path: FORCE
 	@new=$@.$$$$; scripts/setup-emscripten.sh >$$new && { cmp -s $$new $@ && rm $$new || mv $$new $@; }
 
 # What runs once per install or per call of the host is made small; what runs per operator or per element is made fast.
-SMALL_ROOMS := compiler node components autodiff peers roles
+SMALL_ROOMS := compiler node components autodiff peers roles onnx
 $(foreach dir,$(addprefix src/,$(SMALL_ROOMS)) wasm,$(WASM_DIR)/obj/$(dir)/%.o): WASM_FLAGS += -Os
 
 $(BUILD)/wasm-emcc/obj/%.o: %.c $(BUILD)/wasm-emcc/emcc.path

@@ -89,13 +89,16 @@ function checkInput(name, input) {
   }
 }
 
+/** @param {Reader} reader */
+const readText = (reader) => reader.utf8(reader.view(reader.u32()));
+
 /** @param {Reader} reader @returns {Port} */
 function readPort(reader) {
-  const name = reader.text();
+  const name = readText(reader);
   const dtype = TYPES[reader.u32()]?.name;
   const hasShape = reader.u32() !== 0;
   const dims = Array.from({ length: reader.u32() }, () => {
-    const size = BigInt.asIntN(64, reader.u64()), symbol = reader.text();
+    const size = BigInt.asIntN(64, reader.u64()), symbol = readText(reader);
     return size >= 0n ? Number(size) : symbol === '' ? null : symbol;
   });
   return { name, ...(dtype !== undefined && { dtype }), ...(hasShape && { dims }) };
