@@ -40,4 +40,8 @@ bbw_op_call_fn bbw_binary_infer, bbw_binary_run;
 bbw_op_prepare_fn bbw_reshape_prepare, bbw_shape_prepare;
 bbw_op_call_fn bbw_identity_infer, bbw_reshape_infer, bbw_shape_infer, bbw_shape_run;
 
+/* ---- ops_control.c: operators that run graphs; they have no infer ---- */
+bbw_op_prepare_fn bbw_scan_prepare;
+bbw_op_call_fn bbw_if_run, bbw_loop_run, bbw_scan_run;
+
 #endif

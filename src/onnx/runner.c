@@ -205,7 +205,17 @@ static bbw_status run_dynamic(bbw_runner *r, bbw_schedule *s, const bbw_schedule
   return BBW_OK;
 }
 
+static bbw_status count_steps(bbw_budget *budget, uint64_t steps, bbw_error *err) {
+  budget->steps += steps;
+  if (budget->steps <= budget->steps_max) { return BBW_OK; }
+  bbw_error_set(err, BBW_E_LIMIT);
+  bbw_error_add_str(err, "detail", BBW_STR("the loops of the model take too many steps"));
+  bbw_error_add_u64(err, "cap", budget->steps_max);
+  return BBW_E_LIMIT;
+}
+
 static bbw_status run_steps(bbw_runner *r, bbw_schedule *s, bbw_error *err) {
+  BBW_TRY(count_steps(r->budget, s->step_count, err));
   for (uint32_t i = 0; i < s->step_count; i++) {
     bbw_schedule_step *step = &s->steps[i];
     if (step->is_dynamic) {
@@ -315,12 +325,8 @@ bbw_status bbw_runner_run(bbw_runner *r, const bbw_array *inputs, uint32_t input
 
 static const bbw_op_node *node_of(const call_graphs *g) { return bbw_body_node_at(g->runner->body, g->node); }
 
-uint32_t bbw_graphs_input_count(const bbw_call *call, uint32_t which) {
-  return node_of(call->graphs)->bodies[which]->input_count;
-}
-uint32_t bbw_graphs_output_count(const bbw_call *call, uint32_t which) {
-  return node_of(call->graphs)->bodies[which]->output_count;
-}
+uint32_t bbw_graphs_count_of(const bbw_call *call) { return node_of(call->graphs)->body_count; }
+const bbw_body *bbw_graphs_body(const bbw_call *call, uint32_t which) { return node_of(call->graphs)->bodies[which]; }
 
 bbw_status bbw_graphs_run(bbw_call *call, uint32_t which, const bbw_array *inputs, uint32_t input_count,
                           bbw_array *outputs, uint32_t output_count) {
@@ -366,4 +372,9 @@ void *bbw_graphs_alloc(bbw_call *call, size_t bytes) {
 void bbw_graphs_free(bbw_call *call, void *memory, size_t bytes) {
   call_graphs *g = call->graphs;
   give_memory(g->runner, memory, bytes);
+}
+
+bbw_status bbw_graphs_count(bbw_call *call) {
+  call_graphs *g = call->graphs;
+  return count_steps(g->runner->budget, 1, g->err);
 }

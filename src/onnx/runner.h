@@ -17,6 +17,8 @@ typedef struct bbw_budget {
   size_t bytes_max;
   size_t bytes; /* now */
   size_t peak;
+  uint64_t steps_max; /* of one run of the session, all iterations of all loops together: what a model cannot exceed */
+  uint64_t steps;
 } bbw_budget;
 
 typedef struct bbw_runner bbw_runner;
@@ -42,12 +44,14 @@ bbw_status bbw_runner_plan(bbw_runner *runner, const bbw_array *shapes, uint32_t
 /* Runs body number `which` of the node behind the call; inputs are the body's own, captures are added here. */
 bbw_status bbw_graphs_run(bbw_call *call, uint32_t which, const bbw_array *inputs, uint32_t input_count,
                           bbw_array *outputs, uint32_t output_count);
-uint32_t bbw_graphs_input_count(const bbw_call *call, uint32_t which);
-uint32_t bbw_graphs_output_count(const bbw_call *call, uint32_t which);
+uint32_t bbw_graphs_count_of(const bbw_call *call);                    /* bodies of the node */
+const bbw_body *bbw_graphs_body(const bbw_call *call, uint32_t which); /* which < count */
 /* Memory for output i of the call, of that type and shape; data is not set when the output is not used. */
 bbw_status bbw_graphs_output(bbw_call *call, uint32_t i, const bbw_array *shape);
 /* Memory that lives until the call returns, or NULL (BBW_E_NOMEM or BBW_E_LIMIT, already recorded: return the call's status BBW_E_NOMEM). */
 void *bbw_graphs_alloc(bbw_call *call, size_t bytes);
+/* Counts one iteration; BBW_E_LIMIT when the run has taken steps_max. */
+bbw_status bbw_graphs_count(bbw_call *call);
 void bbw_graphs_free(bbw_call *call, void *memory, size_t bytes);
 
 #endif

@@ -6,6 +6,9 @@
 #include "base/mem.h"
 #include "onnx/runner.h"
 
+/* Far above what models do, and some seconds of work: a loop that never ends is an error and not a page that hangs. */
+#define STEPS_MAX ((uint64_t)1 << 26)
+
 struct bbw_session {
   bbw_program *program;
   bbw_budget budget;
@@ -19,6 +22,7 @@ static bbw_status make(bbw_session **out, bbw_program *program, size_t bytes_max
   if (s == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
   s->program = program;
   s->memory_bytes_max = bytes_max;
+  s->budget.steps_max = STEPS_MAX;
   s->budget.bytes_max = bytes_max == SIZE_MAX ? SIZE_MAX : bytes_max - program->constant_bytes;
   bbw_status rv = bbw_runner_new(&s->runner, program, bbw_program_main(program), &s->budget, err);
   if (rv != BBW_OK) {
@@ -153,6 +157,7 @@ bbw_status bbw_session_run(bbw_session *s, const bbw_array *inputs, size_t count
     return BBW_E_ARG;
   }
   for (uint32_t i = 0; i < body->input_count; i++) { BBW_TRY(check_input(body, inputs, i, err)); }
+  s->budget.steps = 0;
   return bbw_runner_run(s->runner, inputs, body->input_count, outputs, err);
 }
 
