@@ -44,4 +44,9 @@ bbw_op_call_fn bbw_identity_infer, bbw_reshape_infer, bbw_shape_infer, bbw_shape
 bbw_op_prepare_fn bbw_scan_prepare;
 bbw_op_call_fn bbw_if_run, bbw_loop_run, bbw_scan_run;
 
+/* ---- ops_recurrent.c: RNN, GRU, LSTM; ctx: gates of one step ---- */
+extern const uint32_t bbw_recurrent_rnn, bbw_recurrent_gru, bbw_recurrent_lstm;
+bbw_op_prepare_fn bbw_recurrent_prepare;
+bbw_op_call_fn bbw_recurrent_infer, bbw_recurrent_run;
+
 #endif

@@ -112,11 +112,11 @@ bbw_status bbw_if_run(bbw_call *call) {
   if (count > PORTS_MAX || count < call->output_count) {
     return bbw_call_refuse(call, -1, "a branch has another number of outputs");
   }
-  bbw_array *outputs = bbw_graphs_alloc(call, count * sizeof *outputs);
+  bbw_array *outputs = bbw_graphs_alloc(call, (count + 1u) * sizeof *outputs);
   if (outputs == NULL) { return BBW_E_NOMEM; }
   bbw_status rv = bbw_graphs_run(call, which, NULL, 0, outputs, count);
   for (uint32_t i = 0; i < call->output_count && rv == BBW_OK; i++) { rv = copy_output(call, i, &outputs[i]); }
-  bbw_graphs_free(call, outputs, count * sizeof *outputs);
+  bbw_graphs_free(call, outputs, (count + 1u) * sizeof *outputs);
   return rv;
 }
 

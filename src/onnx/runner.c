@@ -195,7 +195,7 @@ static bbw_status run_dynamic(bbw_runner *r, bbw_schedule *s, const bbw_schedule
   if (rv != BBW_OK && (!runs_graphs || err == NULL || err->status == BBW_OK)) {
     return step_error(node, &call, rv, err);
   }
-  if (rv != BBW_OK) { return rv; }
+  if (rv != BBW_OK) { return (bbw_status)err->status; } /* what a body or an allocation has said */
   for (uint32_t i = 0; i < node->input_count; i++) {
     uint32_t v = node->inputs[i];
     if (v != BBW_VALUE_NONE && s->values[v].place == BBW_PLACE_DYNAMIC && s->values[v].last == step->node) {
