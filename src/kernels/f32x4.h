@@ -10,6 +10,7 @@
 #define BBW_KERNELS_F32X4_H
 
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -72,6 +73,30 @@ static inline bbw_f32x4 bbw_f32x4_sqrt(bbw_f32x4 v) {
 #else
   return (bbw_f32x4){sqrtf(v[0]), sqrtf(v[1]), sqrtf(v[2]), sqrtf(v[3])};
 #endif
+}
+
+/*
+ * sum + x * y.  Two roundings; in the relaxed build (-DBBW_RELAXED) one, where the machine has a fused form.  Sums of products that may use
+ * it go through here and nothing else does, so the relaxed build differs in exactly these.
+ */
+static inline bbw_f32x4 bbw_f32x4_madd(bbw_f32x4 sum, bbw_f32x4 x, bbw_f32x4 y) {
+#if defined(__wasm_simd128__) && defined(BBW_RELAXED)
+  return (bbw_f32x4)wasm_f32x4_relaxed_madd((v128_t)x, (v128_t)y, (v128_t)sum);
+#else
+  return sum + x * y;
+#endif
+}
+
+/* The first `count` (0 to 4) of four lanes; the others are zero, or stay as they are in memory. */
+static inline bbw_f32x4 bbw_f32x4_load_part(const float *p, size_t count) {
+  float lanes[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+  for (size_t i = 0; i < count; i++) { lanes[i] = p[i]; }
+  return bbw_f32x4_load(lanes);
+}
+static inline void bbw_f32x4_store_part(float *p, bbw_f32x4 v, size_t count) {
+  float lanes[4];
+  bbw_f32x4_store(lanes, v);
+  for (size_t i = 0; i < count; i++) { p[i] = lanes[i]; }
 }
 
 /* Rows r0..r3 of a 4x4 block become its columns. */

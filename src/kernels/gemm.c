@@ -2,322 +2,369 @@
 
 #include <assert.h>
 
-#include "kernels/f32x4.h"
+#include "kernels/gemm_private.h"
 
-/* One tile of c: 4 rows by 8 columns in eight registers.  Older engines spill with every other shape. */
-#define TILE_M 4u
-#define TILE_N 8u
 /* Rows of a and columns of b that are packed at once: 96 KiB and 512 KiB, for the second-level cache. */
 #define BLOCK_M 96u
 #define BLOCK_N 512u
 static_assert(BLOCK_M % TILE_M == 0, "blocks of a hold whole tiles");
-static_assert(BLOCK_N % TILE_N == 0, "blocks of b hold whole tiles");
+static_assert(BLOCK_N % PANEL == 0, "blocks of b hold whole panels");
+static_assert(PANEL == TILE_N, "a panel is one tile wide");
 
-/* Up to this many rows packing b costs more than it saves. */
+/* Up to this many rows packing b costs more than it saves; the same for columns and a. */
 #define SKINNY_M 3u
+#define SKINNY_N 2u
+/* A row against a matrix that lies in rows of k goes over so many columns at once; from half of that on it does. */
+#define STREAM_N 1024u
+/* A b of at most this many floats is used where it lies: it fits the first-level cache in every layout. */
+#define DIRECT_B_MAX 4096u
 
-static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
-static size_t round_up(size_t x, size_t to) { return (x + to - 1) / to * to; }
+/* ---- what both versions need to know ---- */
 
-size_t bbw_gemm_f32_scratch(size_t m, size_t n, size_t k) {
-  size_t depth = min_size(k, BBW_GEMM_KC);
-  size_t rows = round_up(min_size(m, BLOCK_M), TILE_M);
-  size_t columns = round_up(min_size(n, BLOCK_N), TILE_N);
+static bbw_gemm_operand operand_a(const bbw_gemm *g) {
+  return (bbw_gemm_operand){.x = g->a, .stride = g->lda, .is_lane_major = !g->is_a_transposed};
+}
+static bbw_gemm_operand operand_b(const bbw_gemm *g) {
+  return (bbw_gemm_operand){.x = g->b, .stride = g->ldb, .is_lane_major = g->is_b_transposed};
+}
+
+typedef enum gemm_path { PATH_ROWS, PATH_COLUMNS, PATH_TILES } gemm_path;
+
+static gemm_path choose_path(const bbw_gemm *g) {
+  if (g->is_a_packed || g->b_panel != NULL) { return PATH_TILES; }
+  if (g->m <= SKINNY_M) { return PATH_ROWS; }
+  return g->n <= SKINNY_N && !g->is_b_packed ? PATH_COLUMNS : PATH_TILES;
+}
+
+static bool is_b_direct(const bbw_gemm *g) {
+  return !g->is_b_packed && g->b_panel == NULL && !g->is_b_transposed && g->k <= DIRECT_B_MAX && g->n <= DIRECT_B_MAX &&
+         g->n * g->k <= DIRECT_B_MAX;
+}
+
+size_t bbw_gemm_f32_run_scratch(const bbw_gemm *g) {
+  size_t depth = bbw_min_size(g->k, BBW_GEMM_KC);
+  if (choose_path(g) != PATH_TILES) { return depth * PANEL + bbw_min_size(g->m > g->n ? g->m : g->n, STREAM_N); }
+  size_t rows = g->is_a_packed ? 0 : bbw_round_up(bbw_min_size(g->m, BLOCK_M), TILE_M);
+  size_t columns = g->is_b_packed ? 0 : is_b_direct(g) ? PANEL : bbw_round_up(bbw_min_size(g->n, BLOCK_N), PANEL);
   return depth * (rows + columns);
 }
 
-static float finish_one(float x, size_t j, const bbw_gemm_options *o) {
-  if (o->bias != NULL) { x = x + o->bias[j]; }
-  if (o->has_relu) { x = x < 0.0f ? 0.0f : x; }
-  return x;
+/* ---- the definition ---- */
+
+static float operand_at(bbw_gemm_operand o, size_t lane, size_t p) {
+  return o.is_lane_major ? o.x[lane * o.stride + p] : o.x[p * o.stride + lane];
+}
+
+/* Element (lane, p) of a packed operand, found as the layout is described. */
+static float packed_at(const float *x, size_t lanes, size_t width, size_t k, size_t lane, size_t p) {
+  size_t start = p / BBW_GEMM_KC * BBW_GEMM_KC;
+  size_t depth = bbw_min_size(k - start, BBW_GEMM_KC);
+  const float *panel = x + start * bbw_round_up(lanes, width) + lane / width * width * depth;
+  return panel[(p - start) * width + lane % width];
+}
+
+void bbw_gemm_f32_run_scalar(const bbw_gemm *g, float *scratch) {
+  for (size_t j = 0; j < g->n; j++) {
+    size_t start = 0;
+    do {
+      size_t depth = bbw_min_size(g->k - start, BBW_GEMM_KC);
+      size_t panel = j / PANEL * PANEL;
+      if (g->b_panel != NULL && depth > 0) {
+        g->b_panel(g->b_context, scratch, panel, bbw_min_size(g->n - panel, PANEL), start, depth);
+      }
+      for (size_t i = 0; i < g->m; i++) {
+        float sum = 0.0f;
+        for (size_t p = start; p < start + depth; p++) {
+          float a = g->is_a_packed ? packed_at(g->a, g->m, TILE_M, g->k, i, p) : operand_at(operand_a(g), i, p);
+          float b = g->b_panel != NULL ? scratch[(p - start) * PANEL + j % PANEL]
+                    : g->is_b_packed   ? packed_at(g->b, g->n, PANEL, g->k, j, p)
+                                       : operand_at(operand_b(g), j, p);
+          sum = sum + a * b;
+        }
+        sum = sum * g->alpha;
+        float *c = g->c + i * g->ldc + j;
+        *c = start == 0 && !g->is_accumulating ? sum : *c + sum;
+      }
+      start += depth;
+    } while (start < g->k);
+  }
+  bbw_epilogue_scalar(&g->epilogue, g->c, g->ldc, 0, g->m, 0, g->n);
+}
+
+/* ---- few rows, or few columns ---- */
+
+/* From sums to elements of c that are `step` floats apart. */
+static void put_sums(const float *sums, size_t count, float *c, size_t step, float alpha, bool is_adding) {
+  size_t i = 0;
+  bbw_f32x4 scale = bbw_f32x4_splat(alpha);
+  for (; step == 1 && i + 4 <= count; i += 4) {
+    bbw_f32x4 sum = bbw_f32x4_load(sums + i) * scale;
+    bbw_f32x4_store(c + i, is_adding ? bbw_f32x4_load(c + i) + sum : sum);
+  }
+  for (; i < count; i++) {
+    float sum = sums[i] * alpha;
+    c[i * step] = is_adding ? c[i * step] + sum : sum;
+  }
+}
+
+/* A few rows against a wide matrix, and where the results go.  With rows and columns of c exchanged this is also many rows against few columns. */
+typedef struct skinny {
+  bbw_gemm_operand rows; /* lanes are the few rows */
+  size_t row_count;
+  bbw_gemm_operand wide; /* lanes are the many columns; not used when packed */
+  const float *wide_packed;
+  size_t wide_count;
+  size_t k;
+  float *c;
+  size_t c_row, c_column; /* distances in c */
+  float alpha;
+  bool is_accumulating;
+} skinny;
+
+/* Columns of memory rows: eight at a time by turning them in registers. */
+static void skinny_dots(const skinny *s, const float *a, size_t a_step, size_t p, size_t depth, float *c, bool adding) {
+  for (size_t j = 0; j < s->wide_count; j += 8) {
+    size_t count = bbw_min_size(s->wide_count - j, 8);
+    const float *columns[8];
+    for (size_t i = 0; i < 8; i++) { columns[i] = s->wide.x + (j + (i < count ? i : 0)) * s->wide.stride + p; }
+    float sums[8];
+    bbw_gemm_row_dots_8(a, a_step, columns, depth, sums);
+    put_sums(sums, count, c + j * s->c_column, s->c_column, s->alpha, adding);
+  }
+}
+
+/*
+ * One or two rows (a1 is NULL for one) against panels, which are packed, or pieces of a matrix that is stored in rows of k.  One row takes three
+ * panels at a time and two rows two, which keeps six and eight sums going; the rest goes through the same functions with a panel repeated.
+ */
+static void skinny_panels(const skinny *s, const float *a0, const float *a1, size_t a_step, size_t p, size_t depth,
+                          float *c, bool adding, float *scratch) {
+  size_t padded = bbw_round_up(s->wide_count, PANEL);
+  bool is_packed = s->wide_packed != NULL;
+  for (size_t j = 0, count; j < s->wide_count; j += count) {
+    size_t left = s->wide_count - j, step = is_packed ? PANEL : s->wide.stride,
+           apart = is_packed ? PANEL * depth : PANEL;
+    const float *panel = is_packed ? s->wide_packed + p * padded + j * depth : s->wide.x + p * s->wide.stride + j;
+    if (!is_packed && left < PANEL) { /* the last columns: a panel has to be whole */
+      bbw_gemm_pack_lanes(scratch, s->wide, j, left, p, depth, PANEL);
+      panel = scratch;
+      step = PANEL;
+    }
+    size_t panels = is_packed ? (left + PANEL - 1) / PANEL : left < PANEL ? 1 : left / PANEL;
+    float sums[32], *out = c + j * s->c_column;
+    if (a1 != NULL) {
+      bbw_gemm_rows_2x16(a0, a1, a_step, panel, panels >= 2 ? apart : 0, step, depth, sums);
+      count = bbw_min_size(left, panels >= 2 ? 2 * PANEL : PANEL);
+      put_sums(sums, count, out, s->c_column, s->alpha, adding);
+      put_sums(sums + 2 * PANEL, count, out + s->c_row, s->c_column, s->alpha, adding);
+    } else if (panels >= 3) {
+      bbw_gemm_row_24(a0, a_step, panel, apart, step, depth, sums);
+      count = bbw_min_size(left, 3 * PANEL);
+      put_sums(sums, count, out, s->c_column, s->alpha, adding);
+    } else {
+      bbw_gemm_row_8(a0, a_step, panel, step, depth, sums);
+      count = bbw_min_size(left, PANEL);
+      put_sums(sums, count, out, s->c_column, s->alpha, adding);
+    }
+  }
+}
+
+/* One row against a wide matrix in memory order: strips of it would jump a row ahead at every step. */
+static void skinny_stream(const skinny *s, const float *a, size_t a_step, size_t p, size_t depth, float *c, bool adding,
+                          float *scratch) {
+  for (size_t j = 0; j < s->wide_count; j += STREAM_N) {
+    size_t count = bbw_min_size(s->wide_count - j, STREAM_N);
+    bbw_gemm_row_stream(a, a_step, s->wide.x + p * s->wide.stride + j, s->wide.stride, depth, scratch, count);
+    put_sums(scratch, count, c + j * s->c_column, s->c_column, s->alpha, adding);
+  }
+}
+
+static void run_skinny(const skinny *s, float *scratch) {
+  size_t lane_step = s->rows.is_lane_major ? s->rows.stride : 1;
+  size_t a_step = s->rows.is_lane_major ? 1 : s->rows.stride;
+  for (size_t p = 0; p < s->k; p += BBW_GEMM_KC) {
+    size_t depth = bbw_min_size(s->k - p, BBW_GEMM_KC);
+    bool adding = p > 0 || s->is_accumulating;
+    for (size_t i = 0; i < s->row_count;) {
+      const float *a0 = s->rows.x + i * lane_step + p * a_step;
+      float *c = s->c + i * s->c_row;
+      if (s->wide_packed == NULL && s->wide.is_lane_major) {
+        skinny_dots(s, a0, a_step, p, depth, c, adding);
+        i++;
+      } else if (s->wide_packed == NULL && s->wide_count >= STREAM_N / 2 && i + 1 == s->row_count) {
+        skinny_stream(s, a0, a_step, p, depth, c, adding, scratch);
+        i++;
+      } else {
+        bool is_pair = i + 2 <= s->row_count;
+        skinny_panels(s, a0, is_pair ? a0 + lane_step : NULL, a_step, p, depth, c, adding, scratch);
+        i += is_pair ? 2 : 1;
+      }
+    }
+  }
+}
+
+static void gemm_rows(const bbw_gemm *g, float *scratch) {
+  skinny s = {.rows = operand_a(g),
+              .row_count = g->m,
+              .wide = operand_b(g),
+              .wide_packed = g->is_b_packed ? g->b : NULL,
+              .wide_count = g->n,
+              .k = g->k,
+              .c = g->c,
+              .c_row = g->ldc,
+              .c_column = 1,
+              .alpha = g->alpha,
+              .is_accumulating = g->is_accumulating};
+  run_skinny(&s, scratch);
+}
+
+/* c transposed is op(b) transposed times op(a) transposed; products are the same either way round. */
+static void gemm_columns(const bbw_gemm *g, float *scratch) {
+  skinny s = {.rows = operand_b(g),
+              .row_count = g->n,
+              .wide = operand_a(g),
+              .wide_packed = NULL,
+              .wide_count = g->m,
+              .k = g->k,
+              .c = g->c,
+              .c_row = 1,
+              .c_column = g->ldc,
+              .alpha = g->alpha,
+              .is_accumulating = g->is_accumulating};
+  run_skinny(&s, scratch);
+}
+
+/* ---- tiles ---- */
+
+/* A tile over the edge of c, or one that is scaled, goes through a full one beside it. */
+static void tile_edge(const float *a, const float *b, size_t b_step, size_t depth, float *c, size_t stride, size_t rows,
+                      size_t columns, float alpha, bool is_adding) {
+  float tile[TILE_M * TILE_N];
+  bbw_gemm_tile(a, b, b_step, depth, tile, TILE_N, false);
+  for (size_t i = 0; i < rows; i++) { put_sums(tile + i * TILE_N, columns, c + i * stride, 1, alpha, is_adding); }
+}
+
+/* Rows of packed a against one panel of b. */
+static void multiply_panel(const float *a, const float *b, size_t b_step, size_t depth, float *c, size_t stride,
+                           size_t rows, size_t columns, float alpha, bool is_adding) {
+  bool is_whole = columns == TILE_N && alpha == 1.0f;
+  for (size_t i = 0; i < rows; i += TILE_M, a += TILE_M * depth, c += TILE_M * stride) {
+    if (is_whole && rows - i >= TILE_M) {
+      bbw_gemm_tile(a, b, b_step, depth, c, stride, is_adding);
+    } else {
+      tile_edge(a, b, b_step, depth, c, stride, bbw_min_size(rows - i, TILE_M), columns, alpha, is_adding);
+    }
+  }
+}
+
+static void gemm_tiles(const bbw_gemm *g, float *scratch) {
+  bool is_direct = is_b_direct(g);
+  size_t padded_m = bbw_round_up(g->m, TILE_M), padded_n = bbw_round_up(g->n, PANEL);
+  for (size_t j0 = 0; j0 < g->n; j0 += BLOCK_N) {
+    size_t columns = bbw_min_size(g->n - j0, BLOCK_N);
+    for (size_t p = 0; p < g->k; p += BBW_GEMM_KC) {
+      size_t depth = bbw_min_size(g->k - p, BBW_GEMM_KC);
+      bool is_adding = p > 0 || g->is_accumulating;
+      bool is_last = p + depth == g->k;
+      float *b_packed = scratch;
+      float *a_scratch = scratch + (g->is_b_packed ? 0 : depth * (is_direct ? PANEL : bbw_round_up(columns, PANEL)));
+      for (size_t i0 = 0; i0 < g->m; i0 += BLOCK_M) {
+        size_t rows = bbw_min_size(g->m - i0, BLOCK_M);
+        const float *a_packed = g->is_a_packed ? g->a + p * padded_m + i0 * depth : a_scratch;
+        for (size_t i = 0; !g->is_a_packed && i < rows; i += TILE_M) {
+          bbw_gemm_pack_lanes(a_scratch + i * depth, operand_a(g), i0 + i, bbw_min_size(rows - i, TILE_M), p, depth,
+                              TILE_M);
+        }
+        for (size_t j = 0; j < columns; j += PANEL) {
+          size_t panel_columns = bbw_min_size(columns - j, PANEL);
+          size_t b_step = PANEL;
+          const float *panel;
+          if (g->is_b_packed) {
+            panel = g->b + p * padded_n + (j0 + j) * depth;
+          } else if (is_direct && panel_columns == PANEL) {
+            panel = g->b + p * g->ldb + j0 + j;
+            b_step = g->ldb;
+          } else {
+            /* Packed on the way, at the first block of rows, so that it is used while it is in the first-level cache. */
+            float *made = is_direct ? b_packed : b_packed + j * depth;
+            panel = made;
+            if (i0 == 0 && g->b_panel != NULL) {
+              g->b_panel(g->b_context, made, j0 + j, panel_columns, p, depth);
+            } else if (i0 == 0) {
+              bbw_gemm_pack_lanes(made, operand_b(g), j0 + j, panel_columns, p, depth, PANEL);
+            }
+          }
+          float *c = g->c + i0 * g->ldc + j0 + j;
+          multiply_panel(a_packed, panel, b_step, depth, c, g->ldc, rows, panel_columns, g->alpha, is_adding);
+          if (is_last) { bbw_epilogue_simd128(&g->epilogue, c, g->ldc, i0, rows, j0 + j, panel_columns); }
+        }
+      }
+    }
+  }
+}
+
+/* A product without products: +0 times alpha, or that added to c. */
+static void gemm_empty(const bbw_gemm *g) {
+  float zero = 0.0f * g->alpha;
+  for (size_t i = 0; i < g->m; i++) {
+    for (size_t j = 0; j < g->n; j++) {
+      float *c = g->c + i * g->ldc + j;
+      *c = g->is_accumulating ? *c + zero : zero;
+    }
+  }
+}
+
+void bbw_gemm_f32_run_simd128(const bbw_gemm *g, float *scratch) {
+  if (g->m == 0 || g->n == 0) { return; }
+  gemm_path path = choose_path(g);
+  if (g->k == 0) {
+    gemm_empty(g);
+  } else if (path == PATH_ROWS) {
+    gemm_rows(g, scratch);
+  } else if (path == PATH_COLUMNS) {
+    gemm_columns(g, scratch);
+  } else {
+    gemm_tiles(g, scratch);
+    return; /* every panel was finished in its turn */
+  }
+  bbw_epilogue_simd128(&g->epilogue, g->c, g->ldc, 0, g->m, 0, g->n);
+}
+
+/* ---- dense operands ---- */
+
+static bbw_gemm from_options(const float *a, const float *b, float *c, size_t m, size_t n, size_t k,
+                             const bbw_gemm_options *o) {
+  return (bbw_gemm){
+      .m = m,
+      .n = n,
+      .k = k,
+      .a = a,
+      .lda = o->is_a_transposed ? m : k,
+      .is_a_transposed = o->is_a_transposed,
+      .b = b,
+      .ldb = o->is_b_transposed ? k : n,
+      .is_b_transposed = o->is_b_transposed,
+      .c = c,
+      .ldc = n,
+      .is_accumulating = o->is_accumulating,
+      .alpha = o->alpha,
+      .epilogue = {.column_bias = o->bias, .activation = o->has_relu ? BBW_ACTIVATION_RELU : BBW_ACTIVATION_NONE}};
+}
+
+size_t bbw_gemm_f32_scratch(size_t m, size_t n, size_t k) {
+  bbw_gemm g = {.m = m, .n = n, .k = k, .is_b_transposed = true}; /* the form that needs most */
+  return bbw_gemm_f32_run_scratch(&g);
 }
 
 void bbw_gemm_f32_scalar(const float *a, const float *b, float *c, size_t m, size_t n, size_t k,
                          const bbw_gemm_options *options, float *scratch) {
   (void)scratch;
-  size_t a_row = options->is_a_transposed ? 1 : k;
-  size_t a_step = options->is_a_transposed ? m : 1;
-  size_t b_column = options->is_b_transposed ? k : 1;
-  size_t b_step = options->is_b_transposed ? 1 : n;
-  for (size_t i = 0; i < m; i++) {
-    for (size_t j = 0; j < n; j++) {
-      float total = options->is_accumulating ? c[i * n + j] : 0.0f;
-      size_t start = 0;
-      do {
-        size_t end = start + min_size(k - start, BBW_GEMM_KC);
-        float sum = 0.0f;
-        for (size_t p = start; p < end; p++) { sum = sum + a[i * a_row + p * a_step] * b[p * b_step + j * b_column]; }
-        sum = sum * options->alpha;
-        total = start == 0 && !options->is_accumulating ? sum : total + sum;
-        start = end;
-      } while (start < k);
-      c[i * n + j] = finish_one(total, j, options);
-    }
-  }
-}
-
-/* Lanes of src in steps of `stride` floats become rows of `width` in dst: dst[p * width + lane]. */
-static void pack_lanes(float *dst, const float *src, size_t stride, size_t lanes, size_t depth, size_t width) {
-  size_t p = 0;
-  if (lanes == width) {
-    for (; p + 4 <= depth; p += 4) {
-      for (size_t lane = 0; lane < width; lane += 4) {
-        const float *at = src + lane * stride + p;
-        bbw_f32x4 r0 = bbw_f32x4_load(at);
-        bbw_f32x4 r1 = bbw_f32x4_load(at + stride);
-        bbw_f32x4 r2 = bbw_f32x4_load(at + 2 * stride);
-        bbw_f32x4 r3 = bbw_f32x4_load(at + 3 * stride);
-        bbw_f32x4_transpose(&r0, &r1, &r2, &r3);
-        bbw_f32x4_store(dst + p * width + lane, r0);
-        bbw_f32x4_store(dst + (p + 1) * width + lane, r1);
-        bbw_f32x4_store(dst + (p + 2) * width + lane, r2);
-        bbw_f32x4_store(dst + (p + 3) * width + lane, r3);
-      }
-    }
-  }
-  for (; p < depth; p++) {
-    for (size_t lane = 0; lane < width; lane++) {
-      dst[p * width + lane] = lane < lanes ? src[lane * stride + p] : 0.0f;
-    }
-  }
-}
-
-/* Rows of src, `stride` floats apart, are already in the wanted order: copies `lanes` of each and fills up with zeros. */
-static void pack_rows(float *dst, const float *src, size_t stride, size_t lanes, size_t depth, size_t width) {
-  if (lanes == width) {
-    for (size_t p = 0; p < depth; p++) {
-      for (size_t lane = 0; lane < width; lane += 4) {
-        bbw_f32x4_store(dst + p * width + lane, bbw_f32x4_load(src + p * stride + lane));
-      }
-    }
-    return;
-  }
-  for (size_t p = 0; p < depth; p++) {
-    for (size_t lane = 0; lane < width; lane++) {
-      dst[p * width + lane] = lane < lanes ? src[p * stride + lane] : 0.0f;
-    }
-  }
-}
-
-/*
- * c[4,8] = alpha * a . b, or added to c.  a is packed [depth,4], b is packed [depth,8].
- * Not inlined: the eight sums have to keep their registers.
- */
-static __attribute__((noinline)) void tile_4x8(const float *a, const float *b, size_t depth, float *c, size_t stride,
-                                               float alpha, bool is_adding) {
-  bbw_f32x4 c00 = bbw_f32x4_splat(0.0f), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
-  for (size_t p = 0; p < depth; p++) {
-    bbw_f32x4 b0 = bbw_f32x4_load(b);
-    bbw_f32x4 b1 = bbw_f32x4_load(b + 4);
-    bbw_f32x4 a0 = bbw_f32x4_load_splat(a);
-    c00 = c00 + a0 * b0;
-    c01 = c01 + a0 * b1;
-    bbw_f32x4 a1 = bbw_f32x4_load_splat(a + 1);
-    c10 = c10 + a1 * b0;
-    c11 = c11 + a1 * b1;
-    bbw_f32x4 a2 = bbw_f32x4_load_splat(a + 2);
-    c20 = c20 + a2 * b0;
-    c21 = c21 + a2 * b1;
-    bbw_f32x4 a3 = bbw_f32x4_load_splat(a + 3);
-    c30 = c30 + a3 * b0;
-    c31 = c31 + a3 * b1;
-    a += TILE_M;
-    b += TILE_N;
-  }
-  bbw_f32x4 rows[TILE_M][2] = {{c00, c01}, {c10, c11}, {c20, c21}, {c30, c31}};
-  bbw_f32x4 scale = bbw_f32x4_splat(alpha);
-  for (size_t i = 0; i < TILE_M; i++) {
-    for (size_t h = 0; h < 2; h++) {
-      bbw_f32x4 sum = rows[i][h] * scale;
-      float *at = c + i * stride + 4 * h;
-      bbw_f32x4_store(at, is_adding ? bbw_f32x4_load(at) + sum : sum);
-    }
-  }
-}
-
-/* A tile over the edge of c goes through a full one beside it. */
-static void tile_edge(const float *a, const float *b, size_t depth, float *c, size_t stride, size_t rows,
-                      size_t columns, float alpha, bool is_adding) {
-  float tile[TILE_M * TILE_N];
-  tile_4x8(a, b, depth, tile, TILE_N, alpha, false);
-  for (size_t i = 0; i < rows; i++) {
-    for (size_t j = 0; j < columns; j++) {
-      float sum = tile[i * TILE_N + j];
-      c[i * stride + j] = is_adding ? c[i * stride + j] + sum : sum;
-    }
-  }
-}
-
-/* Bias and relu over a block of c whose first column is column j0 of the result. */
-static void finish_block(float *c, size_t stride, size_t rows, size_t columns, size_t j0, const bbw_gemm_options *o) {
-  if (o->bias == NULL && !o->has_relu) { return; }
-  bbw_f32x4 zero = bbw_f32x4_splat(0.0f);
-  for (size_t i = 0; i < rows; i++) {
-    float *row = c + i * stride;
-    size_t j = 0;
-    for (; j + 4 <= columns; j += 4) {
-      bbw_f32x4 x = bbw_f32x4_load(row + j);
-      if (o->bias != NULL) { x = x + bbw_f32x4_load(o->bias + j0 + j); }
-      if (o->has_relu) { x = bbw_f32x4_select(x < zero, zero, x); }
-      bbw_f32x4_store(row + j, x);
-    }
-    for (; j < columns; j++) { row[j] = finish_one(row[j], j0 + j, o); }
-  }
-}
-
-/* A block of c from one packed block of each input. */
-static void multiply_block(const float *a, const float *b, size_t depth, float *c, size_t stride, size_t rows,
-                           size_t columns, float alpha, bool is_adding) {
-  for (size_t j = 0; j < columns; j += TILE_N) {
-    size_t tile_columns = min_size(columns - j, TILE_N);
-    for (size_t i = 0; i < rows; i += TILE_M) {
-      size_t tile_rows = min_size(rows - i, TILE_M);
-      const float *a_tile = a + i * depth;
-      const float *b_tile = b + j * depth;
-      float *c_tile = c + i * stride + j;
-      if (tile_rows == TILE_M && tile_columns == TILE_N) {
-        tile_4x8(a_tile, b_tile, depth, c_tile, stride, alpha, is_adding);
-      } else {
-        tile_edge(a_tile, b_tile, depth, c_tile, stride, tile_rows, tile_columns, alpha, is_adding);
-      }
-    }
-  }
-}
-
-/* One row of a against `columns` columns of b as stored [k,n]; 16 columns at a time in four registers. */
-static void skinny_row(const float *a, size_t a_step, const float *b, float *c, size_t n, size_t depth, float alpha,
-                       bool is_adding) {
-  bbw_f32x4 scale = bbw_f32x4_splat(alpha);
-  size_t j = 0;
-  for (; j + 16 <= n; j += 16) {
-    bbw_f32x4 s0 = bbw_f32x4_splat(0.0f), s1 = s0, s2 = s0, s3 = s0;
-    const float *at = b + j;
-    for (size_t p = 0; p < depth; p++, at += n) {
-      bbw_f32x4 x = bbw_f32x4_load_splat(a + p * a_step);
-      s0 = s0 + x * bbw_f32x4_load(at);
-      s1 = s1 + x * bbw_f32x4_load(at + 4);
-      s2 = s2 + x * bbw_f32x4_load(at + 8);
-      s3 = s3 + x * bbw_f32x4_load(at + 12);
-    }
-    bbw_f32x4 sums[4] = {s0, s1, s2, s3};
-    for (size_t h = 0; h < 4; h++) {
-      bbw_f32x4 sum = sums[h] * scale;
-      float *out = c + j + 4 * h;
-      bbw_f32x4_store(out, is_adding ? bbw_f32x4_load(out) + sum : sum);
-    }
-  }
-  for (; j < n; j++) {
-    float sum = 0.0f;
-    for (size_t p = 0; p < depth; p++) { sum = sum + a[p * a_step] * b[p * n + j]; }
-    sum = sum * alpha;
-    c[j] = is_adding ? c[j] + sum : sum;
-  }
-}
-
-/* One row of a against b as stored [n,k]: four columns at a time, turned in registers, so that lanes add in order of k. */
-static void skinny_row_transposed(const float *a, size_t a_step, const float *b, size_t b_stride, float *c, size_t n,
-                                  size_t depth, float alpha, bool is_adding) {
-  bbw_f32x4 scale = bbw_f32x4_splat(alpha);
-  size_t j = 0;
-  for (; j + 4 <= n; j += 4) {
-    const float *at = b + j * b_stride;
-    bbw_f32x4 sum = bbw_f32x4_splat(0.0f);
-    size_t p = 0;
-    for (; p + 4 <= depth; p += 4) {
-      bbw_f32x4 r0 = bbw_f32x4_load(at + p);
-      bbw_f32x4 r1 = bbw_f32x4_load(at + b_stride + p);
-      bbw_f32x4 r2 = bbw_f32x4_load(at + 2 * b_stride + p);
-      bbw_f32x4 r3 = bbw_f32x4_load(at + 3 * b_stride + p);
-      bbw_f32x4_transpose(&r0, &r1, &r2, &r3);
-      sum = sum + bbw_f32x4_load_splat(a + p * a_step) * r0;
-      sum = sum + bbw_f32x4_load_splat(a + (p + 1) * a_step) * r1;
-      sum = sum + bbw_f32x4_load_splat(a + (p + 2) * a_step) * r2;
-      sum = sum + bbw_f32x4_load_splat(a + (p + 3) * a_step) * r3;
-    }
-    for (; p < depth; p++) {
-      bbw_f32x4 column = {at[p], at[b_stride + p], at[2 * b_stride + p], at[3 * b_stride + p]};
-      sum = sum + bbw_f32x4_load_splat(a + p * a_step) * column;
-    }
-    sum = sum * scale;
-    bbw_f32x4_store(c + j, is_adding ? bbw_f32x4_load(c + j) + sum : sum);
-  }
-  for (; j < n; j++) {
-    float sum = 0.0f;
-    for (size_t p = 0; p < depth; p++) { sum = sum + a[p * a_step] * b[j * b_stride + p]; }
-    sum = sum * alpha;
-    c[j] = is_adding ? c[j] + sum : sum;
-  }
-}
-
-/* Few rows: b is read once per row and packed never. */
-static void gemm_skinny(const float *a, const float *b, float *c, size_t m, size_t n, size_t k,
-                        const bbw_gemm_options *o) {
-  size_t a_step = o->is_a_transposed ? m : 1;
-  for (size_t i = 0; i < m; i++) {
-    const float *row = o->is_a_transposed ? a + i : a + i * k;
-    size_t start = 0;
-    do {
-      size_t depth = min_size(k - start, BBW_GEMM_KC);
-      bool is_adding = start > 0 || o->is_accumulating;
-      const float *part = depth == 0 ? row : row + start * a_step;
-      if (o->is_b_transposed) {
-        skinny_row_transposed(part, a_step, b + start, k, c + i * n, n, depth, o->alpha, is_adding);
-      } else {
-        skinny_row(part, a_step, b + start * n, c + i * n, n, depth, o->alpha, is_adding);
-      }
-      start += depth;
-    } while (start < k);
-  }
-  finish_block(c, n, m, n, 0, o);
-}
-
-static void pack_a(float *dst, const float *a, size_t i0, size_t rows, size_t p0, size_t depth, size_t m, size_t k,
-                   bool is_transposed) {
-  for (size_t i = 0; i < rows; i += TILE_M, dst += TILE_M * depth) {
-    size_t lanes = min_size(rows - i, TILE_M);
-    if (is_transposed) {
-      pack_rows(dst, a + p0 * m + i0 + i, m, lanes, depth, TILE_M);
-    } else {
-      pack_lanes(dst, a + (i0 + i) * k + p0, k, lanes, depth, TILE_M);
-    }
-  }
-}
-
-static void pack_b(float *dst, const float *b, size_t j0, size_t columns, size_t p0, size_t depth, size_t n, size_t k,
-                   bool is_transposed) {
-  for (size_t j = 0; j < columns; j += TILE_N, dst += TILE_N * depth) {
-    size_t lanes = min_size(columns - j, TILE_N);
-    if (is_transposed) {
-      pack_lanes(dst, b + (j0 + j) * k + p0, k, lanes, depth, TILE_N);
-    } else {
-      pack_rows(dst, b + p0 * n + j0 + j, n, lanes, depth, TILE_N);
-    }
-  }
+  bbw_gemm g = from_options(a, b, c, m, n, k, options);
+  bbw_gemm_f32_run_scalar(&g, NULL);
 }
 
 void bbw_gemm_f32_simd128(const float *a, const float *b, float *c, size_t m, size_t n, size_t k,
                           const bbw_gemm_options *options, float *scratch) {
-  if (m == 0 || n == 0) { return; }
-  if (k == 0) { a = b = c; } /* nothing is read; empty inputs may be NULL, which no offset may be added to */
-  if (m <= SKINNY_M || k == 0) {
-    gemm_skinny(a, b, c, m, n, k, options);
-    return;
-  }
-  for (size_t j0 = 0; j0 < n; j0 += BLOCK_N) {
-    size_t columns = min_size(n - j0, BLOCK_N);
-    for (size_t p0 = 0; p0 < k; p0 += BBW_GEMM_KC) {
-      size_t depth = min_size(k - p0, BBW_GEMM_KC);
-      float *b_packed = scratch;
-      float *a_packed = scratch + depth * round_up(columns, TILE_N);
-      bool is_adding = p0 > 0 || options->is_accumulating;
-      pack_b(b_packed, b, j0, columns, p0, depth, n, k, options->is_b_transposed);
-      for (size_t i0 = 0; i0 < m; i0 += BLOCK_M) {
-        size_t rows = min_size(m - i0, BLOCK_M);
-        float *c_block = c + i0 * n + j0;
-        pack_a(a_packed, a, i0, rows, p0, depth, m, k, options->is_a_transposed);
-        multiply_block(a_packed, b_packed, depth, c_block, n, rows, columns, options->alpha, is_adding);
-        if (p0 + depth == k) { finish_block(c_block, n, rows, columns, j0, options); }
-      }
-    }
-  }
+  bbw_gemm g = from_options(a, b, c, m, n, k, options);
+  bbw_gemm_f32_run_simd128(&g, scratch);
 }

@@ -1,9 +1,9 @@
 /*
  * bench_gemm: how fast is the matrix product, beside what the registers can do?
  *
- * Prints one JSON line per figure: gemm.N.gflops.TARGET for N = 64, 256, 512, gemm.peak.gflops.TARGET, the multiply-and-add rate of
- * eight independent sums without any memory, and gemm.N.share_of_peak.TARGET.  Each figure is the best of several runs, so that
- * a neighbour on the machine does not count.  Runs natively and, as a WASI command, in WebAssembly.
+ * One JSON line per figure: gemm.CASE.gflops.TARGET, and gemm.CASE.share_of_peak.TARGET, where the peak is the multiply-and-add rate of twelve
+ * independent sums without any memory.  Both sides are measured in turn and the share is the median of the pairs, so that a neighbour on the
+ * machine slows both or neither.  Runs natively and, as a WASI command, in WebAssembly.
  */
 #include "bench_clock.h"
 
@@ -12,7 +12,8 @@
 #include "kernels/f32x4.h"
 #include "kernels/gemm.h"
 
-#define RUNS 20
+/* Odd, so that the median is one of them. */
+#define RUNS 21
 
 /*
  * 2 * 12 * 4 floating-point operations per step, all in registers: twelve sums that do not wait for each other, each multiplied and
@@ -43,62 +44,102 @@ static __attribute__((noinline)) bbw_f32x4 peak_loop(size_t steps, bbw_f32x4 x, 
  * Many calls: engines replace a slow first version of a function only between calls.  And two places that call it: what is called
  * from one place only is inlined by the wasm optimizer, whatever the attribute says, and then stays slow as a part of main.
  */
-static double peak_gflops(void) {
-  size_t steps = 2000, calls = 1000;
-  double best = 0.0;
+static double peak_gflops(size_t calls) {
+  size_t steps = 2000;
   volatile float seed = 0.99f; /* unknown to the compiler, so that no call can stand for another */
-  bench_keep(peak_loop(steps, bbw_f32x4_splat(seed), bbw_f32x4_splat(seed))[0]);
-  for (int run = 0; run < RUNS; run++) {
-    double start = bench_seconds();
-    for (size_t call = 0; call < calls; call++) {
-      bbw_f32x4 sum = peak_loop(steps, bbw_f32x4_splat(seed), bbw_f32x4_splat(seed * 0.1f));
-      bench_keep(sum[0] + sum[1] + sum[2] + sum[3]); /* before the clock, or the loop may be moved behind it */
-    }
-    double took = bench_seconds() - start;
-    double rate = (double)(steps * calls) * PEAK_FLOPS_PER_STEP / took / 1e9;
-    if (rate > best) { best = rate; }
+  bench_keep(peak_loop(1, bbw_f32x4_splat(seed), bbw_f32x4_splat(seed))[0]);
+  double start = bench_seconds();
+  for (size_t call = 0; call < calls; call++) {
+    bbw_f32x4 sum = peak_loop(steps, bbw_f32x4_splat(seed), bbw_f32x4_splat(seed * 0.1f));
+    bench_keep(sum[0] + sum[1] + sum[2] + sum[3]); /* before the clock, or the loop may be moved behind it */
   }
-  return best;
+  return (double)(steps * calls) * PEAK_FLOPS_PER_STEP / (bench_seconds() - start) / 1e9;
 }
 
-static double gemm_gflops(size_t n) {
-  float *memory = malloc((3 * n * n + bbw_gemm_f32_scratch(n, n, n)) * sizeof(float));
-  if (memory == NULL) { return 0.0; }
-  float *a = memory, *b = a + n * n, *c = b + n * n, *scratch = c + n * n;
-  for (size_t i = 0; i < n * n; i++) {
-    a[i] = (float)(i % 17) * 0.1f - 0.8f;
-    b[i] = (float)(i % 13) * 0.1f - 0.6f;
+typedef struct gemm_case {
+  const char *name;
+  size_t m, n, k;
+  bool is_packed; /* b, before the clock starts */
+  bool is_b_transposed;
+} gemm_case;
+
+static const gemm_case CASES[] = {
+    {"32", 32, 32, 32, false, false},
+    {"64", 64, 64, 64, false, false},
+    {"128", 128, 128, 128, false, false},
+    {"256", 256, 256, 256, false, false},
+    {"512", 512, 512, 512, false, false},
+    {"1024", 1024, 1024, 1024, false, false},
+    {"packed.32", 32, 32, 32, true, false},
+    {"packed.64", 64, 64, 64, true, false},
+    {"packed.512", 512, 512, 512, true, false},
+    {"gemv.256", 1, 256, 256, false, false},
+    {"gemv.1024", 1, 1024, 1024, false, false},
+    {"gemv.packed.256", 1, 256, 256, true, false},
+    {"gemv.packed.1024", 1, 1024, 1024, true, false},
+    {"gemv.transposed.256", 1, 256, 256, false, true},
+    {"gemv.column.256", 256, 1, 256, false, false},
+    {"rows2.packed.512", 2, 512, 512, true, false},
+    {"rows4.packed.512", 4, 512, 512, true, false},
+    {"rows8.packed.512", 8, 512, 512, true, false},
+    {"encoder.128x1536x384", 128, 1536, 384, true, false},
+};
+
+static int compare(const void *x, const void *y) {
+  double a = *(const double *)x, b = *(const double *)y;
+  return (a > b) - (a < b);
+}
+
+static double median(double *x) {
+  qsort(x, RUNS, sizeof *x, compare);
+  return x[RUNS / 2];
+}
+
+static void run_case(const gemm_case *row, double *gflops, double *share) {
+  size_t m = row->m, n = row->n, k = row->k;
+  bbw_gemm g = {.m = m, .n = n, .k = k, .lda = k, .ldb = n, .ldc = n, .alpha = 1.0f};
+  size_t scratch_count = bbw_gemm_f32_scratch(m, n, k), packed_count = bbw_gemm_f32_pack_b_size(n, k);
+  float *memory = calloc(m * k + k * n + m * n + packed_count + scratch_count, sizeof(float));
+  if (memory == NULL) { exit(1); }
+  float *a = memory, *b = a + m * k, *packed = b + k * n, *scratch = packed + packed_count;
+  for (size_t i = 0; i < m * k; i++) { a[i] = (float)(i % 17) * 0.1f - 0.8f; }
+  for (size_t i = 0; i < k * n; i++) { b[i] = (float)(i % 13) * 0.1f - 0.6f; }
+  g.a = a, g.b = b, g.c = scratch + scratch_count;
+  if (row->is_packed) {
+    bbw_gemm_f32_pack_b(packed, b, n, false, n, k);
+    g.b = packed, g.is_b_packed = true;
   }
-  double flops = 2.0 * (double)n * (double)n * (double)n;
-  size_t repeats = (size_t)(2e8 / flops) + 1;
-  double best = 0.0;
+  if (row->is_b_transposed) { g.is_b_transposed = true, g.ldb = k; }
+  double flops = 2.0 * (double)m * (double)n * (double)k;
+  size_t repeats = (size_t)(5e7 / flops) + 1;
+  double rates[RUNS], shares[RUNS];
+  bbw_gemm_f32_run_simd128(&g, scratch);
   for (int run = 0; run < RUNS; run++) {
+    double peak = peak_gflops(200);
     double start = bench_seconds();
-    for (size_t r = 0; r < repeats; r++) { bbw_gemm_f32_simd128(a, b, c, n, n, n, &BBW_GEMM_PLAIN, scratch); }
-    double took = bench_seconds() - start;
-    bench_keep(c[n]);
-    double rate = flops * (double)repeats / took / 1e9;
-    if (rate > best) { best = rate; }
+    for (size_t r = 0; r < repeats; r++) { bbw_gemm_f32_run_simd128(&g, scratch); }
+    rates[run] = flops * (double)repeats / (bench_seconds() - start) / 1e9;
+    bench_keep(g.c[n - 1]);
+    shares[run] = rates[run] / ((peak + peak_gflops(200)) / 2.0);
   }
+  *gflops = median(rates);
+  *share = median(shares);
   free(memory);
-  return best;
 }
 
 int main(void) {
-  double peak = peak_gflops();
+  double peaks[RUNS];
+  for (int run = 0; run < RUNS; run++) { peaks[run] = peak_gflops(500); }
+  double peak = median(peaks);
   bench_report("gemm.peak.gflops", peak, "GFLOP/s");
-  static const struct {
-    size_t n;
-    const char *gflops, *share;
-  } rows[] = {
-      {64, "gemm.64.gflops", "gemm.64.share_of_peak"},
-      {256, "gemm.256.gflops", "gemm.256.share_of_peak"},
-      {512, "gemm.512.gflops", "gemm.512.share_of_peak"},
-  };
-  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-    double rate = gemm_gflops(rows[i].n);
-    bench_report_against(rows[i].gflops, rate, "GFLOP/s", "gemm.peak.gflops", rate / peak);
-    bench_report(rows[i].share, rate / peak, "ratio");
+  for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+    double gflops, share;
+    char name[64];
+    run_case(&CASES[i], &gflops, &share);
+    snprintf(name, sizeof name, "gemm.%s.gflops", CASES[i].name);
+    bench_report_against(name, gflops, "GFLOP/s", "gemm.peak.gflops", gflops / peak);
+    snprintf(name, sizeof name, "gemm.%s.share_of_peak", CASES[i].name);
+    bench_report(name, share, "ratio");
   }
   return 0;
 }

@@ -149,6 +149,140 @@ static void test_empty_sums_are_zero(void **state) {
   for (size_t i = 0; i < 6; i++) { assert_true(c[i] == 0.0f); }
 }
 
+/* ---- the general form ---- */
+
+typedef struct panel_source {
+  const float *b;
+  size_t ldb;
+} panel_source;
+
+/* Gives panels of a b that is stored in rows of k. */
+static void give_panel(const void *context, float *dst, size_t j, size_t columns, size_t p, size_t depth) {
+  const panel_source *from = context;
+  assert_true(j % BBW_GEMM_PANEL == 0 && p % BBW_GEMM_KC == 0 && columns >= 1 && columns <= BBW_GEMM_PANEL);
+  for (size_t i = 0; i < depth; i++) {
+    for (size_t lane = 0; lane < BBW_GEMM_PANEL; lane++) {
+      dst[i * BBW_GEMM_PANEL + lane] = lane < columns ? from->b[(p + i) * from->ldb + j + lane] : 0.0f;
+    }
+  }
+}
+
+enum {
+  FORM_A_TRANSPOSED = 1,
+  FORM_A_PACKED = 2,
+  FORM_B_TRANSPOSED = 4,
+  FORM_B_PACKED = 8,
+  FORM_B_MADE = 16,
+  FORM_ADDS = 32
+};
+
+static float *floats(size_t n, uint32_t seed) {
+  float *x = malloc((n + 1) * sizeof(float));
+  assert_non_null(x);
+  kernel_fill(x, n, seed, -1.0f, 1.0f);
+  return x;
+}
+
+/* Every form gives the bits of the plain scalar product, and writes nothing beside c. */
+static void check_form(size_t m, size_t n, size_t k, unsigned form, const bbw_epilogue *epilogue, float alpha) {
+  size_t gap = 3; /* between rows, in every matrix */
+  bool at = (form & FORM_A_TRANSPOSED) != 0, bt = (form & FORM_B_TRANSPOSED) != 0;
+  size_t lda = (at ? m : k) + gap, ldb = (bt ? k : n) + gap, ldc = n + gap;
+  float *a = floats((at ? k : m) * lda, 1), *b = floats((bt ? n : k) * ldb, 2);
+  float *want = floats(m * ldc, 3), *got = floats(m * ldc, 3), *residual = floats(m * (n + 5), 4);
+  float *row_bias = floats(m, 5), *column_bias = floats(n, 6);
+  bbw_gemm g = {
+      .m = m, .n = n, .k = k, .a = a, .lda = lda, .is_a_transposed = at, .b = b, .ldb = ldb, .is_b_transposed = bt};
+  g.ldc = ldc, g.alpha = alpha, g.is_accumulating = (form & FORM_ADDS) != 0, g.epilogue = *epilogue;
+  if (g.epilogue.row_bias != NULL) { g.epilogue.row_bias = row_bias; }
+  if (g.epilogue.column_bias != NULL) { g.epilogue.column_bias = column_bias; }
+  if (g.epilogue.residual != NULL) { g.epilogue.residual = residual, g.epilogue.residual_stride = n + 5; }
+  g.c = want;
+  bbw_gemm_f32_run_scalar(&g, NULL);
+
+  float *a_packed = floats(bbw_gemm_f32_pack_a_size(m, k), 7), *b_packed = floats(bbw_gemm_f32_pack_b_size(n, k), 8);
+  panel_source source = {b, ldb};
+  if ((form & FORM_A_PACKED) != 0) {
+    bbw_gemm_f32_pack_a(a_packed, a, lda, at, m, k);
+    g.a = a_packed, g.is_a_packed = true;
+  }
+  if ((form & FORM_B_PACKED) != 0) {
+    bbw_gemm_f32_pack_b(b_packed, b, ldb, bt, n, k);
+    g.b = b_packed, g.is_b_packed = true;
+  } else if ((form & FORM_B_MADE) != 0 && !bt) {
+    g.b = NULL, g.b_panel = give_panel, g.b_context = &source;
+  }
+  size_t scratch_count = bbw_gemm_f32_run_scratch(&g);
+  float *scratch = floats(scratch_count, 9);
+  scratch[scratch_count] = 12345.0f;
+  for (int run = 0; run < 2; run++) {
+    kernel_fill(got, m * ldc, 3, -1.0f, 1.0f);
+    g.c = got;
+    if (run == 0) {
+      bbw_gemm_f32_run_simd128(&g, scratch);
+    } else {
+      float panel[BBW_GEMM_PANEL * BBW_GEMM_KC];
+      bbw_gemm_f32_run_scalar(&g, panel);
+    }
+    size_t first = kernel_first_difference(want, got, m * ldc);
+    if (first < m * ldc) {
+      print_error("m %zu n %zu k %zu form %u run %d: element %zu is %a, wants %a\n", m, n, k, form, run, first,
+                  (double)got[first], (double)want[first]);
+      fail();
+    }
+  }
+  assert_true(scratch[scratch_count] == 12345.0f);
+  free(a), free(b), free(want), free(got), free(residual), free(row_bias), free(column_bias);
+  free(a_packed), free(b_packed), free(scratch);
+}
+
+static const bbw_epilogue EPILOGUES[] = {
+    {0},
+    {.row_bias = SOME_BIAS, .activation = BBW_ACTIVATION_RELU},
+    {.column_bias = SOME_BIAS, .activation = BBW_ACTIVATION_CLIP, .low = -0.25f, .high = 0.5f},
+    {.row_bias = SOME_BIAS, .column_bias = SOME_BIAS, .residual = SOME_BIAS},
+    {.residual = SOME_BIAS, .activation = BBW_ACTIVATION_MAP, .map = bbw_sigmoid_f32_simd128},
+};
+enum { EPILOGUE_COUNT = sizeof EPILOGUES / sizeof EPILOGUES[0] };
+
+static void test_every_form_has_the_bits_of_the_plain_one(void **state) {
+  (void)state;
+  static const size_t sizes[][3] = {{1, 1, 1},    {1, 70, 9},   {2, 33, 300}, {3, 17, 5},   {4, 8, 4},
+                                    {5, 9, 257},  {70, 1, 30},  {33, 2, 270}, {13, 24, 40}, {97, 25, 7},
+                                    {7, 520, 19}, {1, 1030, 6}, {600, 1, 5},  {6, 6, 0}};
+  for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    for (unsigned form = 0; form < 64; form++) {
+      size_t e = (i + form + form / 8) % EPILOGUE_COUNT;
+      check_form(sizes[i][0], sizes[i][1], sizes[i][2], form, &EPILOGUES[e], form % 3 == 0 ? 0.5f : 1.0f);
+    }
+  }
+}
+
+static void test_epilogues_do_what_they_say(void **state) {
+  (void)state;
+  const float a[] = {1, 2}, b[] = {3, 4, 5}, rows[] = {-10, 1}, columns[] = {1, 2, 3},
+              residual[] = {0, 100, 0, 0, 0, 100};
+  float c[6], scratch[64];
+  bbw_gemm g = {.m = 2, .n = 3, .k = 1, .a = a, .lda = 1, .b = b, .ldb = 3, .c = c, .ldc = 3, .alpha = 1.0f};
+  g.epilogue = (bbw_epilogue){.row_bias = rows, .column_bias = columns, .residual = residual, .residual_stride = 3};
+  assert_true(bbw_gemm_f32_run_scratch(&g) <= 64);
+  bbw_gemm_f32_run_simd128(&g, scratch);
+  const float sums[] = {3 - 10 + 1, 4 - 10 + 2 + 100, 5 - 10 + 3, 6 + 1 + 1, 8 + 1 + 2, 10 + 1 + 3 + 100};
+  assert_memory_equal(c, sums, sizeof sums);
+  g.epilogue.activation = BBW_ACTIVATION_CLIP, g.epilogue.low = -5.0f, g.epilogue.high = 50.0f;
+  bbw_gemm_f32_run_simd128(&g, scratch);
+  const float clipped[] = {-5, 50, -2, 8, 11, 50};
+  assert_memory_equal(c, clipped, sizeof clipped);
+}
+
+static void test_packed_sizes_do_not_overflow(void **state) {
+  (void)state;
+  assert_true(bbw_gemm_f32_pack_a_size(SIZE_MAX, 1) == SIZE_MAX);
+  assert_true(bbw_gemm_f32_pack_b_size(SIZE_MAX / 2, 4) == SIZE_MAX);
+  assert_true(bbw_gemm_f32_pack_b_size(9, 10) == 2 * BBW_GEMM_PANEL * 10);
+  assert_true(bbw_gemm_f32_pack_b_size(9, 0) == 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_known_values),
@@ -157,6 +291,9 @@ int main(void) {
       cmocka_unit_test(test_result_is_the_product),
       cmocka_unit_test(test_a_row_does_not_depend_on_its_neighbours),
       cmocka_unit_test(test_empty_sums_are_zero),
+      cmocka_unit_test(test_every_form_has_the_bits_of_the_plain_one),
+      cmocka_unit_test(test_epilogues_do_what_they_say),
+      cmocka_unit_test(test_packed_sizes_do_not_overflow),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
