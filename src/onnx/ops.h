@@ -49,4 +49,9 @@ extern const uint32_t bbw_recurrent_rnn, bbw_recurrent_gru, bbw_recurrent_lstm;
 bbw_op_prepare_fn bbw_recurrent_prepare;
 bbw_op_call_fn bbw_recurrent_infer, bbw_recurrent_run;
 
+/* ---- ops_matmul.c ---- */
+bbw_op_prepare_fn bbw_matmul_prepare, bbw_gemm_prepare;
+bbw_op_call_fn bbw_matmul_infer, bbw_matmul_run, bbw_gemm_infer, bbw_gemm_run;
+bbw_op_pack_fn bbw_matmul_pack, bbw_gemm_pack;
+
 #endif
