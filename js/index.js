@@ -8,7 +8,7 @@ export { attribute, types } from './graph.js';
 export { createModel, createModelIn } from './model.js';
 export { defineModule, Module } from './module.js';
 export { install, installIn } from './node.js';
-export { ATTRIBUTE, DATA_TYPE, decodeModel, denseNetwork, encodeModel } from './onnx.js';
+export { ATTRIBUTE, DATA_TYPE, decodeModel, decodeTensorProto, denseNetwork, encodeModel } from './onnx.js';
 export { PeerId } from './peer-id.js';
 export { createRuntime, loadRuntime } from './runtime.js';
 export { createSession, createSessionIn } from './session.js';
