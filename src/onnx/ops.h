@@ -4,6 +4,7 @@
 #ifndef BBW_ONNX_OPS_H
 #define BBW_ONNX_OPS_H
 
+#include "kernels/broadcast.h"
 #include "kernels/elementwise.h"
 #include "onnx/op.h"
 
@@ -13,15 +14,33 @@ typedef bbw_status bbw_op_pack_fn(bbw_onnx_pack *pack);
 
 /* ---- ops_unary.c: out[i] = f(x[i]) ---- */
 
-/* The f32 kernel serves f16 and bf16 too; NULL where a type is not computed. */
+/* Without a kernel in f32, f64 serves all float types; f64 and i64 are NULL where floats or whole numbers are not computed. */
 typedef struct bbw_unary {
   bbw_unary_f32_fn *f32;
   void (*f64)(const double *x, double *out, size_t n);
-  void (*i64)(const int64_t *x, int64_t *out, size_t n);
+  void (*i64)(const int64_t *x, int64_t *out, size_t n, bool is_unsigned);
 } bbw_unary;
 extern const bbw_unary bbw_unary_abs, bbw_unary_neg, bbw_unary_sqrt, bbw_unary_reciprocal, bbw_unary_exp, bbw_unary_log,
-    bbw_unary_relu, bbw_unary_sigmoid, bbw_unary_tanh;
+    bbw_unary_relu, bbw_unary_sigmoid, bbw_unary_tanh, bbw_unary_sin, bbw_unary_cos, bbw_unary_tan, bbw_unary_asin,
+    bbw_unary_acos, bbw_unary_atan, bbw_unary_sinh, bbw_unary_cosh, bbw_unary_asinh, bbw_unary_acosh, bbw_unary_atanh,
+    bbw_unary_erf, bbw_unary_ceil, bbw_unary_floor, bbw_unary_round, bbw_unary_sign, bbw_unary_softplus,
+    bbw_unary_softsign, bbw_unary_hard_swish, bbw_unary_mish, bbw_unary_bitwise_not;
 bbw_op_call_fn bbw_unary_infer, bbw_unary_run;
+
+/* ---- ops_curve.c: the same with up to two numbers from attributes; Clip; questions ---- */
+
+typedef struct bbw_curve {
+  void (*f64)(const double *x, double *out, size_t n, const double *p);
+  bbw_scaled_f32_fn *f32; /* for the first number alone, or NULL */
+  const char *names[2];   /* of the attributes, or NULL */
+  float otherwise[2];     /* their defaults */
+  bool takes_integers;
+} bbw_curve;
+extern const bbw_curve bbw_curve_celu, bbw_curve_elu, bbw_curve_hard_sigmoid, bbw_curve_leaky_relu, bbw_curve_selu,
+    bbw_curve_shrink, bbw_curve_thresholded_relu;
+bbw_op_prepare_fn bbw_curve_prepare, bbw_gelu_prepare, bbw_clip_prepare, bbw_is_inf_prepare, bbw_is_nan_prepare;
+bbw_op_call_fn bbw_curve_infer, bbw_curve_run, bbw_clip_infer, bbw_clip_run, bbw_float_test_infer, bbw_float_test_run,
+    bbw_not_infer, bbw_not_run;
 
 /* ---- ops_binary.c: out = f(x, y) with broadcasting ---- */
 
@@ -31,10 +50,36 @@ typedef struct bbw_binary {
   void (*i64)(const int64_t *x, const int64_t *y, int64_t *out, size_t n, bool is_unsigned);
   bool gives_bool;
   bool takes_bool;
+  bool refuses_integers;
+  bool refuses_signed;
+  bool mixes_types; /* x and y may differ; floats when one of them is a float, the result is like x */
 } bbw_binary;
 extern const bbw_binary bbw_binary_add, bbw_binary_sub, bbw_binary_mul, bbw_binary_div, bbw_binary_equal,
-    bbw_binary_greater, bbw_binary_greater_or_equal, bbw_binary_less, bbw_binary_less_or_equal;
-bbw_op_call_fn bbw_binary_infer, bbw_binary_run;
+    bbw_binary_greater, bbw_binary_greater_or_equal, bbw_binary_less, bbw_binary_less_or_equal, bbw_binary_and,
+    bbw_binary_or, bbw_binary_xor, bbw_binary_bitwise_and, bbw_binary_bitwise_or, bbw_binary_bitwise_xor,
+    bbw_binary_pow, bbw_binary_prelu, bbw_binary_max, bbw_binary_min;
+/* Chosen by an attribute: [0] left, [1] right; [0] modulo, [1] fmod. */
+extern const bbw_binary bbw_binary_shift[2], bbw_binary_mod[2];
+bbw_op_prepare_fn bbw_mod_prepare, bbw_shift_prepare;
+bbw_op_call_fn bbw_binary_infer, bbw_binary_run, bbw_prelu_infer;
+bool bbw_binary_takes(const bbw_binary *row, bbw_dtype dtype);
+/* For other operators: out may be x or y if that has the shape of the result. */
+void bbw_binary_apply(const bbw_binary *row, const bbw_broadcast *plan, const bbw_array *x, const bbw_array *y,
+                      bbw_array *out);
+
+/* ---- ops_variadic.c: Max, Min, Sum, Mean; Where ---- */
+
+typedef struct bbw_variadic {
+  const bbw_binary *row;
+  bool is_mean;
+  bool takes_integers;
+} bbw_variadic;
+extern const bbw_variadic bbw_variadic_max, bbw_variadic_min, bbw_variadic_sum, bbw_variadic_mean;
+bbw_op_call_fn bbw_variadic_infer, bbw_variadic_run, bbw_where_infer, bbw_where_run;
+
+/* ---- ops_cast.c: element types; Dropout ---- */
+bbw_op_prepare_fn bbw_cast_prepare, bbw_dropout_prepare;
+bbw_op_call_fn bbw_cast_infer, bbw_cast_like_infer, bbw_cast_run, bbw_dropout_infer, bbw_dropout_run;
 
 /* ---- ops_shape.c: the same elements in another shape ---- */
 bbw_op_prepare_fn bbw_reshape_prepare, bbw_shape_prepare;

@@ -2,9 +2,18 @@
 #include <math.h>
 
 #include "kernels/broadcast.h"
+#include "kernels/math_f32.h"
+#include "kernels/math_f64.h"
 #include "onnx/convert.h"
 #include "onnx/ops.h"
 
+#define F32(name, expression)                                                    \
+  static void name##_f32(const float *a, const float *b, float *out, size_t n) { \
+    for (size_t i = 0; i < n; i++) {                                             \
+      float x = a[i], y = b[i];                                                  \
+      out[i] = (expression);                                                     \
+    }                                                                            \
+  }
 #define F64(name, expression)                                                       \
   static void name##_f64(const double *a, const double *b, double *out, size_t n) { \
     for (size_t i = 0; i < n; i++) {                                                \
@@ -61,6 +70,106 @@ const bbw_binary bbw_binary_greater_or_equal = {
 const bbw_binary bbw_binary_less = {.f64 = less_f64, .i64 = less_i64, .gives_bool = true};
 const bbw_binary bbw_binary_less_or_equal = {.f64 = less_or_equal_f64, .i64 = less_or_equal_i64, .gives_bool = true};
 
+/* ---- extremes: NaN when one of the two is ---- */
+
+#define LARGER(x, y)  ((x) > (y) || (x) != (x) ? (x) : (y))
+#define SMALLER(x, y) ((x) < (y) || (x) != (x) ? (x) : (y))
+F32(max, LARGER(x, y))
+F64(max, LARGER(x, y))
+I64(max, is_less(x, y, is_unsigned) ? y : x)
+F32(min, SMALLER(x, y))
+F64(min, SMALLER(x, y))
+I64(min, is_less(x, y, is_unsigned) ? x : y)
+const bbw_binary bbw_binary_max = {.f32 = max_f32, .f64 = max_f64, .i64 = max_i64};
+const bbw_binary bbw_binary_min = {.f32 = min_f32, .f64 = min_f64, .i64 = min_i64};
+
+/* ---- truth values and bits ---- */
+
+I64(and, x &y)
+I64(or, x | y)
+I64(xor, x ^ y)
+const bbw_binary bbw_binary_and = {.i64 = and_i64, .takes_bool = true, .refuses_integers = true};
+const bbw_binary bbw_binary_or = {.i64 = or_i64, .takes_bool = true, .refuses_integers = true};
+const bbw_binary bbw_binary_xor = {.i64 = xor_i64, .takes_bool = true, .refuses_integers = true};
+const bbw_binary bbw_binary_bitwise_and = {.i64 = and_i64};
+const bbw_binary bbw_binary_bitwise_or = {.i64 = or_i64};
+const bbw_binary bbw_binary_bitwise_xor = {.i64 = xor_i64};
+
+/* Storing drops the bits that a narrower type has no place for. */
+I64(shift_left, y < 64 ? x << y : 0)
+I64(shift_right, y < 64 ? x >> y : 0)
+const bbw_binary bbw_binary_shift[2] = {{.i64 = shift_left_i64, .refuses_signed = true},
+                                        {.i64 = shift_right_i64, .refuses_signed = true}};
+
+/* ---- remainders: [0] with the sign of the divisor, whole numbers only; [1] with the sign of the dividend, as fmod of C ---- */
+
+static uint64_t remainder_of(uint64_t x, uint64_t y, bool is_unsigned) {
+  if (y == 0) { return 0; }
+  if (is_unsigned) { return x % y; }
+  return (int64_t)y == -1 ? 0 : (uint64_t)((int64_t)x % (int64_t)y);
+}
+static uint64_t modulo(uint64_t x, uint64_t y, bool is_unsigned) {
+  uint64_t rest = remainder_of(x, y, is_unsigned);
+  return !is_unsigned && rest != 0 && ((int64_t)rest < 0) != ((int64_t)y < 0) ? rest + y : rest;
+}
+I64(modulo, modulo(x, y, is_unsigned))
+F64(fmod, fmod(x, y))
+I64(fmod, remainder_of(x, y, is_unsigned))
+const bbw_binary bbw_binary_mod[2] = {{.i64 = modulo_i64}, {.f64 = fmod_f64, .i64 = fmod_i64}};
+
+/* ---- powers ---- */
+
+/* is_unsigned is about the exponent.  A negative power of a whole number other than 1 and -1 is 0. */
+static uint64_t whole_power(uint64_t x, uint64_t y, bool is_unsigned) {
+  if (!is_unsigned && (int64_t)y < 0) { return x == 1 ? 1 : (int64_t)x == -1 ? ((y & 1u) != 0 ? x : 1) : 0; }
+  uint64_t result = 1;
+  for (; y != 0; y >>= 1) {
+    if ((y & 1u) != 0) { result *= x; }
+    x *= x;
+  }
+  return result;
+}
+F64(pow, bbw_pow_f64(x, y))
+I64(pow, whole_power(x, y, is_unsigned))
+const bbw_binary bbw_binary_pow = {.f32 = bbw_pow_f32_simd128, .f64 = pow_f64, .i64 = pow_i64, .mixes_types = true};
+
+F32(prelu, x < 0.0f ? x * y : x)
+F64(prelu, x < 0.0 ? x * y : x)
+I64(prelu, !is_unsigned && (int64_t)x < 0 ? x * y : x)
+const bbw_binary bbw_binary_prelu = {.f32 = prelu_f32, .f64 = prelu_f64, .i64 = prelu_i64};
+
+/* ---- rows that an attribute chooses ---- */
+
+typedef struct binary_params {
+  const bbw_binary *row;
+} binary_params;
+
+static const bbw_binary *row_of(const bbw_call *call) {
+  const binary_params *params = call->params;
+  return params != NULL ? params->row : call->op->ctx;
+}
+
+static bbw_status choose(bbw_prep *prep, size_t which) {
+  binary_params *params = bbw_prep_params(prep, sizeof *params);
+  if (params == NULL) { return BBW_E_NOMEM; }
+  params->row = (const bbw_binary *)prep->op->ctx + which;
+  return BBW_OK;
+}
+
+bbw_status bbw_mod_prepare(bbw_prep *prep) {
+  bool is_fmod;
+  BBW_TRY(bbw_prep_bool(prep, "fmod", false, &is_fmod));
+  return choose(prep, is_fmod ? 1 : 0);
+}
+
+bbw_status bbw_shift_prepare(bbw_prep *prep) {
+  static const char *const names[] = {"LEFT", "RIGHT", NULL};
+  uint32_t which;
+  if (!bbw_prep_has(prep, "direction")) { return bbw_prep_refuse(prep, "direction", "attribute is missing"); }
+  BBW_TRY(bbw_prep_choice(prep, "direction", names, 0, &which));
+  return choose(prep, which);
+}
+
 /* The broadcast of inputs 0 and 1 as the plan of the call, and its shape for output 0. */
 static bbw_status plan_broadcast(bbw_call *call, bbw_dtype dtype) {
   const bbw_array *x = call->inputs[0], *y = call->inputs[1];
@@ -78,14 +187,31 @@ static bbw_status plan_broadcast(bbw_call *call, bbw_dtype dtype) {
 }
 
 bbw_status bbw_binary_infer(bbw_call *call) {
-  const bbw_binary *row = call->op->ctx;
+  const bbw_binary *row = row_of(call);
   bbw_dtype dtype = call->inputs[0]->dtype;
-  if (call->inputs[1]->dtype != dtype) { return bbw_call_refuse(call, 1, "inputs have different element types"); }
-  bool is_computed = bbw_dtype_is_float(dtype) ? row->f64 != NULL
-                     : dtype == BBW_DTYPE_BOOL ? row->takes_bool
-                                               : row->i64 != NULL;
-  if (!is_computed) { return bbw_call_refuse_type(call, 0); }
+  if (call->inputs[1]->dtype != dtype && !row->mixes_types) {
+    return bbw_call_refuse(call, 1, "inputs have different element types");
+  }
+  for (uint32_t i = 0; i < 2; i++) {
+    if (!bbw_binary_takes(row, call->inputs[i]->dtype)) { return bbw_call_refuse_type(call, i); }
+  }
   return plan_broadcast(call, row->gives_bool ? BBW_DTYPE_BOOL : dtype);
+}
+
+bool bbw_binary_takes(const bbw_binary *row, bbw_dtype dtype) {
+  if (bbw_dtype_is_float(dtype)) { return row->f64 != NULL; }
+  if (dtype == BBW_DTYPE_BOOL) { return row->takes_bool; }
+  return row->i64 != NULL && !row->refuses_integers && !(row->refuses_signed && !bbw_dtype_is_unsigned(dtype));
+}
+
+/* The slopes may be repeated, the input may not. */
+bbw_status bbw_prelu_infer(bbw_call *call) {
+  BBW_TRY(bbw_binary_infer(call));
+  const bbw_broadcast *plan = call->plan;
+  const bbw_array *x = call->inputs[0];
+  bool fits = plan->rank == x->rank;
+  for (uint32_t d = 0; fits && d < x->rank; d++) { fits = plan->dims[d] == x->dims[d]; }
+  return fits ? BBW_OK : bbw_call_refuse(call, 1, "the slopes do not fit the input");
 }
 
 /* Elements of an input along one run: step 0 repeats one element. */
@@ -100,7 +226,7 @@ static void load_i64(const bbw_array *array, size_t at, size_t step, size_t n, i
 
 static void run_block(const bbw_binary *row, const bbw_array *x, size_t x_at, size_t x_step, const bbw_array *y,
                       size_t y_at, size_t y_step, bbw_array *out, size_t at, size_t n) {
-  if (bbw_dtype_is_float(x->dtype)) {
+  if (bbw_dtype_is_float(x->dtype) || bbw_dtype_is_float(y->dtype)) {
     double a[BBW_CONVERT_BLOCK], b[BBW_CONVERT_BLOCK];
     load_f64(x, x_at, x_step, n, a);
     load_f64(y, y_at, y_step, n, b);
@@ -110,7 +236,7 @@ static void run_block(const bbw_binary *row, const bbw_array *x, size_t x_at, si
     int64_t a[BBW_CONVERT_BLOCK], b[BBW_CONVERT_BLOCK];
     load_i64(x, x_at, x_step, n, a);
     load_i64(y, y_at, y_step, n, b);
-    row->i64(a, b, a, n, bbw_dtype_is_unsigned(x->dtype));
+    row->i64(a, b, a, n, bbw_dtype_is_unsigned(y->dtype));
     bbw_store_i64(out, at, n, a);
   }
 }
@@ -139,13 +265,16 @@ static void run_wide(const bbw_binary *row, const bbw_broadcast *plan, const bbw
   }
 }
 
-bbw_status bbw_binary_run(bbw_call *call) {
-  const bbw_binary *row = call->op->ctx;
-  const bbw_array *x = call->inputs[0], *y = call->inputs[1];
-  if (x->dtype == BBW_DTYPE_F32 && row->f32 != NULL) {
-    bbw_broadcast_run(call->plan, row->f32, x->data, y->data, call->outputs[0]->data);
+void bbw_binary_apply(const bbw_binary *row, const bbw_broadcast *plan, const bbw_array *x, const bbw_array *y,
+                      bbw_array *out) {
+  if (x->dtype == BBW_DTYPE_F32 && y->dtype == BBW_DTYPE_F32 && row->f32 != NULL) {
+    bbw_broadcast_run(plan, row->f32, x->data, y->data, out->data);
   } else {
-    run_wide(row, call->plan, x, y, call->outputs[0]);
+    run_wide(row, plan, x, y, out);
   }
+}
+
+bbw_status bbw_binary_run(bbw_call *call) {
+  bbw_binary_apply(row_of(call), call->plan, call->inputs[0], call->inputs[1], call->outputs[0]);
   return BBW_OK;
 }

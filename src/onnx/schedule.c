@@ -136,9 +136,17 @@ static uint32_t *last_readers(builder *b) {
   return last;
 }
 
+/* Operators may rely on having something to do. */
+static bool has_results(const bbw_op_node *node) {
+  bool has = false;
+  for (uint32_t o = 0; o < node->output_count; o++) { has = has || node->outputs[o] != BBW_VALUE_NONE; }
+  return has;
+}
+
 static bbw_status plan_node(builder *b, uint32_t index, uint32_t *last) {
   bbw_schedule *s = b->s;
   const bbw_op_node *node = bbw_body_node_at(b->body, index);
+  if (!has_results(node)) { return BBW_OK; }
   bbw_schedule_step *step = &s->steps[s->step_count];
   BBW_TRY(set_call(b, node, &step->call));
   bbw_call *call = &step->call;

@@ -22,6 +22,8 @@
 #define ARRAYS_MAX 32u
 #define RTOL       1e-3
 #define ATOL       1e-7
+#define RTOL_BF16 \
+  0.0078125 /* one unit in the last place: the files of ONNX 1.12 were cut to bfloat16, which rounds since opset 19 */
 
 static bbw_bytes read_file(const char *dir, const char *name) {
   char path[1024];
@@ -81,7 +83,8 @@ static bool is_equal(const char *name, unsigned index, const bbw_array *got, con
       double a, b;
       bbw_load_f64(got, i, 1, &a);
       bbw_load_f64(want, i, 1, &b);
-      if ((isnan(a) && isnan(b)) || a == b || fabs(a - b) <= ATOL + RTOL * fabs(b)) { continue; }
+      double relative = want->dtype == BBW_DTYPE_BF16 ? RTOL_BF16 : RTOL;
+      if ((isnan(a) && isnan(b)) || a == b || fabs(a - b) <= ATOL + relative * fabs(b)) { continue; }
       printf("FAIL  %s: output %u element %zu: %.9g, expected %.9g\n", name, index, i, a, b);
       return false;
     }
@@ -95,8 +98,24 @@ static bool is_equal(const char *name, unsigned index, const bbw_array *got, con
   return true;
 }
 
-/* Runs one set of data; false when the outputs are wrong. */
-static bool run_set(const char *name, bbw_session *session, const char *dir) {
+/* NumPy has no bfloat16: the files hold the bits as uint16 where the model says bfloat16. */
+static void read_as_declared(bbw_array *array, bbw_port_info port) {
+  if (port.dtype == BBW_DTYPE_BF16 && array->dtype == BBW_DTYPE_U16) { array->dtype = BBW_DTYPE_BF16; }
+}
+
+static bool has_declared_shape(const bbw_array *array, bbw_port_info port) {
+  if (!port.has_shape) { return true; }
+  bool fits = array->rank == port.rank;
+  for (uint32_t d = 0; fits && d < port.rank; d++) {
+    fits = port.dims[d] < 0 || (size_t)port.dims[d] == array->dims[d];
+  }
+  return fits;
+}
+
+typedef enum outcome { PASSED, FAILED, SKIPPED } outcome;
+
+/* Runs one set of data; FAILED when the outputs are wrong, SKIPPED when the files themselves contradict the model. */
+static outcome run_set(const char *name, bbw_session *session, const char *dir) {
   bbw_arena arena;
   bbw_error err;
   bbw_arena_init(&arena, &bbw_mem_libc);
@@ -110,12 +129,19 @@ static bool run_set(const char *name, bbw_session *session, const char *dir) {
       printf("FAIL  %s: input %u is %s\n", name, i, found == 0 ? "missing" : "no tensor");
       ok = false;
     }
+    read_as_declared(&inputs[i], bbw_session_input(session, i));
+    if (ok && !has_declared_shape(&inputs[i], bbw_session_input(session, i))) {
+      printf("skip  %s: the file of input %u has not the shape that the model declares\n", name, i);
+      bbw_arena_free(&arena);
+      return SKIPPED;
+    }
   }
   for (unsigned i = 0; i < output_count && ok; i++) {
     if (read_array(dir, "output", i, &want[i], &arena) != 1) {
       printf("FAIL  %s: expected output %u is no tensor\n", name, i);
       ok = false;
     }
+    read_as_declared(&want[i], bbw_session_output(session, i));
   }
   void *first[ARRAYS_MAX] = {NULL};
   for (unsigned round = 0; round < 2 && ok; round++) {
@@ -135,10 +161,8 @@ static bool run_set(const char *name, bbw_session *session, const char *dir) {
     }
   }
   bbw_arena_free(&arena);
-  return ok;
+  return ok ? PASSED : FAILED;
 }
-
-typedef enum outcome { PASSED, FAILED, SKIPPED } outcome;
 
 static outcome run_case(const char *dir, const char *name) {
   char path[1024];
@@ -173,7 +197,8 @@ static outcome run_case(const char *dir, const char *name) {
       DIR *there = opendir(data);
       if (there == NULL) { break; }
       closedir(there);
-      if (!run_set(name, session, data)) { result = FAILED; }
+      outcome one = run_set(name, session, data);
+      if (one != PASSED && result != FAILED) { result = one; }
     }
     bbw_session_del(session);
   }
