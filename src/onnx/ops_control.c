@@ -124,7 +124,9 @@ bbw_status bbw_if_run(bbw_call *call) {
 
 typedef struct loop {
   uint32_t carried, scanned;
-  kept state[PORTS_MAX];
+  /* Twice, in turn: an output of the body may show the memory of any carried input. */
+  kept states[2][PORTS_MAX];
+  kept *state, *next;
   stack stacks[PORTS_MAX];
   bbw_array in[PORTS_MAX], out[PORTS_MAX]; /* of the body; here, because bodies nest and the stack is small */
 } loop;
@@ -163,10 +165,13 @@ static bbw_status iterate(bbw_call *call, loop *l) {
     for (uint32_t i = 0; i < l->carried; i++) { inputs[2 + i] = l->state[i].array; }
     BBW_TRY(bbw_graphs_run(call, 0, inputs, 2 + l->carried, outputs, body->output_count));
     BBW_TRY(read_flag(call, &outputs[0], &goes_on));
-    for (uint32_t i = 0; i < l->carried; i++) { BBW_TRY(keep(call, &l->state[i], &outputs[1 + i])); }
+    for (uint32_t i = 0; i < l->carried; i++) { BBW_TRY(keep(call, &l->next[i], &outputs[1 + i])); }
     for (uint32_t i = 0; i < l->scanned; i++) {
       BBW_TRY(stack_push(call, &l->stacks[i], &outputs[1 + l->carried + i]));
     }
+    kept *last = l->state;
+    l->state = l->next;
+    l->next = last;
   }
   for (uint32_t i = 0; i < l->carried; i++) { BBW_TRY(copy_output(call, i, &l->state[i].array)); }
   for (uint32_t i = 0; i < l->scanned; i++) {
@@ -188,8 +193,13 @@ bbw_status bbw_loop_run(bbw_call *call) {
   memset(l, 0, sizeof *l);
   l->carried = body->input_count - 2;
   l->scanned = body->output_count - 1 - l->carried;
+  l->state = l->states[0];
+  l->next = l->states[1];
   bbw_status rv = iterate(call, l);
-  for (uint32_t i = 0; i < l->carried; i++) { bbw_graphs_free(call, l->state[i].array.data, l->state[i].bytes); }
+  for (uint32_t i = 0; i < l->carried; i++) {
+    bbw_graphs_free(call, l->state[i].array.data, l->state[i].bytes);
+    bbw_graphs_free(call, l->next[i].array.data, l->next[i].bytes);
+  }
   for (uint32_t i = 0; i < l->scanned; i++) { stack_free(call, &l->stacks[i]); }
   bbw_graphs_free(call, l, sizeof *l);
   return rv;
@@ -232,7 +242,8 @@ static void copy_row(uint8_t *row, const bbw_array *array, uint32_t axis, size_t
 
 typedef struct scan {
   uint32_t states, inputs, scanned;
-  kept state[PORTS_MAX];
+  kept buffers[2][PORTS_MAX]; /* in turn, as in loop */
+  kept *state, *next;
   bbw_array rows[PORTS_MAX];
   uint32_t axes[PORTS_MAX];
   stack stacks[PORTS_MAX];
@@ -275,8 +286,11 @@ static bbw_status scan_rows(bbw_call *call, scan *s, const scan_params *p) {
       inputs[s->states + i] = s->rows[i];
     }
     BBW_TRY(bbw_graphs_run(call, 0, inputs, s->states + s->inputs, outputs, body->output_count));
-    for (uint32_t i = 0; i < s->states; i++) { BBW_TRY(keep(call, &s->state[i], &outputs[i])); }
+    for (uint32_t i = 0; i < s->states; i++) { BBW_TRY(keep(call, &s->next[i], &outputs[i])); }
     for (uint32_t i = 0; i < s->scanned; i++) { BBW_TRY(stack_push(call, &s->stacks[i], &outputs[s->states + i])); }
+    kept *last = s->state;
+    s->state = s->next;
+    s->next = last;
   }
   for (uint32_t i = 0; i < s->states; i++) { BBW_TRY(copy_output(call, i, &s->state[i].array)); }
   for (uint32_t i = 0; i < s->scanned; i++) {
@@ -326,8 +340,13 @@ bbw_status bbw_scan_run(bbw_call *call) {
   s->inputs = scanned_inputs;
   s->states = body->input_count - scanned_inputs;
   s->scanned = body->output_count - s->states;
+  s->state = s->buffers[0];
+  s->next = s->buffers[1];
   bbw_status rv = scan_rows(call, s, p);
-  for (uint32_t i = 0; i < s->states; i++) { bbw_graphs_free(call, s->state[i].array.data, s->state[i].bytes); }
+  for (uint32_t i = 0; i < s->states; i++) {
+    bbw_graphs_free(call, s->state[i].array.data, s->state[i].bytes);
+    bbw_graphs_free(call, s->next[i].array.data, s->next[i].bytes);
+  }
   for (uint32_t i = 0; i < s->inputs; i++) { bbw_graphs_free(call, s->rows[i].data, bbw_array_bytes(&s->rows[i])); }
   for (uint32_t i = 0; i < s->scanned; i++) { stack_free(call, &s->stacks[i]); }
   bbw_graphs_free(call, s, sizeof *s);
