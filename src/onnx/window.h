@@ -1,0 +1,41 @@
+/*
+ * window: the attributes that convolution and pooling share, and the sizes that follow from them.
+ *
+ * Axes behind batch and channels, at most three; fewer are put behind leading axes of size 1, so a kernel always sees depth, height and width.
+ */
+#ifndef BBW_ONNX_WINDOW_H
+#define BBW_ONNX_WINDOW_H
+
+#include "onnx/op.h"
+
+#define BBW_WINDOW_AXES 3u
+
+typedef enum bbw_auto_pad { BBW_PAD_NOTSET, BBW_PAD_SAME_UPPER, BBW_PAD_SAME_LOWER, BBW_PAD_VALID } bbw_auto_pad;
+
+/* As the node says it; counts are -1 where an attribute is absent. */
+typedef struct bbw_window_params {
+  int64_t kernel[BBW_WINDOW_AXES], stride[BBW_WINDOW_AXES], dilation[BBW_WINDOW_AXES], pads[2 * BBW_WINDOW_AXES];
+  int32_t kernel_count, stride_count, dilation_count, pad_count;
+  uint32_t auto_pad;
+  bool is_ceil; /* ceil_mode: sizes are rounded up */
+} bbw_window_params;
+
+typedef struct bbw_window {
+  uint32_t axes; /* that the input has behind batch and channels */
+  size_t size[BBW_WINDOW_AXES], kernel[BBW_WINDOW_AXES], stride[BBW_WINDOW_AXES], dilation[BBW_WINDOW_AXES];
+  size_t pad_begin[BBW_WINDOW_AXES], pad_end[BBW_WINDOW_AXES];
+  size_t out_size[BBW_WINDOW_AXES];
+} bbw_window;
+
+bbw_status bbw_window_prepare(bbw_prep *prep, bbw_window_params *params);
+/* The sizes for an input [batch, channels, ...] and the kernel (axes numbers; NULL: kernel_shape of the node). */
+bbw_status bbw_window_make(bbw_call *call, const bbw_window_params *params, const bbw_array *x, const size_t *kernel,
+                           bbw_window *out);
+/* The same without sizes of the output: strides, dilations, pads as given (auto_pad is left to the caller). */
+bbw_status bbw_window_base(bbw_call *call, const bbw_window_params *params, const bbw_array *x, const size_t *kernel,
+                           bbw_window *out);
+/* [batch, channels, out sizes], as many axes as the input has. */
+bbw_status bbw_window_output(bbw_call *call, uint32_t i, bbw_dtype dtype, size_t batch, size_t channels,
+                             const bbw_window *window);
+
+#endif
