@@ -75,6 +75,15 @@ static inline bbw_f32x4 bbw_f32x4_sqrt(bbw_f32x4 v) {
 #endif
 }
 
+/* Elements 0, 2, 4 and 6 of eight. */
+static inline bbw_f32x4 bbw_f32x4_load_even(const float *p) {
+#ifdef __wasm_simd128__
+  return (bbw_f32x4)wasm_i32x4_shuffle(wasm_v128_load(p), wasm_v128_load(p + 4), 0, 2, 4, 6);
+#else
+  return (bbw_f32x4){p[0], p[2], p[4], p[6]};
+#endif
+}
+
 /*
  * sum + x * y.  Two roundings; in the relaxed build (-DBBW_RELAXED) one, where the machine has a fused form.  Sums of products that may use
  * it go through here and nothing else does, so the relaxed build differs in exactly these.

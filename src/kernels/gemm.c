@@ -55,14 +55,6 @@ static float operand_at(bbw_gemm_operand o, size_t lane, size_t p) {
   return o.is_lane_major ? o.x[lane * o.stride + p] : o.x[p * o.stride + lane];
 }
 
-/* Element (lane, p) of a packed operand, found as the layout is described. */
-static float packed_at(const float *x, size_t lanes, size_t width, size_t k, size_t lane, size_t p) {
-  size_t start = p / BBW_GEMM_KC * BBW_GEMM_KC;
-  size_t depth = bbw_min_size(k - start, BBW_GEMM_KC);
-  const float *panel = x + start * bbw_round_up(lanes, width) + lane / width * width * depth;
-  return panel[(p - start) * width + lane % width];
-}
-
 void bbw_gemm_f32_run_scalar(const bbw_gemm *g, float *scratch) {
   for (size_t j = 0; j < g->n; j++) {
     size_t start = 0;
@@ -75,9 +67,10 @@ void bbw_gemm_f32_run_scalar(const bbw_gemm *g, float *scratch) {
       for (size_t i = 0; i < g->m; i++) {
         float sum = 0.0f;
         for (size_t p = start; p < start + depth; p++) {
-          float a = g->is_a_packed ? packed_at(g->a, g->m, TILE_M, g->k, i, p) : operand_at(operand_a(g), i, p);
+          float a = g->is_a_packed ? g->a[bbw_gemm_packed_index(g->m, TILE_M, g->k, i, p)]
+                                   : operand_at(operand_a(g), i, p);
           float b = g->b_panel != NULL ? scratch[(p - start) * PANEL + j % PANEL]
-                    : g->is_b_packed   ? packed_at(g->b, g->n, PANEL, g->k, j, p)
+                    : g->is_b_packed   ? g->b[bbw_gemm_packed_index(g->n, PANEL, g->k, j, p)]
                                        : operand_at(operand_b(g), j, p);
           sum = sum + a * b;
         }

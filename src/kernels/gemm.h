@@ -27,7 +27,7 @@
 
 /*
  * Writes columns j .. j+columns of op(b), rows p .. p+depth, as dst[depth][BBW_GEMM_PANEL]; columns is 1 to BBW_GEMM_PANEL, and the lanes
- * past it are written too (with zeros).  j and p are multiples of BBW_GEMM_PANEL and BBW_GEMM_KC.
+ * past it are written too, with anything.  j and p are multiples of BBW_GEMM_PANEL and BBW_GEMM_KC.
  */
 typedef void bbw_gemm_panel_fn(const void *context, float *dst, size_t j, size_t columns, size_t p, size_t depth);
 

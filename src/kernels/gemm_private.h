@@ -32,6 +32,13 @@ typedef struct bbw_gemm_operand {
   bool is_lane_major; /* each lane is one row of memory; else each step of k is one */
 } bbw_gemm_operand;
 
+/* Where element (lane, p) of a packed operand lies, as the layout is described. */
+static inline size_t bbw_gemm_packed_index(size_t lanes, size_t width, size_t k, size_t lane, size_t p) {
+  size_t start = p / BBW_GEMM_KC * BBW_GEMM_KC;
+  size_t depth = bbw_min_size(k - start, BBW_GEMM_KC);
+  return start * bbw_round_up(lanes, width) + lane / width * width * depth + (p - start) * width + lane % width;
+}
+
 /* Lanes lane .. lane+count and depth steps from p on become dst[depth][width]; width is a multiple of 4 and at least count, or 6. */
 void bbw_gemm_pack_lanes(float *dst, bbw_gemm_operand from, size_t lane, size_t count, size_t p, size_t depth,
                          size_t width);
