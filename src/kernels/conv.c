@@ -19,8 +19,8 @@ static float weight_at(const bbw_conv_plan *p, const float *weights, size_t o, s
   return weights[(in * group_out(p) + o % group_out(p)) * taps + (taps - 1 - at % taps)];
 }
 
-/* Where the element of every product lies in the padded copy, beside that of the first: kept in front of the packed weights. */
-static void put_offsets(const bbw_conv_plan *p, float *packed) {
+/* Where the element of every product lies in the padded copy, beside that of the first. */
+static void put_offsets(const bbw_conv_plan *p, float *out) {
   const size_t *kernel = p->shape.kernel, *dilation = p->shape.dilation, *size = p->padded_size;
   size_t at = 0;
   for (size_t c = 0; c < group_in(p); c++) {
@@ -29,16 +29,16 @@ static void put_offsets(const bbw_conv_plan *p, float *packed) {
         for (size_t x = 0; x < kernel[2]; x++, at++) {
           size_t row = (c * size[0] + z * dilation[0]) * size[1] + y * dilation[1];
           uint32_t offset = (uint32_t)(row * size[2] + x * dilation[2]);
-          memcpy(packed + at, &offset, sizeof offset);
+          memcpy(out + at, &offset, sizeof offset);
         }
       }
     }
   }
 }
 
-static uint32_t offset_at(const float *packed, size_t at) {
+static uint32_t offset_at(const float *offsets, size_t at) {
   uint32_t offset;
-  memcpy(&offset, packed + at, sizeof offset);
+  memcpy(&offset, offsets + at, sizeof offset);
   return offset;
 }
 
@@ -50,16 +50,7 @@ void bbw_conv_f32_pack(const bbw_conv_plan *p, const float *weights, float *pack
     }
     return;
   }
-  if (p->path == BBW_CONV_VECTOR && !p->is_transposed) {
-    bbw_gemm_f32_pack_b(packed, weights, k, true, m, k);
-    return;
-  }
-  if (p->path == BBW_CONV_PANELS) {
-    put_offsets(p, packed);
-    packed += k;
-  }
-  size_t width = p->path == BBW_CONV_VECTOR ? PANEL : TILE_M;
-  size_t size = p->path == BBW_CONV_VECTOR ? bbw_gemm_f32_pack_b_size(m, k) : bbw_gemm_f32_pack_a_size(m, k);
+  size_t size = bbw_gemm_f32_pack_a_size(m, k);
   for (size_t g = 0; g < p->shape.groups; g++) {
     float *dst = packed + g * size;
     if (!p->is_transposed) {
@@ -69,7 +60,7 @@ void bbw_conv_f32_pack(const bbw_conv_plan *p, const float *weights, float *pack
     for (size_t i = 0; i < size; i++) { dst[i] = 0.0f; }
     for (size_t o = 0; o < m; o++) {
       for (size_t at = 0; at < k; at++) {
-        dst[bbw_gemm_packed_index(m, width, k, o, at)] = weight_at(p, weights, g * m + o, at);
+        dst[bbw_gemm_packed_index(m, TILE_M, k, o, at)] = weight_at(p, weights, g * m + o, at);
       }
     }
   }
@@ -80,8 +71,6 @@ void bbw_conv_f32_pack(const bbw_conv_plan *p, const float *weights, float *pack
 static float packed_weight(const bbw_conv_plan *p, const float *packed, size_t o, size_t at) {
   size_t k = group_in(p) * taps_of(p), m = group_out(p);
   if (p->path == BBW_CONV_DEPTHWISE) { return packed[o * k + at]; }
-  if (p->path == BBW_CONV_VECTOR) { return packed[bbw_gemm_packed_index(m, PANEL, k, o, at)]; }
-  if (p->path == BBW_CONV_PANELS) { packed += k; }
   return packed[o / m * bbw_gemm_f32_pack_a_size(m, k) + bbw_gemm_packed_index(m, TILE_M, k, o % m, at)];
 }
 
@@ -228,26 +217,17 @@ void bbw_conv_patch_panel(const void *context, float *dst, size_t j, size_t colu
   }
 }
 
-static void run_vector(const bbw_conv_plan *p, const float *x, const float *packed, const bbw_epilogue *e, float *out,
-                       float *scratch) {
-  size_t n = p->shape.out_channels, k = group_in(p) * taps_of(p);
-  bbw_gemm g = {.m = p->shape.batch, .n = n, .k = k, .a = x, .lda = k, .b = packed, .is_b_packed = true};
-  g.c = out, g.ldc = n, g.alpha = 1.0f, g.epilogue = *e;
-  g.epilogue.row_bias = NULL, g.epilogue.column_bias = e->row_bias, g.epilogue.residual_stride = n;
-  bbw_gemm_f32_run_simd128(&g, scratch);
-}
-
 /* POINTWISE and PANELS: one product per image and group. */
 static void run_products(const bbw_conv_plan *p, const float *x, const float *packed, const bbw_epilogue *e, float *out,
                          float *scratch) {
   size_t m = group_out(p), k = group_in(p) * taps_of(p), plane = bbw_conv_product(p->shape.size);
   size_t weights = bbw_gemm_f32_pack_a_size(m, k);
-  panel_source source = {.plan = p, .padded = scratch, .offsets = packed};
+  panel_source source = {.plan = p, .padded = scratch + k, .offsets = scratch};
   bool is_panels = p->path == BBW_CONV_PANELS;
   float *gemm_scratch = scratch;
   if (is_panels) {
-    gemm_scratch += group_in(p) * bbw_conv_product(p->padded_size) + BBW_CONV_SLACK;
-    packed += k;
+    put_offsets(p, scratch);
+    gemm_scratch += k + group_in(p) * bbw_conv_product(p->padded_size) + BBW_CONV_SLACK;
   }
   bbw_gemm g = {.m = m, .n = p->places, .k = k, .is_a_packed = true, .ldc = p->places, .alpha = 1.0f};
   for (size_t image = 0; image < p->shape.batch; image++) {
@@ -258,7 +238,7 @@ static void run_products(const bbw_conv_plan *p, const float *x, const float *pa
       g.c = out + offset;
       g.epilogue = shifted(p, e, group * m, offset);
       if (is_panels) {
-        bbw_conv_pad(p, from, group_in(p), scratch);
+        bbw_conv_pad(p, from, group_in(p), scratch + k);
         g.b_panel = bbw_conv_patch_panel, g.b_context = &source;
       } else {
         g.b = from, g.ldb = plane;
@@ -288,7 +268,6 @@ void bbw_conv_f32_simd128(const bbw_conv_plan *p, const float *x, const float *p
                           float *out, float *scratch) {
   if (p->shape.batch == 0 || p->shape.out_channels == 0 || p->places == 0) { return; }
   switch (p->path) {
-  case BBW_CONV_VECTOR: run_vector(p, x, packed, epilogue, out, scratch); break;
   case BBW_CONV_DEPTHWISE: run_depthwise(p, x, packed, epilogue, out, scratch); break;
   case BBW_CONV_POINTWISE:
   case BBW_CONV_PANELS: run_products(p, x, packed, epilogue, out, scratch); break;

@@ -2,14 +2,14 @@
  * conv: convolution and its transpose over [batch, channels, depth, height, width], f32, with groups, strides, pads and dilations.
  *
  * Lower ranks have leading sizes of 1: an image has depth 1, a series depth and height 1.  Shapes become a plan once, which chooses the way of
- * computing; weights are packed once for the plan; a run needs scratch memory and nothing else.
+ * computing; weights are packed once, for every size of input (see is_volume); a run needs scratch memory and nothing else.
  *
  * Order of additions, the same in both versions and on every path: for each output the products are added in order of (input channel of the group,
  * kernel depth, height, width), in blocks of BBW_GEMM_KC as gemm.h says; then the epilogue, whose rows are output channels and whose columns are
  * places.  For the transpose the kernel is walked backwards, so the order is that of the input.  A place outside of the input counts as zero;
  * whether its product is added is not defined, which shows only where a weight is infinite or NaN.
  *
- * Paths: VECTOR and POINTWISE are plain products with the weights on one side; DEPTHWISE (one input channel for each output channel, depth 1) goes
+ * Paths: POINTWISE is a plain product with the weights on the left; DEPTHWISE (one input channel for each output channel, depth 1) goes
  * over rows; PANELS is the general one: gemm with b made from a padded copy of the input while it is used, so no matrix of patches exists.
  * The transpose runs as a convolution of the input with zeros between its elements.
  */
@@ -28,6 +28,8 @@ typedef struct bbw_conv_shape {
   size_t channels;     /* of the input, a multiple of groups */
   size_t out_channels; /* a multiple of groups */
   size_t groups;
+  bool
+      is_volume; /* three axes.  Set where the depth is not that of an image; the form of packed weights depends on it, and not on other sizes of the input */
   /* Per axis: depth, height, width. */
   size_t size[BBW_CONV_AXES];   /* of the input */
   size_t kernel[BBW_CONV_AXES]; /* this and the next two are at least 1 */
@@ -38,7 +40,7 @@ typedef struct bbw_conv_shape {
   size_t out_pad[BBW_CONV_AXES]; /* transpose only: ONNX output_padding, below the stride or the dilation */
 } bbw_conv_shape;
 
-typedef enum bbw_conv_path { BBW_CONV_VECTOR, BBW_CONV_POINTWISE, BBW_CONV_DEPTHWISE, BBW_CONV_PANELS } bbw_conv_path;
+typedef enum bbw_conv_path { BBW_CONV_POINTWISE, BBW_CONV_DEPTHWISE, BBW_CONV_PANELS } bbw_conv_path;
 
 typedef struct bbw_conv_plan {
   bbw_conv_shape shape;

@@ -64,16 +64,15 @@ static bool is_plain_axis(const bbw_conv_plan *p, size_t d) {
 
 static bbw_conv_path choose(const bbw_conv_plan *p) {
   const bbw_conv_shape *s = &p->shape;
-  bool is_plain = true, is_pointwise = true, is_whole = true;
+  bool is_plain = true, is_pointwise = true;
   for (size_t d = 0; d < BBW_CONV_AXES; d++) {
     is_plain = is_plain && is_plain_axis(p, d);
     is_pointwise = is_pointwise && s->kernel[d] == 1 && p->step[d] == 1;
-    is_whole = is_whole && s->kernel[d] == s->size[d] && s->dilation[d] == 1;
   }
-  if (is_plain && is_whole && p->places == 1 && s->groups == 1) { return BBW_CONV_VECTOR; }
+  if (!s->is_volume && s->channels == s->groups && s->kernel[1] * s->kernel[2] <= BBW_GEMM_KC) {
+    return BBW_CONV_DEPTHWISE;
+  }
   if (is_plain && is_pointwise) { return BBW_CONV_POINTWISE; }
-  bool is_flat = s->kernel[0] == 1 && p->out_size[0] == 1 && p->padded_size[0] == 1 && is_plain_axis(p, 0);
-  if (is_flat && s->channels == s->groups && s->kernel[1] * s->kernel[2] <= BBW_GEMM_KC) { return BBW_CONV_DEPTHWISE; }
   return BBW_CONV_PANELS;
 }
 
@@ -83,12 +82,6 @@ static bool plan_memory(bbw_conv_plan *p) {
   size_t k, m = s->out_channels / s->groups, padded, weights;
   if (!product(s->kernel, s->channels / s->groups, &k)) { return false; }
   bbw_gemm g = {.m = m, .n = p->places, .k = k, .is_a_packed = true};
-  if (p->path == BBW_CONV_VECTOR) {
-    g = (bbw_gemm){.m = s->batch, .n = s->out_channels, .k = k, .is_b_packed = true};
-    p->packed_count = bbw_gemm_f32_pack_b_size(s->out_channels, k);
-    p->scratch_count = bbw_gemm_f32_run_scratch(&g);
-    return p->packed_count != SIZE_MAX;
-  }
   if (p->path == BBW_CONV_DEPTHWISE) {
     if (!product(p->padded_size, 1, &padded) || padded > PADDED_MAX) { return false; }
     p->scratch_count = padded + BBW_CONV_SLACK;
@@ -100,14 +93,17 @@ static bool plan_memory(bbw_conv_plan *p) {
   if (p->path == BBW_CONV_PANELS) {
     if (!product(p->padded_size, s->channels / s->groups, &padded) || padded > PADDED_MAX) { return false; }
     g.b_panel = bbw_conv_patch_panel;
-    p->scratch_count = padded + BBW_CONV_SLACK + bbw_gemm_f32_run_scratch(&g) + BBW_CONV_SLACK;
-    if (!add(p->packed_count, k, &p->packed_count)) { return false; } /* the places of the taps, in front */
+    /* The places of the taps, the padded copy, the product. */
+    p->scratch_count = k + padded + BBW_CONV_SLACK + bbw_gemm_f32_run_scratch(&g) + BBW_CONV_SLACK;
   }
   return p->packed_count <= SIZE_MAX / sizeof(float);
 }
 
 static bool make(bbw_conv_plan *plan, const bbw_conv_shape *shape, bool is_transposed) {
   bbw_conv_plan p = {.shape = *shape, .is_transposed = is_transposed};
+  bool is_flat = shape->size[0] == 1 && shape->kernel[0] == 1 && shape->stride[0] == 1 && shape->pad_begin[0] == 0 &&
+                 shape->pad_end[0] == 0 && shape->out_pad[0] == 0;
+  if (!is_flat) { p.shape.is_volume = true; }
   if (shape->groups == 0 || shape->channels % shape->groups != 0 || shape->out_channels % shape->groups != 0) {
     return false;
   }

@@ -99,4 +99,17 @@ bbw_op_prepare_fn bbw_matmul_prepare, bbw_gemm_prepare;
 bbw_op_call_fn bbw_matmul_infer, bbw_matmul_run, bbw_gemm_infer, bbw_gemm_run;
 bbw_op_pack_fn bbw_matmul_pack, bbw_gemm_pack;
 
+/* ---- ops_conv.c; ctx: NULL, or &bbw_conv_is_transpose ---- */
+extern const uint32_t bbw_conv_is_transpose;
+bbw_op_prepare_fn bbw_conv_prepare;
+bbw_op_call_fn bbw_conv_infer, bbw_conv_run;
+bbw_op_pack_fn bbw_conv_pack;
+
+/* ---- ops_quant.c; ctx: NULL for ...Integer, &bbw_quant_is_linear for QLinear... ---- */
+extern const uint32_t bbw_quant_is_linear;
+bbw_op_prepare_fn bbw_quantize_prepare, bbw_conv_integer_prepare;
+bbw_op_call_fn bbw_quantize_infer, bbw_quantize_run, bbw_dequantize_infer, bbw_dequantize_run,
+    bbw_dynamic_quantize_infer, bbw_dynamic_quantize_run, bbw_matmul_integer_infer, bbw_matmul_integer_run,
+    bbw_conv_integer_infer, bbw_conv_integer_run;
+
 #endif

@@ -36,14 +36,17 @@ bbw_status bbw_window_base(bbw_call *call, const bbw_window_params *p, const bbw
     return bbw_call_refuse(call, 0, "must have batch, channels and one to three axes");
   }
   uint32_t axes = x->rank - 2;
-  if ((kernel == NULL && p->kernel_count != (int32_t)axes) || (p->kernel_count >= 0 && p->kernel_count != (int32_t)axes) ||
+  if ((kernel == NULL && p->kernel_count != (int32_t)axes) ||
+      (p->kernel_count >= 0 && p->kernel_count != (int32_t)axes) ||
       (p->stride_count >= 0 && p->stride_count != (int32_t)axes) ||
       (p->dilation_count >= 0 && p->dilation_count != (int32_t)axes) ||
       (p->pad_count >= 0 && p->pad_count != 2 * (int32_t)axes)) {
     return bbw_call_refuse(call, -1, "kernel_shape, strides, dilations or pads do not fit the axes of the input");
   }
   *w = (bbw_window){.axes = axes};
-  for (uint32_t d = 0; d < BBW_WINDOW_AXES; d++) { w->size[d] = w->kernel[d] = w->stride[d] = w->dilation[d] = w->out_size[d] = 1; }
+  for (uint32_t d = 0; d < BBW_WINDOW_AXES; d++) {
+    w->size[d] = w->kernel[d] = w->stride[d] = w->dilation[d] = w->out_size[d] = 1;
+  }
   for (uint32_t i = 0; i < axes; i++) {
     uint32_t d = BBW_WINDOW_AXES - axes + i;
     w->size[d] = x->dims[2 + i];
@@ -51,7 +54,9 @@ bbw_status bbw_window_base(bbw_call *call, const bbw_window_params *p, const bbw
     if (p->kernel_count >= 0 && (size_t)p->kernel[i] != w->kernel[d]) {
       return bbw_call_refuse(call, 1, "kernel_shape and the weights do not fit");
     }
-    if (w->kernel[d] == 0 || w->kernel[d] > (size_t)PART_MAX) { return bbw_call_refuse(call, 1, "the kernel is empty or too large"); }
+    if (w->kernel[d] == 0 || w->kernel[d] > (size_t)PART_MAX) {
+      return bbw_call_refuse(call, 1, "the kernel is empty or too large");
+    }
     if (p->stride_count >= 0) { w->stride[d] = (size_t)p->stride[i]; }
     if (p->dilation_count >= 0) { w->dilation[d] = (size_t)p->dilation[i]; }
     if (p->pad_count >= 0 && p->auto_pad == BBW_PAD_NOTSET) {
