@@ -112,4 +112,16 @@ bbw_op_call_fn bbw_quantize_infer, bbw_quantize_run, bbw_dequantize_infer, bbw_d
     bbw_dynamic_quantize_infer, bbw_dynamic_quantize_run, bbw_matmul_integer_infer, bbw_matmul_integer_run,
     bbw_conv_integer_infer, bbw_conv_integer_run;
 
+/* ---- ops_norm.c ---- */
+bbw_op_prepare_fn bbw_batch_norm_prepare, bbw_group_norm_prepare, bbw_layer_norm_prepare, bbw_lrn_prepare;
+bbw_op_call_fn bbw_batch_norm_infer, bbw_batch_norm_run, bbw_group_norm_infer, bbw_group_norm_run, bbw_layer_norm_infer,
+    bbw_layer_norm_run, bbw_lrn_infer, bbw_lrn_run;
+bbw_op_pack_fn bbw_batch_norm_pack;
+
+/* ---- ops_pool.c; ctx: NULL for the mean, &bbw_pool_is_max ---- */
+extern const uint32_t bbw_pool_is_max;
+bbw_op_prepare_fn bbw_pool_prepare;
+bbw_op_call_fn bbw_pool_infer, bbw_pool_run, bbw_global_pool_infer, bbw_global_pool_run, bbw_max_unpool_infer,
+    bbw_max_unpool_run;
+
 #endif
