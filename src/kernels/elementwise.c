@@ -78,6 +78,40 @@ void bbw_leaky_relu_f32_simd128(float alpha, const float *x, float *out, size_t 
   bbw_leaky_relu_f32_scalar(alpha, x + i, out + i, n - i);
 }
 
+static float clip_one(float x, float low, float high) {
+  x = x > high ? high : x;
+  return x < low ? low : x;
+}
+static bbw_f32x4 clip_four(bbw_f32x4 v, float low, float high) {
+  v = IF(v > bbw_f32x4_splat(high), bbw_f32x4_splat(high), v);
+  return IF(v < bbw_f32x4_splat(low), bbw_f32x4_splat(low), v);
+}
+
+void bbw_hard_sigmoid_f32_scalar(float alpha, float beta, const float *x, float *out, size_t n) {
+  for (size_t i = 0; i < n; i++) { out[i] = clip_one(alpha * x[i] + beta, 0.0f, 1.0f); }
+}
+
+void bbw_hard_sigmoid_f32_simd128(float alpha, float beta, const float *x, float *out, size_t n) {
+  if (n == 0) { return; } /* no offset may be added to a NULL */
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4) {
+    bbw_f32x4 v = bbw_f32x4_splat(alpha) * bbw_f32x4_load(x + i) + bbw_f32x4_splat(beta);
+    bbw_f32x4_store(out + i, clip_four(v, 0.0f, 1.0f));
+  }
+  bbw_hard_sigmoid_f32_scalar(alpha, beta, x + i, out + i, n - i);
+}
+
+void bbw_clip_f32_scalar(float alpha, float beta, const float *x, float *out, size_t n) {
+  for (size_t i = 0; i < n; i++) { out[i] = clip_one(x[i], alpha, beta); }
+}
+
+void bbw_clip_f32_simd128(float alpha, float beta, const float *x, float *out, size_t n) {
+  if (n == 0) { return; } /* no offset may be added to a NULL */
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4) { bbw_f32x4_store(out + i, clip_four(bbw_f32x4_load(x + i), alpha, beta)); }
+  bbw_clip_f32_scalar(alpha, beta, x + i, out + i, n - i);
+}
+
 void bbw_axpy_f32_scalar(float alpha, const float *x, const float *y, float *out, size_t n) {
   for (size_t i = 0; i < n; i++) { out[i] = y[i] + alpha * x[i]; }
 }

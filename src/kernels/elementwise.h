@@ -26,6 +26,13 @@ bbw_scaled_f32_fn bbw_scale_f32_scalar, bbw_scale_f32_simd128;
 /* out = x >= 0 ? x : alpha * x; NaN stays NaN */
 bbw_scaled_f32_fn bbw_leaky_relu_f32_scalar, bbw_leaky_relu_f32_simd128;
 
+/* With two numbers beside the array. */
+typedef void bbw_scaled2_f32_fn(float alpha, float beta, const float *x, float *out, size_t n);
+/* out = max(0, min(1, alpha * x + beta)), product and sum rounded; NaN stays NaN */
+bbw_scaled2_f32_fn bbw_hard_sigmoid_f32_scalar, bbw_hard_sigmoid_f32_simd128;
+/* out = min(max(x, alpha), beta): Clip; NaN stays NaN, and alpha wins where it is above beta */
+bbw_scaled2_f32_fn bbw_clip_f32_scalar, bbw_clip_f32_simd128;
+
 typedef void bbw_scaled_pair_f32_fn(float alpha, const float *x, const float *y, float *out, size_t n);
 /* out = y + alpha * x, product and sum rounded: FedAvg's weighted sum, and SGD's step with alpha = -rate */
 bbw_scaled_pair_f32_fn bbw_axpy_f32_scalar, bbw_axpy_f32_simd128;

@@ -3,7 +3,7 @@
  *
  * The C library's versions differ between platforms, so results that peers compare are made with these: a scalar and a
  * four-lane form side by side, which do the same rounded operations in the same order.  Largest error, measured over all
- * finite arguments by test_kernels_math: exp 1.5 ULP, log 0.9 ULP, tanh 1.3 ULP, sigmoid 2.6 ULP (from -87 up; below it goes to 0).  Infinities, zeros, denormals and NaN are
+ * finite arguments by test_kernels_math: exp 1.5 ULP, log 0.9 ULP, tanh 1.3 ULP, erf 1.2 ULP, softplus 2.2 ULP (from -87 up), sigmoid 2.6 ULP (from -87 up; below it goes to 0).  Infinities, zeros, denormals and NaN are
  * answered as C99 says.  The coefficients are Chebyshev fits made for these intervals.
  */
 #ifndef BBW_KERNELS_MATH_F32_H
@@ -184,6 +184,63 @@ static inline bbw_f32x4 bbw_tanh_f32x4(bbw_f32x4 x) {
   return bbw_f32x4_select(size < bbw_f32x4_splat(BBW_TANH_SMALL), small, large);
 }
 
+/* ---- erf: x + x P(x^2) near zero, 1 - e^-Q(|x|) with the sign of x elsewhere; past 4 it is 1 ---- */
+
+#define BBW_ERF_SMALL 0.95f
+#define BBW_ERF_MAX   4.0f
+
+static inline float bbw_erf_f32(float x) {
+  float size = bbw_f32_from_bits(bbw_f32_bits(x) & 0x7fffffffu);
+  if (size < BBW_ERF_SMALL) {
+    float z = x * x;
+    float p = 8.25760216685e-05f;
+    p = p * z - 0.000811796926f;
+    p = p * z + 0.00519909756f;
+    p = p * z - 0.0268587694f;
+    p = p * z + 0.112836882f;
+    p = p * z - 0.376126349f;
+    p = p * z + 0.128379166f;
+    return x + x * p;
+  }
+  float t = size > BBW_ERF_MAX ? BBW_ERF_MAX : size;
+  float q = 2.10552753e-05f;
+  q = q * t - 0.000433797715f;
+  q = q * t + 0.00416694116f;
+  q = q * t - 0.0251064599f;
+  q = q * t + 0.108257174f;
+  q = q * t + 0.633369982f;
+  q = q * t + 1.12950253f;
+  q = q * t - 0.00017195958f;
+  float y = 1.0f - bbw_exp_f32(-q);
+  return bbw_f32_from_bits(bbw_f32_bits(y) | (bbw_f32_bits(x) & 0x80000000u));
+}
+
+static inline bbw_f32x4 bbw_erf_f32x4(bbw_f32x4 x) {
+  bbw_f32x4 size = bbw_f32x4_abs(x);
+  bbw_f32x4 z = x * x;
+  bbw_f32x4 p = bbw_f32x4_splat(8.25760216685e-05f);
+  p = p * z - bbw_f32x4_splat(0.000811796926f);
+  p = p * z + bbw_f32x4_splat(0.00519909756f);
+  p = p * z - bbw_f32x4_splat(0.0268587694f);
+  p = p * z + bbw_f32x4_splat(0.112836882f);
+  p = p * z - bbw_f32x4_splat(0.376126349f);
+  p = p * z + bbw_f32x4_splat(0.128379166f);
+  bbw_f32x4 small = x + x * p;
+  bbw_f32x4 most = bbw_f32x4_splat(BBW_ERF_MAX);
+  bbw_f32x4 t = bbw_f32x4_select(size > most, most, size);
+  bbw_f32x4 q = bbw_f32x4_splat(2.10552753e-05f);
+  q = q * t - bbw_f32x4_splat(0.000433797715f);
+  q = q * t + bbw_f32x4_splat(0.00416694116f);
+  q = q * t - bbw_f32x4_splat(0.0251064599f);
+  q = q * t + bbw_f32x4_splat(0.108257174f);
+  q = q * t + bbw_f32x4_splat(0.633369982f);
+  q = q * t + bbw_f32x4_splat(1.12950253f);
+  q = q * t - bbw_f32x4_splat(0.00017195958f);
+  bbw_f32x4 y = bbw_f32x4_splat(1.0f) - bbw_exp_f32x4(-q);
+  bbw_f32x4 large = bbw_u32x4_floats(bbw_f32x4_bits(y) | (bbw_f32x4_bits(x) & bbw_u32x4_splat(0x80000000u)));
+  return bbw_f32x4_select(size < bbw_f32x4_splat(BBW_ERF_SMALL), small, large);
+}
+
 /* ---- made from these ---- */
 
 static inline float bbw_sigmoid_f32(float x) { return 1.0f / (1.0f + bbw_exp_f32(-x)); }
@@ -200,6 +257,45 @@ static inline float bbw_gelu_f32(float x) {
 static inline bbw_f32x4 bbw_gelu_f32x4(bbw_f32x4 x) {
   bbw_f32x4 cubic = x + bbw_f32x4_splat(0.044715f) * x * x * x;
   return bbw_f32x4_splat(0.5f) * x * (bbw_f32x4_splat(1.0f) + bbw_tanh_f32x4(bbw_f32x4_splat(BBW_GELU_SCALE) * cubic));
+}
+
+/* The form with erf: 0.5 x (1 + erf(x / sqrt 2)). */
+#define BBW_SQRT_HALF 0.707106769f
+static inline float bbw_gelu_erf_f32(float x) { return 0.5f * x * (1.0f + bbw_erf_f32(x * BBW_SQRT_HALF)); }
+static inline bbw_f32x4 bbw_gelu_erf_f32x4(bbw_f32x4 x) {
+  return bbw_f32x4_splat(0.5f) * x * (bbw_f32x4_splat(1.0f) + bbw_erf_f32x4(x * bbw_f32x4_splat(BBW_SQRT_HALF)));
+}
+
+/* log(1 + e^x) = max(x, 0) + log(1 + t) with t = e^-|x|; what rounding takes from 1 + t is given back by t / ((1 + t) - 1). */
+static inline float bbw_softplus_f32(float x) {
+  float t = bbw_exp_f32(-fabsf(x));
+  float u = 1.0f + t;
+  float d = u - 1.0f;
+  float y = d == 0.0f ? t : bbw_log_f32(u) * (t / d);
+  return (x < 0.0f ? 0.0f : x) + y;
+}
+static inline bbw_f32x4 bbw_softplus_f32x4(bbw_f32x4 x) {
+  bbw_f32x4 zero = bbw_f32x4_splat(0.0f), one = bbw_f32x4_splat(1.0f);
+  bbw_f32x4 t = bbw_exp_f32x4(-bbw_f32x4_abs(x));
+  bbw_f32x4 u = one + t;
+  bbw_f32x4 d = u - one;
+  bbw_f32x4 y = bbw_f32x4_select(d == zero, t, bbw_log_f32x4(u) * (t / d));
+  return bbw_f32x4_select(x < zero, zero, x) + y;
+}
+
+/* x max(0, min(1, x / 6 + 0.5)) */
+static inline float bbw_hard_swish_f32(float x) {
+  float y = x * 0.166666672f + 0.5f;
+  y = y > 1.0f ? 1.0f : y;
+  y = y < 0.0f ? 0.0f : y;
+  return x * y;
+}
+static inline bbw_f32x4 bbw_hard_swish_f32x4(bbw_f32x4 x) {
+  bbw_f32x4 zero = bbw_f32x4_splat(0.0f), one = bbw_f32x4_splat(1.0f);
+  bbw_f32x4 y = x * bbw_f32x4_splat(0.166666672f) + bbw_f32x4_splat(0.5f);
+  y = bbw_f32x4_select(y > one, one, y);
+  y = bbw_f32x4_select(y < zero, zero, y);
+  return x * y;
 }
 
 /* x to the power y as C99's powf, computed in f64 with polynomials of our own; at most 0.51 ULP. One form only: every lane is computed alone. */

@@ -50,6 +50,14 @@ static const struct {
 
 static const struct {
   const char *name;
+  bbw_scaled2_f32_fn *scalar, *simd128;
+} SCALED2_KERNELS[] = {
+    {"hard_sigmoid", bbw_hard_sigmoid_f32_scalar, bbw_hard_sigmoid_f32_simd128},
+    {"clip", bbw_clip_f32_scalar, bbw_clip_f32_simd128},
+};
+
+static const struct {
+  const char *name;
   bbw_scaled_pair_f32_fn *scalar, *simd128;
 } SCALED_PAIR_KERNELS[] = {
     {"axpy", bbw_axpy_f32_scalar, bbw_axpy_f32_simd128},
@@ -91,6 +99,11 @@ static void test_both_versions_have_equal_bits(void **state) {
         SCALED_KERNELS[i].simd128(0.3f, x + shift, got + shift, n);
         expect_equal(SCALED_KERNELS[i].name, want, got + shift, n);
       }
+      for (size_t i = 0; i < sizeof SCALED2_KERNELS / sizeof SCALED2_KERNELS[0]; i++) {
+        SCALED2_KERNELS[i].scalar(-0.3f, 0.6f, x + shift, want, n);
+        SCALED2_KERNELS[i].simd128(-0.3f, 0.6f, x + shift, got + shift, n);
+        expect_equal(SCALED2_KERNELS[i].name, want, got + shift, n);
+      }
       for (size_t i = 0; i < sizeof SCALED_PAIR_KERNELS / sizeof SCALED_PAIR_KERNELS[0]; i++) {
         SCALED_PAIR_KERNELS[i].scalar(-0.7f, x + shift, y, want, n);
         SCALED_PAIR_KERNELS[i].simd128(-0.7f, x + shift, y, got + shift, n);
@@ -124,18 +137,33 @@ static double ulps(float got, double want) {
 static void test_math_keeps_its_error_bounds(void **state) {
   (void)state;
   double worst_exp = 0.0, worst_log = 0.0, worst_tanh = 0.0, worst_sigmoid = 0.0;
+  double worst_erf = 0.0, worst_softplus = 0.0, worst_gelu = 0.0;
   for (uint64_t bits = 0; bits < (uint64_t)1 << 32; bits += 7919) {
     float x = bbw_f32_from_bits((uint32_t)bits);
     if (isnan(x)) { continue; }
     worst_exp = fmax(worst_exp, ulps(bbw_exp_f32(x), exp((double)x)));
     worst_log = fmax(worst_log, ulps(bbw_log_f32(x), log((double)x)));
     worst_tanh = fmax(worst_tanh, ulps(bbw_tanh_f32(x), tanh((double)x)));
+    worst_erf = fmax(worst_erf, ulps(bbw_erf_f32(x), erf((double)x)));
+    if (x > -87.0f) {
+      worst_softplus = fmax(worst_softplus,
+                            ulps(bbw_softplus_f32(x), log1p(exp((double)x > 700.0 ? 700.0 : (double)x)) +
+                                                          ((double)x > 700.0 ? (double)x - 700.0 : 0.0)));
+    }
+    if (fabsf(x) < 1e30f) {
+      worst_gelu = fmax(worst_gelu, fabs((double)bbw_gelu_erf_f32(x) -
+                                         0.5 * (double)x * (1.0 + erf((double)x * 0.70710678118654752440))) /
+                                        fmax(1.0, fabs((double)x)));
+    }
     if (x > -87.0f) { worst_sigmoid = fmax(worst_sigmoid, ulps(bbw_sigmoid_f32(x), 1.0 / (1.0 + exp(-(double)x)))); }
   }
   assert_true(worst_exp <= 1.5);
   assert_true(worst_log <= 0.9);
   assert_true(worst_tanh <= 1.3);
   assert_true(worst_sigmoid <= 2.6);
+  assert_true(worst_erf <= 1.2);
+  assert_true(worst_softplus <= 2.2);
+  assert_true(worst_gelu <= 2e-7);
 }
 
 static void test_pow_follows_c99(void **state) {
