@@ -83,6 +83,7 @@ static int64_t whole(double x) {
 #define BF16_WHOLE(x) whole(BF16_AS_F64(x))
 
 void bbw_load_f32(const bbw_array *array, size_t start, size_t n, float *out) {
+  if (n == 0) { return; } /* an empty array has no data */
   switch (array->dtype) {
   case BBW_DTYPE_F32: memcpy(out, (const float *)array->data + start, n * sizeof *out); return;
   case BBW_DTYPE_F64: EACH(double, AS_F32)
@@ -103,6 +104,7 @@ void bbw_load_f32(const bbw_array *array, size_t start, size_t n, float *out) {
 }
 
 void bbw_load_f64(const bbw_array *array, size_t start, size_t n, double *out) {
+  if (n == 0) { return; } /* an empty array has no data */
   switch (array->dtype) {
   case BBW_DTYPE_F32: EACH(float, AS_F64)
   case BBW_DTYPE_F64: memcpy(out, (const double *)array->data + start, n * sizeof *out); return;
@@ -123,6 +125,7 @@ void bbw_load_f64(const bbw_array *array, size_t start, size_t n, double *out) {
 }
 
 void bbw_load_i64(const bbw_array *array, size_t start, size_t n, int64_t *out) {
+  if (n == 0) { return; } /* an empty array has no data */
   switch (array->dtype) {
   case BBW_DTYPE_F32: EACH(float, WHOLE)
   case BBW_DTYPE_F64: EACH(double, WHOLE)
@@ -169,6 +172,7 @@ static uint64_t whole_u64(double x) {
 #define F64_TO_BF16(x) bbw_f32_to_bf16((float)(x))
 
 void bbw_store_f64(bbw_array *array, size_t start, size_t n, const double *from) {
+  if (n == 0) { return; } /* an empty array has no data */
   switch (array->dtype) {
   case BBW_DTYPE_F32: EACH(float, PLAIN)
   case BBW_DTYPE_F64: memcpy((double *)array->data + start, from, n * sizeof *from); return;
@@ -189,6 +193,7 @@ void bbw_store_f64(bbw_array *array, size_t start, size_t n, const double *from)
 }
 
 void bbw_store_f32(bbw_array *array, size_t start, size_t n, const float *from) {
+  if (n == 0) { return; } /* an empty array has no data */
   switch (array->dtype) {
   case BBW_DTYPE_F32: memcpy((float *)array->data + start, from, n * sizeof *from); return;
   case BBW_DTYPE_F16: EACH(uint16_t, bbw_f32_to_f16)
@@ -204,6 +209,7 @@ void bbw_store_f32(bbw_array *array, size_t start, size_t n, const float *from) 
 }
 
 void bbw_store_i64(bbw_array *array, size_t start, size_t n, const int64_t *from) {
+  if (n == 0) { return; } /* an empty array has no data */
   switch (array->dtype) {
   case BBW_DTYPE_F32: EACH(float, PLAIN)
   case BBW_DTYPE_F64: EACH(double, PLAIN)

@@ -6,6 +6,8 @@
 
 #include "kernels/broadcast.h"
 #include "kernels/elementwise.h"
+#include "kernels/reduce.h"
+#include "kernels/softmax.h"
 #include "onnx/op.h"
 
 typedef bbw_status bbw_op_prepare_fn(bbw_prep *prep);
@@ -80,6 +82,57 @@ bbw_op_call_fn bbw_variadic_infer, bbw_variadic_run, bbw_where_infer, bbw_where_
 /* ---- ops_cast.c: element types; Dropout ---- */
 bbw_op_prepare_fn bbw_cast_prepare, bbw_dropout_prepare;
 bbw_op_call_fn bbw_cast_infer, bbw_cast_like_infer, bbw_cast_run, bbw_dropout_infer, bbw_dropout_run;
+
+/* ---- ops_reduce.c: one number out of many ---- */
+
+typedef enum bbw_reduce_kind {
+  BBW_REDUCE_SUM,
+  BBW_REDUCE_MEAN,
+  BBW_REDUCE_MAX,
+  BBW_REDUCE_MIN,
+  BBW_REDUCE_PROD,
+  BBW_REDUCE_L1,
+  BBW_REDUCE_L2,
+  BBW_REDUCE_LOG_SUM,
+  BBW_REDUCE_LOG_SUM_EXP,
+  BBW_REDUCE_SUM_SQUARE,
+} bbw_reduce_kind;
+typedef struct bbw_reduce {
+  bbw_reduce_kind kind;
+  bbw_reduce_f32_fn *f32; /* or NULL */
+  bool has_integers;      /* computes whole numbers as such; else in f64 */
+} bbw_reduce;
+extern const bbw_reduce bbw_reduce_sum, bbw_reduce_mean, bbw_reduce_max, bbw_reduce_min, bbw_reduce_prod, bbw_reduce_l1,
+    bbw_reduce_l2, bbw_reduce_log_sum, bbw_reduce_log_sum_exp, bbw_reduce_sum_square;
+bbw_op_prepare_fn bbw_reduce_prepare, bbw_mvn_prepare;
+bbw_op_call_fn bbw_reduce_infer, bbw_reduce_run, bbw_mvn_infer, bbw_mvn_run;
+
+/* ---- ops_axis.c: along one axis ---- */
+
+typedef struct bbw_lane_op {
+  void (*run)(double *lane, size_t length, int64_t p); /* in place */
+  bbw_softmax_f32_fn *f32;                             /* or NULL */
+  bool flattens;                                       /* before opset 13: all axes from the given one on */
+} bbw_lane_op;
+extern const bbw_lane_op bbw_lane_softmax, bbw_lane_log_softmax, bbw_lane_hardmax, bbw_lane_lp_normalization;
+extern const char bbw_arg_smallest;
+bbw_op_prepare_fn bbw_lane_prepare, bbw_arg_prepare, bbw_top_k_prepare, bbw_cum_sum_prepare;
+bbw_op_call_fn bbw_lane_infer, bbw_lane_run, bbw_arg_infer, bbw_arg_run, bbw_top_k_infer, bbw_top_k_run,
+    bbw_cum_sum_infer, bbw_cum_sum_run;
+
+/* ---- ops_loss.c ---- */
+extern const char bbw_loss_softmax;
+bbw_op_prepare_fn bbw_loss_prepare;
+bbw_op_call_fn bbw_loss_infer, bbw_loss_run;
+
+/* ---- ops_algebra.c ---- */
+bbw_op_prepare_fn bbw_einsum_prepare;
+bbw_op_call_fn bbw_einsum_infer, bbw_einsum_run, bbw_det_infer, bbw_det_run;
+
+/* ---- ops_select.c: shapes that depend on values ---- */
+bbw_op_prepare_fn bbw_select_prepare;
+bbw_op_call_fn bbw_non_zero_infer, bbw_non_zero_run, bbw_compress_infer, bbw_compress_run, bbw_unique_infer,
+    bbw_unique_run;
 
 /* ---- ops_shape.c: the same elements in another shape ---- */
 bbw_op_prepare_fn bbw_reshape_prepare, bbw_shape_prepare;
