@@ -177,4 +177,9 @@ bbw_op_prepare_fn bbw_pool_prepare;
 bbw_op_call_fn bbw_pool_infer, bbw_pool_run, bbw_global_pool_infer, bbw_global_pool_run, bbw_max_unpool_infer,
     bbw_max_unpool_run;
 
+/* ---- ops_resize.c; ctx: NULL for Resize, &bbw_resize_is_upsample ---- */
+extern const uint32_t bbw_resize_is_upsample;
+bbw_op_prepare_fn bbw_resize_prepare;
+bbw_op_call_fn bbw_resize_infer, bbw_resize_run;
+
 #endif

@@ -113,55 +113,73 @@ bbw_status bbw_global_pool_run(bbw_call *call) {
   return BBW_OK;
 }
 
-/* ---- MaxUnpool: the values back to the places that the indices name, zeros elsewhere ---- */
+/*
+ * ---- MaxUnpool: the values back to the places that the indices name, zeros elsewhere ----
+ * Indices count places of the array that the attributes imply; output_shape may be larger, and then the rest is zeros at the ends of the axes.
+ */
+typedef struct unpool_plan {
+  size_t implied[BBW_ARRAY_RANK_MAX];
+  size_t count;
+} unpool_plan;
 
 bbw_status bbw_max_unpool_infer(bbw_call *call) {
   const params *p = call->params;
   const bbw_array *x = call->inputs[0], *indices = call->inputs[1];
-  size_t dims[BBW_ARRAY_RANK_MAX];
+  unpool_plan *s = bbw_call_plan(call, sizeof *s);
   bbw_window w;
+  if (s == NULL) { return BBW_E_NOMEM; }
   if (x->dtype != BBW_DTYPE_F32) { return bbw_call_refuse_type(call, 0); }
   if (indices->dtype != BBW_DTYPE_I64 || !bbw_array_same_shape(indices, x)) {
     return bbw_call_refuse(call, 1, "must be one int64 for each value");
   }
-  if (bbw_call_input(call, 2) != NULL) {
-    int64_t wanted[BBW_ARRAY_RANK_MAX];
-    uint32_t rank;
-    BBW_TRY(bbw_call_ints(call, 2, wanted, BBW_ARRAY_RANK_MAX, &rank));
-    if (rank != x->rank) { return bbw_call_refuse(call, 2, "must have one number per dimension"); }
-    for (uint32_t d = 0; d < rank; d++) {
-      if (wanted[d] < 0 || (uint64_t)wanted[d] > SIZE_MAX / 2) {
-        return bbw_call_refuse(call, 2, "a dimension is negative or too large");
-      }
-      dims[d] = (size_t)wanted[d];
-    }
-    return bbw_call_output(call, 0, BBW_DTYPE_F32, rank, dims);
-  }
   BBW_TRY(bbw_window_base(call, &p->window, x, NULL, &w));
-  dims[0] = x->dims[0];
-  dims[1] = x->dims[1];
+  s->implied[0] = x->dims[0];
+  s->implied[1] = x->dims[1];
   for (uint32_t i = 0; i < w.axes; i++) {
     uint32_t d = BBW_WINDOW_AXES - w.axes + i;
-    uint64_t size = ((uint64_t)w.size[d] - (w.size[d] > 0)) * w.stride[d] + w.kernel[d],
-             pads = (uint64_t)w.pad_begin[d] + w.pad_end[d];
+    uint64_t pads = (uint64_t)w.pad_begin[d] + w.pad_end[d];
+    uint64_t size = ((uint64_t)w.size[d] - (w.size[d] > 0 ? 1 : 0)) * w.stride[d] + w.kernel[d];
     if (w.size[d] > INT32_MAX || size < pads || size - pads > SIZE_MAX / 2) {
       return bbw_call_refuse(call, 0, "the pads are larger than the result");
     }
-    dims[2 + i] = (size_t)(size - pads);
+    s->implied[2 + i] = (size_t)(size - pads);
   }
-  return bbw_call_output(call, 0, BBW_DTYPE_F32, 2 + w.axes, dims);
+  BBW_TRY(bbw_call_output(call, 0, BBW_DTYPE_F32, x->rank, s->implied)); /* checks the product */
+  s->count = bbw_dims_product(s->implied, 0, x->rank);
+  if (bbw_call_input(call, 2) == NULL) { return BBW_OK; }
+  int64_t wanted[BBW_ARRAY_RANK_MAX];
+  size_t dims[BBW_ARRAY_RANK_MAX];
+  uint32_t rank;
+  BBW_TRY(bbw_call_ints(call, 2, wanted, BBW_ARRAY_RANK_MAX, &rank));
+  if (rank != x->rank) { return bbw_call_refuse(call, 2, "must have one number per dimension"); }
+  for (uint32_t d = 0; d < rank; d++) {
+    if (wanted[d] < 0 || (uint64_t)wanted[d] > SIZE_MAX / 2 || (uint64_t)wanted[d] < s->implied[d]) {
+      return bbw_call_refuse(call, 2, "a dimension is smaller than the indices need, or too large");
+    }
+    dims[d] = (size_t)wanted[d];
+  }
+  return bbw_call_output(call, 0, BBW_DTYPE_F32, rank, dims);
 }
 
 bbw_status bbw_max_unpool_run(bbw_call *call) {
+  const unpool_plan *s = call->plan;
   const bbw_array *x = call->inputs[0];
   const int64_t *indices = call->inputs[1]->data;
   bbw_array *out = call->outputs[0];
   for (size_t i = 0; i < x->count; i++) {
-    if (indices[i] < 0 || (uint64_t)indices[i] >= out->count) {
+    if (indices[i] < 0 || (uint64_t)indices[i] >= s->count) {
       return bbw_call_refuse(call, 1, "an index is outside of the result");
     }
   }
   if (out->count > 0) { memset(out->data, 0, out->count * sizeof(float)); }
-  for (size_t i = 0; i < x->count; i++) { ((float *)out->data)[indices[i]] = ((const float *)x->data)[i]; }
+  for (size_t i = 0; i < x->count; i++) {
+    size_t rest = (size_t)indices[i], place = 0, step = 1;
+    for (uint32_t d = out->rank; d-- > 0;) {
+      place += rest % s->implied[d] * step;
+      rest /= s->implied[d];
+      step *= out->dims[d];
+    }
+    ((float *)out->data)[place] = ((const float *)x->data)[i];
+  }
   return BBW_OK;
 }
