@@ -11,6 +11,22 @@ static float largest(const float *x, size_t n, size_t stride) {
   return best;
 }
 
+/* The same over a row; which of two equal zeros is found cannot be seen in what is computed from it. */
+static float largest_of_row(const float *x, size_t n) {
+  bbw_f32x4 best0 = bbw_f32x4_splat(-INFINITY), best1 = best0;
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    bbw_f32x4 v0 = bbw_f32x4_load(x + i), v1 = bbw_f32x4_load(x + i + 4);
+    best0 = bbw_f32x4_select(v0 > best0, v0, best0);
+    best1 = bbw_f32x4_select(v1 > best1, v1, best1);
+  }
+  best0 = bbw_f32x4_select(best1 > best0, best1, best0);
+  float best = -INFINITY;
+  for (int lane = 0; lane < 4; lane++) { best = best0[lane] > best ? best0[lane] : best; }
+  for (; i < n; i++) { best = x[i] > best ? x[i] : best; }
+  return best;
+}
+
 /* out = exp(x - m) over a row; returns the sum. */
 static float exp_row_scalar(const float *x, float m, float *out, size_t n) {
   for (size_t i = 0; i < n; i++) { out[i] = bbw_exp_f32(x[i] - m); }
@@ -118,7 +134,7 @@ void bbw_softmax_f32_simd128(const float *x, float *out, size_t outer, size_t le
     const float *from = x + i * length * inner;
     float *to = out + i * length * inner;
     if (inner == 1) {
-      float sum = exp_row_simd128(from, largest(from, length, 1), to, length);
+      float sum = exp_row_simd128(from, largest_of_row(from, length), to, length);
       size_t p = 0;
       for (; p + 4 <= length; p += 4) { bbw_f32x4_store(to + p, bbw_f32x4_load(to + p) / bbw_f32x4_splat(sum)); }
       for (; p < length; p++) { to[p] = to[p] / sum; }
@@ -149,7 +165,7 @@ void bbw_log_softmax_f32_simd128(const float *x, float *out, size_t outer, size_
     const float *from = x + i * length * inner;
     float *to = out + i * length * inner;
     if (inner == 1) {
-      float m = largest(from, length, 1);
+      float m = largest_of_row(from, length);
       float log_sum = bbw_log_f32(exp_sum_simd128(from, m, length));
       for (size_t p = 0; p < length; p++) { to[p] = (from[p] - m) - log_sum; }
     } else {
@@ -263,7 +279,7 @@ double bbw_cross_entropy_f32_simd128(const float *logits, const float *labels, b
   for (size_t r = 0; r < rows; r++) {
     const float *x = logits + r * classes;
     const float *t = is_index ? labels + r : labels + r * classes;
-    float m = largest(x, classes, 1);
+    float m = largest_of_row(x, classes);
     float sum = exp_sum_simd128(x, m, classes);
     float weight;
     total += row_loss(x, t, is_index, m, bbw_log_f32(sum), classes, &weight);
