@@ -301,6 +301,7 @@ static bbw_status read_node(loader *l, scope *s, const bbw_onnx_node *proto) {
     if (rv == BBW_E_NOMEM) { return no_memory(l); }
     if (rv != BBW_OK) { return bbw_op_node_error(l->err, rv, node, prep.attribute, -1, prep.detail); }
     node->params = prep.params;
+    node->params_bytes = prep.params_bytes;
   }
   bbw_op_node *kept = bbw_vec_push(&s->body->nodes);
   if (kept == NULL) { return no_memory(l); }

@@ -13,6 +13,7 @@ static bbw_str text(const char *s) { return (bbw_str){s, strlen(s)}; }
 
 void *bbw_prep_params(bbw_prep *prep, size_t size) {
   prep->params = bbw_arena_array(prep->arena, 1, size);
+  prep->params_bytes = size;
   return prep->params;
 }
 

@@ -70,6 +70,7 @@ struct bbw_prep {
   uint32_t input_count, output_count; /* as the node lists them, without trailing absent ones */
   bbw_arena *arena;                   /* of the program: what params points to */
   void *params;                       /* set by prepare; bbw_prep_params */
+  size_t params_bytes;
   const char *detail;                 /* on an error: what is wrong, a constant text */
   const char *attribute;              /* and with which attribute, or NULL */
 };

@@ -182,4 +182,7 @@ extern const uint32_t bbw_resize_is_upsample;
 bbw_op_prepare_fn bbw_resize_prepare;
 bbw_op_call_fn bbw_resize_infer, bbw_resize_run;
 
+/* ---- ops_attention.c ---- */
+bbw_op_call_fn bbw_attention_infer, bbw_attention_run;
+
 #endif

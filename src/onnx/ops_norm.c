@@ -3,6 +3,7 @@
 
 #include "kernels/norm.h"
 #include "onnx/ops.h"
+#include "onnx/params.h"
 
 static bbw_status check_vector(bbw_call *call, uint32_t input, size_t count) {
   const bbw_array *x = bbw_call_input(call, input);
@@ -39,13 +40,8 @@ static bbw_status plan_channels(bbw_call *call, uint32_t rank_min, channel_plan 
 
 /* ---- BatchNormalization ---- */
 
-typedef struct batch_params {
-  float epsilon, momentum;
-  bool is_training;
-} batch_params;
-
 bbw_status bbw_batch_norm_prepare(bbw_prep *prep) {
-  batch_params *p = bbw_prep_params(prep, sizeof *p);
+  bbw_batch_norm_params *p = bbw_prep_params(prep, sizeof *p);
   if (p == NULL) { return BBW_E_NOMEM; }
   BBW_TRY(bbw_prep_float(prep, "epsilon", 1e-5f, &p->epsilon));
   BBW_TRY(bbw_prep_float(prep, "momentum", 0.9f, &p->momentum));
@@ -60,7 +56,7 @@ bbw_status bbw_batch_norm_prepare(bbw_prep *prep) {
 }
 
 bbw_status bbw_batch_norm_infer(bbw_call *call) {
-  const batch_params *p = call->params;
+  const bbw_batch_norm_params *p = call->params;
   channel_plan *s;
   BBW_TRY(plan_channels(call, 1, &s));
   for (uint32_t i = 1; i < 5; i++) { BBW_TRY(check_vector(call, i, s->channels)); }
@@ -95,7 +91,7 @@ static void batch_statistics(const channel_plan *s, const float *x, size_t chann
 }
 
 bbw_status bbw_batch_norm_run(bbw_call *call) {
-  const batch_params *p = call->params;
+  const bbw_batch_norm_params *p = call->params;
   const channel_plan *s = call->plan;
   const float *x = call->inputs[0]->data, *scale = call->packed, *shift = scale + s->channels;
   if (call->packed == NULL || p->is_training) {
@@ -127,7 +123,7 @@ bbw_status bbw_batch_norm_run(bbw_call *call) {
 
 /* Scale and shift, when the model fixes all four vectors. */
 bbw_status bbw_batch_norm_pack(bbw_onnx_pack *pack) {
-  const batch_params *p = pack->params;
+  const bbw_batch_norm_params *p = pack->params;
   for (uint32_t i = 1; i < 5; i++) {
     const bbw_array *x = pack->constants[i];
     if (x == NULL || x->dtype != BBW_DTYPE_F32 || x->count == 0 || x->count != pack->constants[1]->count) {
@@ -189,13 +185,8 @@ bbw_status bbw_group_norm_run(bbw_call *call) {
 
 /* ---- LayerNormalization ---- */
 
-typedef struct layer_params {
-  float epsilon;
-  int64_t axis;
-} layer_params;
-
 bbw_status bbw_layer_norm_prepare(bbw_prep *prep) {
-  layer_params *p = bbw_prep_params(prep, sizeof *p);
+  bbw_layer_norm_params *p = bbw_prep_params(prep, sizeof *p);
   if (p == NULL) { return BBW_E_NOMEM; }
   BBW_TRY(bbw_prep_float(prep, "epsilon", 1e-5f, &p->epsilon));
   return bbw_prep_int(prep, "axis", -1, &p->axis);
@@ -206,7 +197,7 @@ typedef struct layer_plan {
 } layer_plan;
 
 bbw_status bbw_layer_norm_infer(bbw_call *call) {
-  const layer_params *p = call->params;
+  const bbw_layer_norm_params *p = call->params;
   const bbw_array *x = call->inputs[0];
   layer_plan *s = bbw_call_plan(call, sizeof *s);
   uint32_t axis;
@@ -231,7 +222,7 @@ bbw_status bbw_layer_norm_infer(bbw_call *call) {
 }
 
 bbw_status bbw_layer_norm_run(bbw_call *call) {
-  const layer_params *p = call->params;
+  const bbw_layer_norm_params *p = call->params;
   const layer_plan *s = call->plan;
   bbw_array *means = bbw_call_result(call, 1), *inverses = bbw_call_result(call, 2);
   if (s->rows * s->length == 0) { return BBW_OK; }

@@ -41,6 +41,7 @@ typedef struct bbw_op_node {
   uint32_t *outputs; /* values; BBW_VALUE_NONE where nobody reads it */
   uint32_t output_count;
   void *params;
+  size_t params_bytes;
   void *packed;
   size_t packed_bytes;
   struct bbw_body *const *bodies; /* in the order of the attributes that the operator names */
