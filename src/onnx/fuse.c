@@ -68,7 +68,9 @@ static int number_side(const fuser *f, const bbw_op_node *node, double want) {
 static void release(fuser *f, uint32_t v) {
   uint32_t depth = 0;
   bbw_body_release_value(f->program, f->body, v);
-  if (producer(f, v) != NULL && bbw_body_value_at(f->body, v)->readers == 0) { f->stack[depth++] = bbw_body_value_at(f->body, v)->producer; }
+  if (producer(f, v) != NULL && bbw_body_value_at(f->body, v)->readers == 0) {
+    f->stack[depth++] = bbw_body_value_at(f->body, v)->producer;
+  }
   while (depth > 0) {
     bbw_op_node *node = bbw_body_node_at(f->body, f->stack[--depth]);
     bool is_read = node->op == NULL;
@@ -89,8 +91,8 @@ static void release(fuser *f, uint32_t v) {
 }
 
 /* Gives the node another operator, params and inputs; its outputs stay. */
-static bbw_status become(fuser *f, bbw_op_node *node, const bbw_onnx_op *op, int64_t opset, void *params, size_t params_bytes,
-                         const uint32_t *inputs, uint32_t count) {
+static bbw_status become(fuser *f, bbw_op_node *node, const bbw_onnx_op *op, int64_t opset, void *params,
+                         size_t params_bytes, const uint32_t *inputs, uint32_t count) {
   uint32_t *list = bbw_arena_array(&f->program->arena, count, sizeof *list);
   if (list == NULL) { return bbw_error_set(f->err, BBW_E_NOMEM); }
   memcpy(list, inputs, count * sizeof *list);
@@ -141,10 +143,15 @@ static bbw_status fold_batch_norm(fuser *f, bbw_op_node *node) {
   if (p->is_training || !is_op(conv, "Conv")) { return BBW_OK; }
   const bbw_array *w = constant(f, conv->inputs[1]);
   const bbw_array *bias = conv->input_count > 2 ? constant(f, conv->inputs[2]) : NULL;
-  if (((const bbw_fused *)conv->params)->activation != BBW_ACTIVATION_NONE || w == NULL || w->dtype != BBW_DTYPE_F32 || w->rank < 3 || w->count == 0) { return BBW_OK; }
+  if (((const bbw_fused *)conv->params)->activation != BBW_ACTIVATION_NONE || w == NULL || w->dtype != BBW_DTYPE_F32 ||
+      w->rank < 3 || w->count == 0) {
+    return BBW_OK;
+  }
   size_t channels = w->dims[0], each = w->count / channels;
   if (conv->input_count > 2 && conv->inputs[2] != BBW_VALUE_NONE &&
-      (bias == NULL || bias->dtype != BBW_DTYPE_F32 || bias->count != channels)) { return BBW_OK; }
+      (bias == NULL || bias->dtype != BBW_DTYPE_F32 || bias->count != channels)) {
+    return BBW_OK;
+  }
   const float *vectors[4]; /* gamma, beta, mean, variance */
   for (uint32_t i = 0; i < 4; i++) {
     const bbw_array *x = constant(f, node->inputs[1 + i]);
@@ -170,7 +177,9 @@ static bbw_status fold_batch_norm(fuser *f, bbw_op_node *node) {
 
 static bbw_op_node *fusable(const fuser *f, uint32_t v) {
   bbw_op_node *node = only_producer(f, v);
-  if (!is_op(node, "Conv") && !is_op(node, "ConvTranspose") && !is_op(node, "Gemm") && !is_op(node, "MatMul")) { return NULL; }
+  if (!is_op(node, "Conv") && !is_op(node, "ConvTranspose") && !is_op(node, "Gemm") && !is_op(node, "MatMul")) {
+    return NULL;
+  }
   const bbw_array *w = constant(f, node->inputs[1]);
   const bbw_fused *fused = node->params;
   return w != NULL && w->dtype == BBW_DTYPE_F32 && fused->activation == BBW_ACTIVATION_NONE ? node : NULL;
@@ -184,7 +193,10 @@ static bbw_status add_bias(fuser *f, bbw_op_node *node) {
     const bbw_array *bias = constant(f, node->inputs[1 - side]);
     if (!is_op(product, "MatMul") || product->input_count != 2) { continue; }
     const bbw_array *w = constant(f, product->inputs[1]);
-    if (bias == NULL || bias->dtype != BBW_DTYPE_F32 || bias->rank != 1 || w->rank != 2 || bias->dims[0] != w->dims[1]) { continue; }
+    if (bias == NULL || bias->dtype != BBW_DTYPE_F32 || bias->rank != 1 || w->rank != 2 ||
+        bias->dims[0] != w->dims[1]) {
+      continue;
+    }
     void *params;
     BBW_TRY(copy_params(f, product, &params));
     ((bbw_fused *)params)->has_bias = true;
@@ -290,7 +302,10 @@ static bbw_status fuse_layer_norm(fuser *f, bbw_op_node *node) {
     for (int i = 0; i < 2; i++) {
       const bbw_array *gamma = constant(f, scaled->inputs[1 - i]);
       const bbw_op_node *quotient = only_producer(f, scaled->inputs[i]);
-      if (gamma == NULL || gamma->rank != 1 || gamma->dtype != BBW_DTYPE_F32 || gamma->count != beta->count || gamma->count < 2 || !is_op(quotient, "Div")) { continue; }
+      if (gamma == NULL || gamma->rank != 1 || gamma->dtype != BBW_DTYPE_F32 || gamma->count != beta->count ||
+          gamma->count < 2 || !is_op(quotient, "Div")) {
+        continue;
+      }
       /* d / sqrt(mean(d^2) + epsilon), d = x - mean(x): d is read by its square and by the quotient */
       const bbw_op_node *difference = producer(f, quotient->inputs[0]), *root = only_producer(f, quotient->inputs[1]);
       const bbw_op_node *sum = is_op(root, "Sqrt") ? only_producer(f, root->inputs[0]) : NULL;
@@ -358,8 +373,11 @@ static bbw_status fuse_attention(fuser *f, bbw_op_node *node) {
   for (int side = 0; side < 2; side++) {
     float scale = 1.0f;
     uint32_t candidate = scores;
-    if (is_op(masked, "Add")) { candidate = masked->inputs[side]; }
-    else if (side == 1) { break; }
+    if (is_op(masked, "Add")) {
+      candidate = masked->inputs[side];
+    } else if (side == 1) {
+      break;
+    }
     candidate = unscaled(f, candidate, &scale);
     const bbw_op_node *product = only_producer(f, candidate);
     if (!is_op(product, "MatMul") || product->input_count != 2) { continue; }
@@ -381,7 +399,8 @@ static bbw_status fuse_attention(fuser *f, bbw_op_node *node) {
 }
 
 bbw_status bbw_program_fuse(bbw_program *program, bbw_body *body, bbw_error *err) {
-  static bbw_status (*const patterns[])(fuser *, bbw_op_node *) = {fold_batch_norm, fuse_gelu, fuse_layer_norm, fuse_attention, add_bias, add_activation};
+  static bbw_status (*const patterns[])(fuser *, bbw_op_node *) = {fold_batch_norm, fuse_gelu, fuse_layer_norm,
+                                                                   fuse_attention,  add_bias,  add_activation};
   bbw_arena scratch;
   bbw_arena_init(&scratch, program->mem);
   fuser f = {.program = program, .body = body, .err = err};

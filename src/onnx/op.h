@@ -71,8 +71,8 @@ struct bbw_prep {
   bbw_arena *arena;                   /* of the program: what params points to */
   void *params;                       /* set by prepare; bbw_prep_params */
   size_t params_bytes;
-  const char *detail;                 /* on an error: what is wrong, a constant text */
-  const char *attribute;              /* and with which attribute, or NULL */
+  const char *detail;    /* on an error: what is wrong, a constant text */
+  const char *attribute; /* and with which attribute, or NULL */
 };
 
 /* Zeroed memory for the params, also in prep->params; NULL when memory runs out: return BBW_E_NOMEM. */

@@ -44,10 +44,14 @@ bbw_status bbw_attention_infer(bbw_call *call) {
     if (call->inputs[i]->dtype != BBW_DTYPE_F32) { return bbw_call_refuse_type(call, i); }
     if (call->inputs[i]->rank != 4) { return bbw_call_refuse(call, (int32_t)i, "must have four dimensions"); }
   }
-  *s = (plan){.batch = q->dims[0], .heads = heads_of(q, p->rows_first_q), .m = rows_of(q, p->rows_first_q), .n = rows_of(k, p->rows_first_k),
-              .d = q->dims[3], .dv = v->dims[3]};
-  if (k->dims[0] != s->batch || v->dims[0] != s->batch || heads_of(k, p->rows_first_k) != s->heads || heads_of(v, p->rows_first_v) != s->heads ||
-      k->dims[3] != s->d || rows_of(v, p->rows_first_v) != s->n) {
+  *s = (plan){.batch = q->dims[0],
+              .heads = heads_of(q, p->rows_first_q),
+              .m = rows_of(q, p->rows_first_q),
+              .n = rows_of(k, p->rows_first_k),
+              .d = q->dims[3],
+              .dv = v->dims[3]};
+  if (k->dims[0] != s->batch || v->dims[0] != s->batch || heads_of(k, p->rows_first_k) != s->heads ||
+      heads_of(v, p->rows_first_v) != s->heads || k->dims[3] != s->d || rows_of(v, p->rows_first_v) != s->n) {
     return bbw_call_refuse(call, -1, "queries, keys and values do not fit together");
   }
   BBW_TRY(plan_mask(call, s));
@@ -81,10 +85,17 @@ bbw_status bbw_attention_run(bbw_call *call) {
   }
   for (size_t b = 0; b < s->batch; b++) {
     for (size_t h = 0; h < s->heads; h++) {
-      bbw_attention a = {.m = s->m, .n = s->n, .d = s->d, .dv = s->dv, .scale = p->scale,
-                         .ldq = stride_of(p->rows_first_q, s->heads, s->d), .ldk = stride_of(p->rows_first_k, s->heads, s->d),
-                         .ldv = stride_of(p->rows_first_v, s->heads, s->dv), .ldo = stride_of(p->rows_first_out, s->heads, s->dv),
-                         .mask = mask != NULL ? mask + b * s->mask_batch + h * s->mask_head : NULL, .mask_stride = s->mask_row};
+      bbw_attention a = {.m = s->m,
+                         .n = s->n,
+                         .d = s->d,
+                         .dv = s->dv,
+                         .scale = p->scale,
+                         .ldq = stride_of(p->rows_first_q, s->heads, s->d),
+                         .ldk = stride_of(p->rows_first_k, s->heads, s->d),
+                         .ldv = stride_of(p->rows_first_v, s->heads, s->dv),
+                         .ldo = stride_of(p->rows_first_out, s->heads, s->dv),
+                         .mask = mask != NULL ? mask + b * s->mask_batch + h * s->mask_head : NULL,
+                         .mask_stride = s->mask_row};
       if (s->d > 0) {
         a.q = (const float *)call->inputs[0]->data + start_of(p->rows_first_q, b, h, s->m, s->heads, s->d);
         a.k = (const float *)call->inputs[1]->data + start_of(p->rows_first_k, b, h, s->n, s->heads, s->d);

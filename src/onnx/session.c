@@ -16,13 +16,17 @@ struct bbw_session {
   size_t memory_bytes_max;
 };
 
-static bbw_status make(bbw_session **out, bbw_program *program, size_t bytes_max, bbw_error *err) {
+static uint64_t steps_of(const bbw_session_options *options) {
+  return options != NULL && options->steps_max != 0 ? options->steps_max : STEPS_MAX;
+}
+
+static bbw_status make(bbw_session **out, bbw_program *program, size_t bytes_max, uint64_t steps_max, bbw_error *err) {
   const bbw_mem *mem = program->mem;
   bbw_session *s = bbw_mem_array(mem, 1, sizeof *s);
   if (s == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
   s->program = program;
   s->memory_bytes_max = bytes_max;
-  s->budget.steps_max = STEPS_MAX;
+  s->budget.steps_max = steps_max;
   s->budget.bytes_max = bytes_max == SIZE_MAX ? SIZE_MAX : bytes_max - program->constant_bytes;
   bbw_status rv = bbw_runner_new(&s->runner, program, bbw_program_main(program), &s->budget, err);
   if (rv != BBW_OK) {
@@ -37,18 +41,20 @@ bbw_status bbw_session_new(bbw_session **out, bbw_bytes model, const bbw_session
                            bbw_error *err) {
   bbw_program_options program_options = {0};
   if (options != NULL) {
-    program_options = (bbw_program_options){options->memory_bytes_max, options->elements_max, options->is_plain};
+    program_options = (bbw_program_options){.memory_bytes_max = options->memory_bytes_max,
+                                            .elements_max = options->elements_max,
+                                            .is_plain = options->is_plain};
   }
   bbw_program *program;
   bbw_status rv = bbw_program_new(&program, model, &program_options, mem, err);
   if (rv != BBW_OK) { return rv; }
-  rv = make(out, program, program->constant_bytes_max, err);
+  rv = make(out, program, program->constant_bytes_max, steps_of(options), err);
   if (rv != BBW_OK) { bbw_program_release(program); }
   return rv;
 }
 
 bbw_status bbw_session_share(bbw_session **out, bbw_session *session, bbw_error *err) {
-  bbw_status rv = make(out, session->program, session->memory_bytes_max, err);
+  bbw_status rv = make(out, session->program, session->memory_bytes_max, session->budget.steps_max, err);
   if (rv == BBW_OK) { bbw_program_retain(session->program); }
   return rv;
 }
