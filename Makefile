@@ -157,11 +157,12 @@ fuzz: $(FUZZERS)  ## run every fuzz target for SECONDS=20, two at a time
 	@scripts/run-fuzz.sh $(FUZZ_SECONDS) $(BUILD)/fuzz $(call pick,$(FUZZERS))
 
 # ---- wasm -----------------------------------------------------------------------------------------------------------
-wasm: $(BUILD)/wasm/bb.wasm  ## build build/wasm/bb.wasm (WASM_CC=emcc or clang) and check its size
+wasm: $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm  ## build build/wasm/bb.wasm and bb-relaxed.wasm (WASM_CC=emcc or clang) and check their size
 	@scripts/check-size.sh $(BUILD)/wasm/bb.wasm wasm/size-budget.txt
+	@scripts/check-size.sh $(BUILD)/wasm/bb-relaxed.wasm wasm/size-budget.txt
 
 # One name for users, one folder per compiler, so that switching WASM_CC never mixes objects.
-$(BUILD)/wasm/bb.wasm: $(WASM_DIR)/bb.wasm FORCE
+$(BUILD)/wasm/%.wasm: $(WASM_DIR)/%.wasm FORCE
 	@mkdir -p $(@D)
 	@cmp -s $< $@ || cp $< $@
 
@@ -181,6 +182,14 @@ $(BUILD)/wasm-emcc/obj/%.o: %.c $(BUILD)/wasm-emcc/emcc.path
 $(BUILD)/wasm-emcc/bench_%.wasm: $(BUILD)/wasm-emcc/obj/tests/bench/bench_%.o $(patsubst %.c,$(BUILD)/wasm-emcc/obj/%.o,$(SRC))
 	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) -O3 -msimd128 -sSTANDALONE_WASM -sALLOW_MEMORY_GROWTH=1 $(filter %.o,$^) -o $@
 
+# The same module with fused multiply-add, for engines that have relaxed SIMD (js/internal/simd.js asks).  Only the kernels differ.
+RELAXED_FLAGS := -mrelaxed-simd -DBBW_RELAXED
+RELAXED_OBJ   := $(patsubst $(WASM_DIR)/obj/src/kernels/%,$(WASM_DIR)/relaxed/src/kernels/%,$(WASM_OBJ))
+
+$(BUILD)/wasm-emcc/relaxed/%.o: %.c $(BUILD)/wasm-emcc/emcc.path
+	@mkdir -p $(@D)
+	$(call say,emcc)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(WASM_FLAGS) $(RELAXED_FLAGS) -MMD -MP -c $< -o $@
+
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -188,18 +197,28 @@ $(BUILD)/wasm-emcc/bb.wasm: $(filter $(BUILD)/wasm-emcc/%,$(WASM_OBJ)) wasm/expo
 	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(EMCC_LINK) -sEXPORTED_FUNCTIONS=$(subst $(space),$(comma),$(addprefix _,$(strip $(EXPORTS)))) \
 	  $(filter %.o,$^) -o $@
 
+$(BUILD)/wasm-emcc/bb-relaxed.wasm: $(filter $(BUILD)/wasm-emcc/%,$(RELAXED_OBJ)) wasm/exports.txt $(BUILD)/wasm-emcc/emcc.path Makefile
+	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(EMCC_LINK) -mrelaxed-simd \
+	  -sEXPORTED_FUNCTIONS=$(subst $(space),$(comma),$(addprefix _,$(strip $(EXPORTS)))) $(filter %.o,$^) -o $@
+
+$(BUILD)/wasm-clang/relaxed/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,wasi)$(CLANG19) --target=wasm32-wasi $(WASM_FLAGS) $(RELAXED_FLAGS) -MMD -MP -c $< -o $@
+
 $(BUILD)/wasm-clang/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,wasi)$(CLANG19) --target=wasm32-wasi $(WASM_FLAGS) -MMD -MP -c $< -o $@
 
 # Two steps on purpose: the clang driver would run any wasm-opt on the PATH, and an old one breaks the module.
 WASI_LIB := /usr/lib/wasm32-wasi
+CLANG_LINK = wasm-ld-19 --no-entry --gc-sections --strip-all -O3 -z stack-size=$(WASM_STACK) --stack-first --initial-memory=$(WASM_MEMORY) \
+	  --max-memory=4294967296 --export=_initialize $(addprefix --export=,$(EXPORTS)) $(WASI_LIB)/crt1-reactor.o
+CLANG_LIBS = -L$(WASI_LIB) -lc -lm $$($(CLANG19) --target=wasm32-wasi -print-libgcc-file-name)
 $(BUILD)/wasm-clang/bb.wasm: $(filter $(BUILD)/wasm-clang/%,$(WASM_OBJ)) wasm/exports.txt Makefile
-	$(call say,link)wasm-ld-19 --no-entry --gc-sections --strip-all -O3 -z stack-size=$(WASM_STACK) --stack-first --initial-memory=$(WASM_MEMORY) \
-	  --max-memory=4294967296 --export=_initialize $(addprefix --export=,$(EXPORTS)) \
-	  $(WASI_LIB)/crt1-reactor.o $(filter %.o,$^) -L$(WASI_LIB) -lc -lm \
-	  $$($(CLANG19) --target=wasm32-wasi -print-libgcc-file-name) -o $@
+	$(call say,link)$(CLANG_LINK) $(filter %.o,$^) $(CLANG_LIBS) -o $@
 
+$(BUILD)/wasm-clang/bb-relaxed.wasm: $(filter $(BUILD)/wasm-clang/%,$(RELAXED_OBJ)) wasm/exports.txt Makefile
+	$(call say,link)$(CLANG_LINK) $(filter %.o,$^) $(CLANG_LIBS) -o $@
 # ---- WebAssembly computes the same bits --------------------------------------------------------------------------------
 WASI_FLAGS := $(COMMON) -O3 -msimd128 -sSTANDALONE_WASM -sALLOW_MEMORY_GROWTH=1
 WASI_OBJ   := $(patsubst %.c,$(BUILD)/wasm-emcc/obj/%.o,$(SRC))
@@ -224,7 +243,7 @@ node_modules/.package-lock.json: package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/types/index.d.ts  ## run the JavaScript tests in Node
+test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm $(BUILD)/types/index.d.ts  ## run the JavaScript tests in Node
 	@if ls tests/js/*.test.js >/dev/null 2>&1; then \
 	  scripts/netns.sh 300 node --test --test-concurrency=2 --test-timeout=150000 $(call pick,$(wildcard tests/js/*.test.js)); fi
 
