@@ -135,7 +135,31 @@ bbw_op_call_fn bbw_non_zero_infer, bbw_non_zero_run, bbw_compress_infer, bbw_com
     bbw_unique_run;
 
 /* ---- ops_shape.c: the same elements in another shape ---- */
-bbw_op_prepare_fn bbw_reshape_prepare, bbw_shape_prepare;
-bbw_op_call_fn bbw_identity_infer, bbw_reshape_infer, bbw_shape_infer, bbw_shape_run;
+bbw_op_prepare_fn bbw_reshape_prepare, bbw_shape_prepare, bbw_flatten_prepare, bbw_axes_prepare;
+bbw_op_call_fn bbw_identity_infer, bbw_reshape_infer, bbw_shape_infer, bbw_shape_run, bbw_size_infer, bbw_size_run,
+    bbw_flatten_infer, bbw_squeeze_infer, bbw_unsqueeze_infer;
+
+/* ---- ops_move.c: the same elements in other places ---- */
+bbw_op_prepare_fn bbw_transpose_prepare, bbw_concat_prepare, bbw_split_prepare, bbw_slice_prepare, bbw_block_prepare;
+bbw_op_call_fn bbw_walk_run, bbw_transpose_infer, bbw_concat_infer, bbw_concat_run, bbw_split_infer, bbw_split_run,
+    bbw_slice_infer, bbw_expand_infer, bbw_tile_infer, bbw_tile_run, bbw_depth_to_space_infer, bbw_space_to_depth_infer;
+/* A list of sizes, at most BBW_ARRAY_RANK_MAX, from input i.  BBW_LATER, or BBW_E_ONNX_INVALID (a negative one too). */
+bbw_status bbw_call_dims(bbw_call *call, uint32_t i, size_t *dims, uint32_t *rank);
+
+/* ---- ops_gather.c: elements by their indices ---- */
+bbw_op_prepare_fn bbw_gather_prepare, bbw_one_hot_prepare, bbw_reverse_sequence_prepare;
+bbw_op_call_fn bbw_gather_infer, bbw_gather_run, bbw_gather_elements_infer, bbw_gather_elements_run,
+    bbw_scatter_elements_infer, bbw_scatter_elements_run, bbw_gather_nd_infer, bbw_gather_nd_run, bbw_scatter_nd_infer,
+    bbw_scatter_nd_run, bbw_one_hot_infer, bbw_one_hot_run, bbw_reverse_sequence_infer, bbw_reverse_sequence_run;
+
+/* ---- ops_pad.c: more or less around an array ---- */
+bbw_op_prepare_fn bbw_pad_prepare, bbw_center_prepare, bbw_trilu_prepare;
+bbw_op_call_fn bbw_pad_infer, bbw_pad_run, bbw_center_infer, bbw_center_run, bbw_trilu_infer, bbw_trilu_run;
+
+/* ---- ops_make.c: arrays from numbers ---- */
+extern const double bbw_window_hann[3], bbw_window_hamming[3], bbw_window_blackman[3];
+bbw_op_prepare_fn bbw_constant_prepare, bbw_constant_of_shape_prepare, bbw_eye_like_prepare, bbw_window_prepare;
+bbw_op_call_fn bbw_constant_infer, bbw_constant_run, bbw_constant_of_shape_infer, bbw_constant_of_shape_run,
+    bbw_range_infer, bbw_range_run, bbw_eye_like_infer, bbw_eye_like_run, bbw_window_infer, bbw_window_run;
 
 #endif
