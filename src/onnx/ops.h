@@ -25,8 +25,8 @@ typedef struct bbw_unary {
 extern const bbw_unary bbw_unary_abs, bbw_unary_neg, bbw_unary_sqrt, bbw_unary_reciprocal, bbw_unary_exp, bbw_unary_log,
     bbw_unary_relu, bbw_unary_sigmoid, bbw_unary_tanh, bbw_unary_sin, bbw_unary_cos, bbw_unary_tan, bbw_unary_asin,
     bbw_unary_acos, bbw_unary_atan, bbw_unary_sinh, bbw_unary_cosh, bbw_unary_asinh, bbw_unary_acosh, bbw_unary_atanh,
-    bbw_unary_erf, bbw_unary_ceil, bbw_unary_floor, bbw_unary_round, bbw_unary_sign, bbw_unary_softplus,
-    bbw_unary_softsign, bbw_unary_hard_swish, bbw_unary_mish, bbw_unary_bitwise_not;
+    bbw_unary_erf, bbw_unary_gelu_erf, bbw_unary_ceil, bbw_unary_floor, bbw_unary_round, bbw_unary_sign,
+    bbw_unary_softplus, bbw_unary_softsign, bbw_unary_hard_swish, bbw_unary_mish, bbw_unary_bitwise_not;
 bbw_op_call_fn bbw_unary_infer, bbw_unary_run;
 
 /* ---- ops_curve.c: the same with up to two numbers from attributes; Clip; questions ---- */
@@ -135,8 +135,32 @@ bbw_op_call_fn bbw_non_zero_infer, bbw_non_zero_run, bbw_compress_infer, bbw_com
     bbw_unique_run;
 
 /* ---- ops_shape.c: the same elements in another shape ---- */
-bbw_op_prepare_fn bbw_reshape_prepare, bbw_shape_prepare;
-bbw_op_call_fn bbw_identity_infer, bbw_reshape_infer, bbw_shape_infer, bbw_shape_run;
+bbw_op_prepare_fn bbw_reshape_prepare, bbw_shape_prepare, bbw_flatten_prepare, bbw_axes_prepare;
+bbw_op_call_fn bbw_identity_infer, bbw_reshape_infer, bbw_shape_infer, bbw_shape_run, bbw_size_infer, bbw_size_run,
+    bbw_flatten_infer, bbw_squeeze_infer, bbw_unsqueeze_infer;
+
+/* ---- ops_move.c: the same elements in other places ---- */
+bbw_op_prepare_fn bbw_transpose_prepare, bbw_concat_prepare, bbw_split_prepare, bbw_slice_prepare, bbw_block_prepare;
+bbw_op_call_fn bbw_walk_run, bbw_transpose_infer, bbw_concat_infer, bbw_concat_run, bbw_split_infer, bbw_split_run,
+    bbw_slice_infer, bbw_expand_infer, bbw_tile_infer, bbw_tile_run, bbw_depth_to_space_infer, bbw_space_to_depth_infer;
+/* A list of sizes, at most BBW_ARRAY_RANK_MAX, from input i.  BBW_LATER, or BBW_E_ONNX_INVALID (a negative one too). */
+bbw_status bbw_call_dims(bbw_call *call, uint32_t i, size_t *dims, uint32_t *rank);
+
+/* ---- ops_gather.c: elements by their indices ---- */
+bbw_op_prepare_fn bbw_gather_prepare, bbw_one_hot_prepare, bbw_reverse_sequence_prepare;
+bbw_op_call_fn bbw_gather_infer, bbw_gather_run, bbw_gather_elements_infer, bbw_gather_elements_run,
+    bbw_scatter_elements_infer, bbw_scatter_elements_run, bbw_gather_nd_infer, bbw_gather_nd_run, bbw_scatter_nd_infer,
+    bbw_scatter_nd_run, bbw_one_hot_infer, bbw_one_hot_run, bbw_reverse_sequence_infer, bbw_reverse_sequence_run;
+
+/* ---- ops_pad.c: more or less around an array ---- */
+bbw_op_prepare_fn bbw_pad_prepare, bbw_center_prepare, bbw_trilu_prepare;
+bbw_op_call_fn bbw_pad_infer, bbw_pad_run, bbw_center_infer, bbw_center_run, bbw_trilu_infer, bbw_trilu_run;
+
+/* ---- ops_make.c: arrays from numbers ---- */
+extern const double bbw_taper_hann[3], bbw_taper_hamming[3], bbw_taper_blackman[3];
+bbw_op_prepare_fn bbw_constant_prepare, bbw_constant_of_shape_prepare, bbw_eye_like_prepare, bbw_taper_prepare;
+bbw_op_call_fn bbw_constant_infer, bbw_constant_run, bbw_constant_of_shape_infer, bbw_constant_of_shape_run,
+    bbw_range_infer, bbw_range_run, bbw_eye_like_infer, bbw_eye_like_run, bbw_taper_infer, bbw_taper_run;
 
 /* ---- ops_control.c: operators that run graphs; they have no infer ---- */
 bbw_op_prepare_fn bbw_scan_prepare;

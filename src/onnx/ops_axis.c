@@ -11,7 +11,7 @@
 #include "onnx/ops.h"
 
 typedef struct axis_params {
-  int64_t axis;
+  int64_t axis; /* first: bbw_lane_params */
   int64_t p;
   bool keeps_dims, takes_last, is_exclusive, is_reversed, takes_smallest;
   int64_t k; /* TopK before opset 10 */

@@ -7,6 +7,7 @@
 #include "kernels/math_f64.h"
 #include "onnx/convert.h"
 #include "onnx/ops.h"
+#include "onnx/params.h"
 
 /* p: the attributes. */
 #define CURVE(name, expression)                                                      \
@@ -98,14 +99,10 @@ bbw_status bbw_curve_run(bbw_call *call) {
 
 /* ---- Clip ---- */
 
-typedef struct clip_params {
-  float min, max; /* opset 6 to 10 */
-} clip_params;
-
 bbw_status bbw_clip_prepare(bbw_prep *prep) {
-  clip_params *p = bbw_prep_params(prep, sizeof *p);
+  bbw_clip_params *p = bbw_prep_params(prep, sizeof *p);
   if (p == NULL) { return BBW_E_NOMEM; }
-  *p = (clip_params){-INFINITY, INFINITY};
+  *p = (bbw_clip_params){-INFINITY, INFINITY};
   if (prep->opset >= 11) { return BBW_OK; }
   if (prep->input_count > 1) { return bbw_prep_refuse(prep, NULL, "the limits are attributes before opset 11"); }
   BBW_TRY(bbw_prep_float(prep, "min", -FLT_MAX, &p->min));
@@ -152,7 +149,7 @@ static void clip_integers(const bbw_array *x, const bbw_array *min, const bbw_ar
 }
 
 bbw_status bbw_clip_run(bbw_call *call) {
-  const clip_params *p = call->params;
+  const bbw_clip_params *p = call->params;
   const bbw_array *x = call->inputs[0], *min = bbw_call_input(call, 1), *max = bbw_call_input(call, 2);
   bbw_array *out = call->outputs[0];
   if (bbw_dtype_is_integer(x->dtype)) {

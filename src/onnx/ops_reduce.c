@@ -6,6 +6,7 @@
 #include "kernels/math_f64.h"
 #include "onnx/convert.h"
 #include "onnx/ops.h"
+#include "onnx/params.h"
 #include "onnx/walk.h"
 
 /* kind, kernel of f32 over one run of axes, whether whole numbers are computed as such (else in f64) */
@@ -20,15 +21,8 @@ const bbw_reduce bbw_reduce_log_sum = {BBW_REDUCE_LOG_SUM, NULL, false};
 const bbw_reduce bbw_reduce_log_sum_exp = {BBW_REDUCE_LOG_SUM_EXP, NULL, false};
 const bbw_reduce bbw_reduce_sum_square = {BBW_REDUCE_SUM_SQUARE, NULL, true};
 
-typedef struct reduce_params {
-  int64_t axes[BBW_ARRAY_RANK_MAX];
-  int32_t axis_count; /* -1: not given as attribute */
-  bool keeps_dims;
-  bool does_nothing_without_axes;
-} reduce_params;
-
 bbw_status bbw_reduce_prepare(bbw_prep *prep) {
-  reduce_params *p = bbw_prep_params(prep, sizeof *p);
+  bbw_reduce_params *p = bbw_prep_params(prep, sizeof *p);
   if (p == NULL) { return BBW_E_NOMEM; }
   BBW_TRY(bbw_prep_ints(prep, "axes", p->axes, BBW_ARRAY_RANK_MAX, &p->axis_count));
   BBW_TRY(bbw_prep_bool(prep, "keepdims", true, &p->keeps_dims));
@@ -84,7 +78,7 @@ static bool is_computed(const bbw_reduce *row, bbw_dtype dtype) {
 }
 
 bbw_status bbw_reduce_infer(bbw_call *call) {
-  const reduce_params *p = call->params;
+  const bbw_reduce_params *p = call->params;
   const bbw_reduce *row = call->op->ctx;
   const bbw_array *x = call->inputs[0];
   if (!is_computed(row, x->dtype)) { return bbw_call_refuse_type(call, 0); }
@@ -265,7 +259,7 @@ bbw_status bbw_reduce_run(bbw_call *call) {
 /* ---- MeanVarianceNormalization ---- */
 
 bbw_status bbw_mvn_prepare(bbw_prep *prep) {
-  reduce_params *p = bbw_prep_params(prep, sizeof *p);
+  bbw_reduce_params *p = bbw_prep_params(prep, sizeof *p);
   if (p == NULL) { return BBW_E_NOMEM; }
   BBW_TRY(bbw_prep_ints(prep, "axes", p->axes, BBW_ARRAY_RANK_MAX, &p->axis_count));
   if (p->axis_count >= 0) { return BBW_OK; }
@@ -276,7 +270,7 @@ bbw_status bbw_mvn_prepare(bbw_prep *prep) {
 }
 
 bbw_status bbw_mvn_infer(bbw_call *call) {
-  const reduce_params *p = call->params;
+  const bbw_reduce_params *p = call->params;
   const bbw_array *x = call->inputs[0];
   bool is_reduced[BBW_ARRAY_RANK_MAX] = {false};
   if (!bbw_dtype_is_float(x->dtype)) { return bbw_call_refuse_type(call, 0); }

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "kernels/f32x4.h"
+
 void bbw_walk_dense(bbw_walk *walk, uint32_t which, uint32_t rank, const size_t *dims) {
   ptrdiff_t step = 1;
   for (uint32_t d = rank; d-- > 0;) {
@@ -97,8 +99,84 @@ static void move(const void *from, ptrdiff_t at, ptrdiff_t step, void *to, ptrdi
   }
 }
 
+/*
+ * A matrix whose rows lie `step` apart becomes one whose rows were its columns, to_step apart.  In square tiles, so that both sides stay in the cache.
+ */
+#define TILE 16u
+#define CROSS(type)                                                                       \
+  for (size_t i = top; i < bottom; i++) {                                                 \
+    const type *source = (const type *)from + (ptrdiff_t)i * step;                        \
+    type *target = (type *)to + i;                                                        \
+    for (size_t j = left; j < right; j++) { target[(ptrdiff_t)j * to_step] = source[j]; } \
+  }                                                                                       \
+  break;
+
+static void cross_tile(const void *from, ptrdiff_t step, void *to, ptrdiff_t to_step, size_t top, size_t bottom,
+                       size_t left, size_t right, size_t bytes) {
+  switch (bytes) {
+  case 1: CROSS(uint8_t)
+  case 2: CROSS(uint16_t)
+  case 4: CROSS(uint32_t)
+  case 8: CROSS(uint64_t)
+  default: break;
+  }
+}
+
+static void cross(const void *from, ptrdiff_t step, void *to, ptrdiff_t to_step, size_t rows, size_t columns,
+                  size_t bytes) {
+  size_t whole_rows = bytes == 4 ? rows / 4 * 4 : 0, whole_columns = columns / 4 * 4;
+  for (size_t i = 0; i < whole_rows; i += 4) { /* four by four, in registers */
+    const float *source = (const float *)from + (ptrdiff_t)i * step;
+    for (size_t j = 0; j < whole_columns; j += 4) {
+      bbw_f32x4 r0 = bbw_f32x4_load(source + j), r1 = bbw_f32x4_load(source + step + (ptrdiff_t)j);
+      bbw_f32x4 r2 = bbw_f32x4_load(source + 2 * step + (ptrdiff_t)j);
+      bbw_f32x4 r3 = bbw_f32x4_load(source + 3 * step + (ptrdiff_t)j);
+      bbw_f32x4_transpose(&r0, &r1, &r2, &r3);
+      float *target = (float *)to + (ptrdiff_t)j * to_step + (ptrdiff_t)i;
+      bbw_f32x4_store(target, r0);
+      bbw_f32x4_store(target + to_step, r1);
+      bbw_f32x4_store(target + 2 * to_step, r2);
+      bbw_f32x4_store(target + 3 * to_step, r3);
+    }
+  }
+  if (whole_rows > 0) { cross_tile(from, step, to, to_step, 0, whole_rows, whole_columns, columns, bytes); }
+  for (size_t i = whole_rows; i < rows; i += TILE) {
+    size_t bottom = rows - i < TILE ? rows : i + TILE;
+    for (size_t j = 0; j < columns; j += TILE) {
+      cross_tile(from, step, to, to_step, i, bottom, j, columns - j < TILE ? columns : j + TILE, bytes);
+    }
+  }
+}
+
+/* The axis along which the elements that are read are neighbours, when the last one is that of what is written; else the number of axes. */
+static uint32_t crossed_axis(const bbw_walk *walk) {
+  uint32_t run = walk->axes - 1;
+  if (walk->step[1][run] != 1 || walk->step[0][run] == 1 || walk->step[0][run] == 0) { return walk->axes; }
+  for (uint32_t d = 0; d < run; d++) {
+    if (walk->step[0][d] == 1) { return d; }
+  }
+  return walk->axes;
+}
+
+static void copy_crossed(const bbw_walk *walk, uint32_t axis, const char *from, char *to, size_t bytes) {
+  bbw_walk outer = *walk;
+  bbw_walk_cursor cursor;
+  uint32_t run = walk->axes - 1;
+  outer.size[axis] = outer.size[run] = 1;
+  if (!bbw_walk_start(walk, &cursor) || !bbw_walk_start(&outer, &cursor)) { return; }
+  do {
+    cross(from + cursor.at[0] * (ptrdiff_t)bytes, walk->step[0][run], to + cursor.at[1] * (ptrdiff_t)bytes,
+          walk->step[1][axis], walk->size[run], walk->size[axis], bytes);
+  } while (bbw_walk_next(&outer, &cursor));
+}
+
 void bbw_walk_copy(const bbw_walk *walk, const void *from, void *to, size_t bytes) {
   bbw_walk_cursor cursor;
+  uint32_t crossed = crossed_axis(walk);
+  if (crossed < walk->axes) {
+    copy_crossed(walk, crossed, from, to, bytes);
+    return;
+  }
   if (!bbw_walk_start(walk, &cursor)) { return; }
   uint32_t run = walk->axes - 1;
   do {
