@@ -269,10 +269,10 @@ static bbw_status read_node(loader *l, scope *s, const bbw_onnx_node *proto) {
     return bbw_op_node_error(l->err, BBW_E_ONNX_INVALID, node, NULL, -1, "operator has too many outputs");
   }
   node->inputs = bbw_arena_array(&program->arena, inputs, sizeof *node->inputs);
-  node->outputs = bbw_arena_array(&program->arena, outputs, sizeof *node->outputs);
+  node->outputs = bbw_arena_array(&program->arena, outputs > 0 ? outputs : 1, sizeof *node->outputs);
   if (node->inputs == NULL || node->outputs == NULL) { return no_memory(l); }
   node->input_count = (uint32_t)inputs;
-  node->output_count = (uint32_t)outputs;
+  node->output_count = outputs > 0 ? (uint32_t)outputs : 1;
   for (size_t i = 0; i < inputs; i++) {
     bbw_str name = *BBW_PROTO_AT(&proto->input, bbw_str, i);
     node->inputs[i] = BBW_VALUE_NONE;
@@ -287,6 +287,12 @@ static bbw_status read_node(loader *l, scope *s, const bbw_onnx_node *proto) {
     uint64_t number = BBW_VALUE_NONE;
     if (name.len != 0) { bbw_map_get_bytes(&s->names, bbw_str_bytes(name), &number); }
     node->outputs[i] = (uint32_t)number;
+  }
+  if (outputs == 0 || node->outputs[0] == BBW_VALUE_NONE) { /* operators may count on their first output */
+    bbw_body_value *unnamed = bbw_vec_push(&s->body->values);
+    if (unnamed == NULL) { return no_memory(l); }
+    unnamed->producer = BBW_VALUE_NONE;
+    node->outputs[0] = (uint32_t)(s->body->values.count - 1);
   }
   if (op->flags & BBW_OP_RUNS_GRAPHS) { BBW_TRY(read_bodies(l, s, proto, node)); }
   if (op->prepare != NULL) {

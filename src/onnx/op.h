@@ -11,7 +11,7 @@
  *            The outputs have memory of their own, except with BBW_OP_IS_VIEW.  Allocates nothing.
  *   pack     once per node, after folding: may make a packed form of constant inputs, which run finds in call->packed.
  *
- * Inputs that are left out, and outputs that nobody reads, are NULL.  The functions must be pure: same inputs, same outputs; randomness comes from
+ * Inputs that are left out, and outputs that nobody reads, are NULL; except for the first output, which is always there.  The functions must be pure: same inputs, same outputs; randomness comes from
  * attributes (a seed).
  */
 #ifndef BBW_ONNX_OP_H

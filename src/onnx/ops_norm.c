@@ -93,8 +93,10 @@ static void batch_statistics(const channel_plan *s, const float *x, size_t chann
 bbw_status bbw_batch_norm_run(bbw_call *call) {
   const bbw_batch_norm_params *p = call->params;
   const channel_plan *s = call->plan;
-  const float *x = call->inputs[0]->data, *scale = call->packed, *shift = scale + s->channels;
-  if (call->packed == NULL || p->is_training) {
+  const float *x = call->inputs[0]->data, *scale = call->packed, *shift;
+  if (call->packed != NULL && !p->is_training) {
+    shift = scale + s->channels;
+  } else {
     float *made = call->scratch;
     const float *gamma = floats(call, 1), *beta = floats(call, 2), *means = floats(call, 3),
                 *variances = floats(call, 4);

@@ -36,7 +36,9 @@ static bbw_status fold_node(bbw_program *program, bbw_body *body, bbw_op_node *n
     inputs[i] = &bbw_body_value_at(body, node->inputs[i])->constant->array;
     bytes += bbw_array_bytes(inputs[i]);
   }
-  for (uint32_t i = 0; i < node->output_count; i++) { outputs[i] = is_used(body, node->outputs[i]) ? &made[i] : NULL; }
+  for (uint32_t i = 0; i < node->output_count; i++) {
+    outputs[i] = i == 0 || is_used(body, node->outputs[i]) ? &made[i] : NULL;
+  }
   bbw_call call = {.op = node->op,
                    .params = node->params,
                    .inputs = inputs,
@@ -75,7 +77,8 @@ static bbw_status fold_node(bbw_program *program, bbw_body *body, bbw_op_node *n
   for (uint32_t i = 0; i < node->output_count; i++) {
     if (outputs[i] == NULL) { continue; }
     bbw_body_value *value = bbw_body_value_at(body, node->outputs[i]);
-    constants[i]->readers = value->readers;
+    constants[i]->readers = value->readers; /* 0 for a first output that nobody reads: freed below */
+    if (value->readers == 0) { bbw_program_constant_drop(program, constants[i]); }
     value->constant = constants[i];
     value->producer = BBW_VALUE_NONE;
   }
@@ -122,7 +125,7 @@ void bbw_program_sweep(bbw_program *program, bbw_body *body) {
     if (node->op == NULL) { continue; }
     for (uint32_t o = 0; o < node->output_count; o++) {
       if (node->outputs[o] == BBW_VALUE_NONE) { continue; }
-      if (!is_used(body, node->outputs[o])) {
+      if (o > 0 && !is_used(body, node->outputs[o])) {
         node->outputs[o] = BBW_VALUE_NONE;
       } else {
         bbw_body_value_at(body, node->outputs[o])->producer = kept;
