@@ -117,8 +117,9 @@ CONFORMANCE_DIR := $(or $(DIR),/usr/share/libonnx-testdata/data/node)
 $(BUILD)/asan/conformance: $(BUILD)/asan/obj/tests/conformance/run.o $(BUILD)/asan/libbbw.a
 	$(call say,link)$(CC) $(ASAN_FLAGS) $^ -lm -o $@
 
-conformance: $(BUILD)/asan/conformance  ## run ONNX backend test cases: DIR=path, ONLY=name (default: those of libonnx-testdata)
+conformance: $(BUILD)/asan/conformance $(BUILD)/wasm/bb.wasm node_modules/.package-lock.json  ## run ONNX backend test cases, natively and in wasm: DIR=path, ONLY=name (default: those of libonnx-testdata)
 	@$< $(CONFORMANCE_DIR) $(ONLY)
+	@node tests/conformance/run.mjs $(CONFORMANCE_DIR) $(ONLY) | { grep -v '^skip' || true; }
 .PHONY: conformance
 
 # ---- coverage -------------------------------------------------------------------------------------------------------

@@ -95,8 +95,8 @@ static bbw_status simplify(bbw_program *program, bool is_plain, bbw_error *err) 
   return BBW_OK;
 }
 
-bbw_status bbw_program_new(bbw_program **out, bbw_bytes model, const bbw_program_options *options, const bbw_mem *mem,
-                           bbw_error *err) {
+bbw_status bbw_program_make(bbw_program **out, const bbw_onnx_model *model, const bbw_program_options *options,
+                            const bbw_mem *mem, bbw_error *err) {
   bbw_program *program = bbw_mem_array(mem, 1, sizeof *program);
   if (program == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
   size_t bytes_max = options != NULL && options->memory_bytes_max != 0 ? options->memory_bytes_max : SIZE_MAX;
@@ -110,9 +110,7 @@ bbw_status bbw_program_new(bbw_program **out, bbw_bytes model, const bbw_program
   bbw_vec_init(&program->constants, sizeof(bbw_constant *), mem);
   bbw_arena scratch;
   bbw_arena_init(&scratch, mem);
-  bbw_onnx_model decoded;
-  bbw_status rv = bbw_onnx_model_decode(&decoded, model, &scratch, err);
-  if (rv == BBW_OK) { rv = bbw_program_load(program, &decoded, &scratch, err); }
+  bbw_status rv = bbw_program_load(program, model, &scratch, err);
   bbw_arena_free(&scratch);
   if (rv == BBW_OK) { rv = simplify(program, options != NULL && options->is_plain, err); }
   if (rv != BBW_OK) {
@@ -121,6 +119,17 @@ bbw_status bbw_program_new(bbw_program **out, bbw_bytes model, const bbw_program
   }
   *out = program;
   return BBW_OK;
+}
+
+bbw_status bbw_program_new(bbw_program **out, bbw_bytes model, const bbw_program_options *options, const bbw_mem *mem,
+                           bbw_error *err) {
+  bbw_arena arena;
+  bbw_onnx_model decoded;
+  bbw_arena_init(&arena, mem);
+  bbw_status rv = bbw_onnx_model_decode(&decoded, model, &arena, err);
+  if (rv == BBW_OK) { rv = bbw_program_make(out, &decoded, options, mem, err); }
+  bbw_arena_free(&arena);
+  return rv;
 }
 
 bbw_program *bbw_program_retain(bbw_program *program) {

@@ -101,6 +101,9 @@ typedef struct bbw_program_options {
  */
 bbw_status bbw_program_new(bbw_program **out, bbw_bytes model, const bbw_program_options *options, const bbw_mem *mem,
                            bbw_error *err);
+/* The same from a decoded model, which is not kept either. */
+bbw_status bbw_program_make(bbw_program **out, const bbw_onnx_model *model, const bbw_program_options *options,
+                            const bbw_mem *mem, bbw_error *err);
 bbw_program *bbw_program_retain(bbw_program *program);
 void bbw_program_release(bbw_program *program); /* NULL does nothing */
 

@@ -4,7 +4,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRuntime, createSessionIn, decodeTensorProto } from '../../js/index.js';
 
-const RTOL = 1e-3, ATOL = 1e-7;
+// bfloat16: one unit in the last place. The files of ONNX 1.12 were cut to it, which rounds since opset 19.
+const RTOL = 1e-3, ATOL = 1e-7, RTOL_BF16 = 0.0078125;
 const [dir, only = ''] = process.argv.slice(2);
 if (dir === undefined || !existsSync(dir)) {
   console.error('usage: node tests/conformance/run.mjs DIR [only]');
@@ -21,8 +22,8 @@ const TYPES = new Map([
   [13, ['uint64', BigUint64Array, 'uint64Data']], [16, ['bfloat16', Uint16Array, 'int32Data']],
 ]);
 
-/** A tensor file as what `run` takes; undefined when it is no tensor of numbers. */
-function readArray(path) {
+/** A tensor file as what `run` takes; undefined when it is no tensor of numbers. NumPy has no bfloat16: files hold its bits as uint16. */
+function readArray(path, declared) {
   const proto = decodeTensorProto(readFileSync(path));
   const type = TYPES.get(proto.dataType);
   if (type === undefined) return undefined;
@@ -32,7 +33,7 @@ function readArray(path) {
   let data;
   if (proto.rawData?.length > 0) data = new View(proto.rawData.slice().buffer);
   else data = View.from(Array.from(proto[list] ?? [], (x) => (View === BigInt64Array || View === BigUint64Array ? BigInt(x) : Number(x))));
-  return data.length === count ? { dtype, dims, data } : undefined;
+  return data.length === count ? { dtype: declared === 'bfloat16' && dtype === 'uint16' ? declared : dtype, dims, data } : undefined;
 }
 
 const halves = new DataView(new ArrayBuffer(4));
@@ -48,14 +49,14 @@ const FLOAT_OF = {
 
 function differenceOf(got, want) {
   if (got.dtype !== want.dtype || got.dims.join() !== want.dims.join()) return `${got.dtype}[${got.dims}], expected ${want.dtype}[${want.dims}]`;
-  const float = FLOAT_OF[want.dtype];
+  const float = FLOAT_OF[want.dtype], rtol = want.dtype === 'bfloat16' ? RTOL_BF16 : RTOL;
   for (let i = 0; i < want.data.length; i++) {
     if (float === undefined) {
       if (got.data[i] !== want.data[i]) return `element ${i}: ${got.data[i]}, expected ${want.data[i]}`;
       continue;
     }
     const a = float(got.data[i]), b = float(want.data[i]);
-    if (!(Object.is(a, b) || a === b || Math.abs(a - b) <= ATOL + RTOL * Math.abs(b))) return `element ${i}: ${a}, expected ${b}`;
+    if (!(Object.is(a, b) || a === b || Math.abs(a - b) <= ATOL + rtol * Math.abs(b))) return `element ${i}: ${a}, expected ${b}`;
   }
   return undefined;
 }
@@ -81,10 +82,17 @@ function runCase(name) {
   try {
     for (let set = 0; existsSync(`${path}/test_data_set_${set}`); set++) {
       const data = `${path}/test_data_set_${set}`;
-      const inputs = Object.fromEntries(session.inputs.map(({ name: input }, i) => [input, readArray(`${data}/input_${i}.pb`)]));
+      const inputs = Object.fromEntries(session.inputs.map(({ name: input, dtype }, i) => [input, readArray(`${data}/input_${i}.pb`, dtype)]));
+      // Some files contradict their own model.
+      const liar = session.inputs.find(({ name: input, dims }) => dims !== undefined && inputs[input] !== undefined
+        && (dims.length !== inputs[input].dims.length || dims.some((d, axis) => typeof d === 'number' && d !== inputs[input].dims[axis])));
+      if (liar !== undefined) {
+        console.log(`skip  ${name}: the file of input ${liar.name} has not the shape that the model declares`);
+        return 'skipped';
+      }
       const outputs = session.run(inputs);
-      for (const [i, { name: output }] of session.outputs.entries()) {
-        const difference = differenceOf(outputs[output], readArray(`${data}/output_${i}.pb`));
+      for (const [i, { name: output, dtype }] of session.outputs.entries()) {
+        const difference = differenceOf(outputs[output], readArray(`${data}/output_${i}.pb`, dtype));
         if (difference === undefined) continue;
         console.log(`FAIL  ${name}: output ${i}: ${difference}`);
         return 'failed';
