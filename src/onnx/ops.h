@@ -33,9 +33,9 @@ bbw_op_call_fn bbw_unary_infer, bbw_unary_run;
 
 typedef struct bbw_curve {
   void (*f64)(const double *x, double *out, size_t n, const double *p);
-  bbw_scaled_f32_fn *f32; /* for the first number alone, or NULL */
-  const char *names[2];   /* of the attributes, or NULL */
-  float otherwise[2];     /* their defaults */
+  bbw_scaled2_f32_fn *f32; /* or NULL */
+  const char *names[2];    /* of the attributes, or NULL */
+  float otherwise[2];      /* their defaults */
   bool takes_integers;
 } bbw_curve;
 extern const bbw_curve bbw_curve_celu, bbw_curve_elu, bbw_curve_hard_sigmoid, bbw_curve_leaky_relu, bbw_curve_selu,
