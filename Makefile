@@ -41,7 +41,8 @@ TEST_SRC    := $(sort $(filter-out tests/c/test_mem.c,$(wildcard tests/c/test_*.
 TEST_HELP   := $(sort $(filter-out $(TEST_SRC),$(wildcard tests/c/*.c)))
 FUZZ_SRC    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC   := $(sort $(wildcard tests/bench/bench_*.c))
-C_FILES     := $(SRC) $(WASM_SRC) $(TEST_SRC) $(TEST_HELP) $(FUZZ_SRC) $(BENCH_SRC) $(wildcard tests/interop/*.c tests/conformance/*.c) $(HEADERS)
+C_FILES     := $(SRC) $(WASM_SRC) $(TEST_SRC) $(TEST_HELP) $(FUZZ_SRC) $(BENCH_SRC) \
+               $(wildcard tests/interop/*.c tests/conformance/*.c tests/bench/compare/*.c) $(HEADERS)
 
 pick         = $(if $(ONLY),$(foreach x,$(1),$(if $(findstring $(ONLY),$(notdir $(x))),$(x))),$(1))
 objects      = $(patsubst %.c,$(BUILD)/$(1)/obj/%.o,$(2))
@@ -331,7 +332,21 @@ interop:  ## compare our protobuf codecs with protobuf-c (installs it when missi
 	  $$(sed -n 's/.*"kind":"valid".*"file":"\([0-9]*.bin\)".*/tests\/vectors\/envelopes\/\1/p' tests/vectors/envelopes/index.json)
 .PHONY: interop
 
-bench: $(BENCHES) $(WASM_BENCHES) node_modules/.package-lock.json wasm  ## measure; appends to build/bench/results.jsonl (ONLY=name)
+# What others compute beside what we compute: our kernels as modules without a main, and the others' packages, in a folder of their own.
+COMPARE_FLAGS := $(COMMON) -O3 -msimd128 -flto -DNDEBUG -sSTANDALONE_WASM --no-entry -sFILESYSTEM=0 -sALLOW_MEMORY_GROWTH=1
+COMPARE_SRC   := tests/bench/compare/kernels.c $(wildcard src/kernels/*.c) src/base/mem.c
+COMPARE       := $(BUILD)/compare/kernels.wasm $(BUILD)/compare/kernels-relaxed.wasm tests/bench/compare/node_modules/.package-lock.json
+
+$(BUILD)/compare/kernels-relaxed.wasm: COMPARE_FLAGS += $(RELAXED_FLAGS)
+$(BUILD)/compare/%.wasm: $(COMPARE_SRC) $(wildcard src/kernels/*.h src/kernels/*.def) $(BUILD)/wasm-emcc/emcc.path
+	@mkdir -p $(@D)
+	$(call say,wasm)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(COMPARE_FLAGS) $(COMPARE_SRC) -o $@
+
+tests/bench/compare/node_modules/.package-lock.json: tests/bench/compare/package-lock.json
+	cd tests/bench/compare && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+bench: $(BENCHES) $(WASM_BENCHES) $(if $(call pick,tests/bench/gemm_compare.bench.js),$(COMPARE)) node_modules/.package-lock.json wasm  ## measure; appends to build/bench/results.jsonl (ONLY=name)
 	@mkdir -p $(BUILD)/bench
 	@set -o pipefail; for b in $(call pick,$(BENCHES)); do $$b | tee -a $(BUILD)/bench/results.jsonl || exit 1; done
 	@set -o pipefail; for b in $(call pick,$(WASM_BENCHES)); do node --no-liftoff tests/bench/run_wasi.mjs $$b | tee -a $(BUILD)/bench/results.jsonl || exit 1; done
