@@ -17,13 +17,18 @@
 #define BBW_NO_CAP UINT64_MAX
 
 typedef struct bbw_config {
-  uint64_t cycle_op_budget;     /* operators per poll; at least 1 is run */
-  uint64_t max_pending_async;   /* parked operators */
-  uint64_t max_outbound_queue;  /* envelopes queued within one poll; the oldest is dropped; 0 is refused */
-  uint64_t bus_capacity;        /* events; the ingress queue holds four times as many; 0 is refused */
-  uint64_t max_executions;      /* live executions; a delivery beyond it fails with BBW_E_LIMIT */
-  uint64_t per_hop_budget_ns;   /* default time budget of a Send without one of its own */
-  uint64_t ingress_byte_budget; /* admitted bytes that are still held */
+  uint64_t cycle_op_budget;    /* operators per poll; at least 1 is run */
+  uint64_t max_pending_async;  /* parked operators */
+  uint64_t max_outbound_queue; /* envelopes queued within one poll; the oldest is dropped; 0 is refused */
+  uint64_t bus_capacity;       /* events; the ingress queue holds four times as many; 0 is refused */
+  uint64_t max_executions;     /* live executions; a delivery beyond it fails with BBW_E_LIMIT */
+  uint64_t per_hop_budget_ns;  /* default time budget of a Send without one of its own */
+  uint64_t
+      async_deadline_ns; /* how long an operator may wait for a component or the host; 0 = for ever, unless its attribute deadline_ns says otherwise */
+  uint64_t ingress_byte_budget;          /* admitted bytes that are still held */
+  uint64_t backpressure_high_water_pct;  /* 1..100: how full the ingress queue is when senders are asked to slow down */
+  uint64_t backpressure_k_before_silent; /* notices to a peer before its envelopes are dropped unheard; at least 1 */
+  uint64_t backpressure_min_notice_interval_ns; /* the pause that a notice asks for; at least 1 */
   uint64_t max_app_event_bytes;
   uint64_t max_invoke_inputs;
   uint64_t max_invoke_bytes;
@@ -82,7 +87,8 @@ typedef struct bbw_named_bytes {
 bbw_status bbw_node_invoke(bbw_node *node, bbw_str module, const bbw_named_bytes *inputs, size_t count,
                            uint64_t *exec_id, bbw_error *err);
 
-/* Completes a parked operator: payload i, typed by its hash, becomes output i.  BBW_E_UNKNOWN_COMMAND for an id nobody waits for (counted),
+/* Completes a parked operator: payload i, typed by its hash, becomes output i.  BBW_E_UNKNOWN_COMMAND (cmd_id, reason: "unknown" for an id that was never given, "late" when
+ * its operator waits no more or not yet, "duplicate" when its outcome is here already) for an id nobody waits for, which is counted,
  * BBW_E_OVERSIZE_PAYLOAD, BBW_E_DECODE, BBW_E_UNKNOWN_TYPE_HASH, BBW_E_INGRESS_FULL, BBW_E_NOMEM: the operator stays parked. */
 typedef struct bbw_typed_bytes {
   uint64_t type_hash;
@@ -92,12 +98,23 @@ bbw_status bbw_node_complete(bbw_node *node, uint64_t cmd_id, const bbw_typed_by
                              bbw_error *err);
 bbw_status bbw_node_fail(bbw_node *node, uint64_t cmd_id, bbw_str detail,
                          bbw_error *err); /* detail is cut to 4096 bytes */
+/*
+ * Ends an execution with everything that runs or waits in it: nothing more comes of it, no step says so, and components are told that nobody waits for their answers.  What it has
+ * sent, emitted or stored under a name stays.  The id may be that of an invoke that still waits in the queue, or of a function call in the execution.  BBW_E_UNKNOWN_EXECUTION (exec_id), BBW_E_BUSY.
+ */
+bbw_status bbw_node_cancel(bbw_node *node, uint64_t exec_id, bbw_error *err);
 /* The transport could not deliver: ends the outstanding request and counts against the peer. */
 bbw_status bbw_node_send_failed(bbw_node *node, bbw_bytes peer, uint64_t wire_req_id, bbw_str reason, bbw_error *err);
 
 /* One bounded cycle.  *steps receives the records of step.def, valid until the next call on this node; empty means nothing happened.
  * *is_pending is true when nothing is left to do until new work comes or the next timer is due. */
 bbw_status bbw_node_poll(bbw_node *node, bbw_bytes *steps, bool *is_pending, bbw_error *err);
+/*
+ * A time budget beside the operator budget: every `every_ops` operators (0 counts as 1) of a poll the host is asked whether its time is up; then the poll ends as it does at the operator budget.  It runs
+ * at least `every_ops` operators, so work always goes on; where the host's clock stands still during a poll the operator budget is what ends it.  The callback must not call the node.  is_up NULL: no time budget.
+ */
+typedef bool bbw_time_is_up(void *ctx);
+void bbw_node_set_time_budget(bbw_node *node, bbw_time_is_up *is_up, void *ctx, uint64_t every_ops);
 /* When poll should be called next for time's sake: the earliest timer or deadline.  False if there is none. */
 bool bbw_node_next_timer(const bbw_node *node, uint64_t *at_ns);
 
@@ -200,6 +217,8 @@ typedef struct bbw_stats {
   uint64_t event_subscriptions, registered_components, graph_slots;
   uint64_t executions, ingress_bytes_in_flight, ingress_dropped, bus_dropped, timers, timers_dropped;
   uint64_t unknown_completions, unresolved_ops;
+  uint64_t late_completions, duplicate_completions, silent_drops,
+      held_bytes; /* held_bytes: in Serialize, Hold and Record; part of ingress_bytes_in_flight */
 } bbw_stats;
 void bbw_node_stats(const bbw_node *node, bbw_stats *out);
 

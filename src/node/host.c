@@ -15,6 +15,12 @@ void bbw_node_set_tap(bbw_node *node, bbw_tap *tap, void *ctx) {
   node->tap_ctx = ctx;
 }
 
+void bbw_node_set_time_budget(bbw_node *node, bbw_time_is_up *is_up, void *ctx, uint64_t every_ops) {
+  node->engine.time_is_up = is_up;
+  node->engine.time_ctx = ctx;
+  node->engine.time_check_ops = every_ops == 0 ? 1 : every_ops;
+}
+
 void bbw_node_set_waker(bbw_node *node, bbw_wake *wake, void *ctx) {
   node->wake = wake;
   node->wake_ctx = ctx;

@@ -342,6 +342,9 @@ static void commit(restorer *r) {
   r->next.scratch_outputs = old.scratch_outputs;
   r->next.scratch_input_count = old.scratch_input_count;
   r->next.scratch_output_count = old.scratch_output_count;
+  r->next.time_is_up = old.time_is_up; /* of the host, not of the state */
+  r->next.time_ctx = old.time_ctx;
+  r->next.time_check_ops = old.time_check_ops;
   old.scratch_inputs = NULL;
   old.scratch_outputs = NULL;
   r->node->engine = r->next;

@@ -424,5 +424,5 @@ void node_script_finish(bbw_node *node) {
     if (is_pending && stats.pending_async == 0 && stats.executions == 0) { break; }
   }
   REQUIRE(stats.ingress_depth == 0 && stats.frontier_len == 0 && stats.bus_len == 0);
-  REQUIRE(stats.slot_table_occupied == 0 && stats.ingress_bytes_in_flight == 0);
+  REQUIRE(stats.slot_table_occupied == 0 && stats.ingress_bytes_in_flight == stats.held_bytes);
 }

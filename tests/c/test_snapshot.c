@@ -740,11 +740,12 @@ static void dedup_twice(bbw_snap *s) {
   s->dedup = (bbw_proto_list){two, 2};
 }
 static void request_backwards(bbw_snap *s) {
-  static const bbw_snap_request request = {1, 50, 40, 3};
+  static const bbw_snap_request request = {.id = 1, .started_at_ns = 50, .expires_at_ns = 40, .target_site = 3};
   s->requests = (bbw_proto_list){&request, 1};
 }
 static void request_twice(bbw_snap *s) {
-  static const bbw_snap_request two[2] = {{1, 40, 50, 3}, {1, 40, 50, 3}};
+  static const bbw_snap_request two[2] = {{.id = 1, .started_at_ns = 40, .expires_at_ns = 50},
+                                          {.id = 1, .started_at_ns = 40, .expires_at_ns = 50}};
   s->requests = (bbw_proto_list){two, 2};
 }
 

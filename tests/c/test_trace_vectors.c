@@ -491,7 +491,7 @@ static bool is_empty_at_the_end(replay *r, bbw_node *node) {
   bbw_stats stats;
   bbw_node_stats(node, &stats);
   VECTOR(stats.executions == 0 && stats.slot_table_occupied == 0 && stats.pending_async == 0);
-  VECTOR(stats.ingress_bytes_in_flight == 0 && stats.ingress_depth == 0);
+  VECTOR(stats.ingress_bytes_in_flight == stats.held_bytes && stats.ingress_depth == 0);
   return true;
 }
 
