@@ -118,7 +118,7 @@ void bbw_node_set_time_budget(bbw_node *node, bbw_time_is_up *is_up, void *ctx, 
 /* When poll should be called next for time's sake: the earliest timer or deadline.  False if there is none. */
 bool bbw_node_next_timer(const bbw_node *node, uint64_t *at_ns);
 
-/* Setting up.  A bootstrap target is a function with the phase `bootstrap`, named <module>__bootstrap. */
+/* Setting up.  A bootstrap target is a function with the phase `bootstrap`, named <module>__bootstrap, or a slot whose component has a bootstrap. */
 typedef struct bbw_boot_request {
   bbw_str target;
   const bbw_named_bytes *inputs; /* exactly the declared inputs of the function */
@@ -129,14 +129,18 @@ typedef enum bbw_boot_status { BBW_BOOT_IDLE, BBW_BOOT_IS_RUNNING, BBW_BOOT_WAIT
 
 /*
  * Queues bootstraps; the polls that follow run them and report BootstrapComplete for each, and WaitingOnBootstrap once when one waits for the outside.  Until they are over, deliveries wait in the ingress queue.
- * count 0: every target without inputs that is not done yet, one after another.  Otherwise these, all or none: BBW_E_BOOT_UNKNOWN_TARGET (target_name, available),
+ * count 0: every target without inputs that is not done yet, components before modules, one after another.  Otherwise these, all or none: BBW_E_BOOT_UNKNOWN_TARGET (target_name, available),
  * BBW_E_BOOT_ALREADY_QUEUED (target_name), BBW_E_BOOT_UNKNOWN_INPUT (target_name, input_name, declared), BBW_E_BOOT_MISSING_INPUT (target_name, input_name),
  * BBW_E_BOOT_ALLOCATION_FAILED (target_name, byte_count, budget_remaining).
  */
 bbw_status bbw_node_run_bootstrap(bbw_node *node, const bbw_boot_request *requests, size_t count, bbw_error *err);
+/* The same for the components in these slots that have a bootstrap of their own; count 0 queues nothing.  BBW_E_BOOT_UNKNOWN_SLOT (slot, available), BBW_E_BOOT_ALREADY_QUEUED. */
+bbw_status bbw_node_run_bootstrap_slots(bbw_node *node, const bbw_str *slots, size_t count, bbw_error *err);
 bbw_boot_status bbw_node_bootstrap_status(const bbw_node *node);
 size_t bbw_node_bootstrap_count(const bbw_node *node);
-/* Name of a target, in order of install, and whether it ran without a failure; {NULL, 0} past the end. */
+/* Is it that of a component?  Its name is then that of the slot. */
+bool bbw_node_bootstrap_is_slot(const bbw_node *node, size_t index);
+/* Name of a target, in order of install, modules before components, and whether it ran without a failure; {NULL, 0} past the end. */
 bbw_str bbw_node_bootstrap_name(const bbw_node *node, size_t index, bool *is_done);
 
 /*

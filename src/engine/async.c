@@ -137,6 +137,15 @@ void bbw_async_close(bbw_async *async, uint64_t cmd_id) {
   async->count--;
 }
 
+void bbw_async_forget_outcome(bbw_async *async, uint64_t cmd_id) {
+  uint64_t *done = async->done.items;
+  size_t kept = 0;
+  for (size_t i = 0; i < async->done.count; i++) {
+    if (done[i] != cmd_id) { done[kept++] = done[i]; }
+  }
+  async->done.count = kept;
+}
+
 void bbw_async_clear(bbw_async *async) {
   for (size_t i = 0; i < async->entries.count; i++) {
     bbw_parked *parked = BBW_VEC_AT(&async->entries, bbw_parked, i);

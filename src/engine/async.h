@@ -73,6 +73,8 @@ void bbw_async_settle(bbw_async *async, bbw_parked *parked, bbw_parked_state sta
 /* The waiting command whose deadline passes first, or NULL; equal deadlines in order of their ids. */
 bbw_parked *bbw_async_next_deadline(const bbw_async *async);
 
+/* Takes a command that is closed next out of the list of outcomes. */
+void bbw_async_forget_outcome(bbw_async *async, uint64_t cmd_id);
 /* Forgets every command; ids go on. */
 void bbw_async_clear(bbw_async *async);
 

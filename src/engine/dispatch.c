@@ -85,7 +85,9 @@ static bbw_status run_component(bbw_engine *engine, bbw_ctx *ctx, uint32_t index
   bbw_component *component = bbw_engine_component(engine, index);
   ctx->component = component;
   component->is_running = true;
-  bbw_status status = component->type->dispatch(component->self, ctx);
+  bool is_boot = ctx->frame != NULL && ctx->frame->graph->boot_component != BBW_NO_INDEX;
+  bbw_status status = is_boot ? component->type->bootstrap(component->self, ctx)
+                              : component->type->dispatch(component->self, ctx);
   component->is_running = false;
   if (status == BBW_OK && ctx->output_count != 0) {
     bool is_any_set = false;

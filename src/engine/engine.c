@@ -102,6 +102,7 @@ void bbw_engine_abandon(bbw_engine *engine, const bbw_parked *parked) {
   uint64_t cmd_id = parked->cmd_id;
   const bbw_op *op = parked->frame == NULL ? NULL : &parked->frame->graph->ops[parked->op];
   bool is_answered = parked->state == BBW_PARKED_COMPLETED || parked->state == BBW_PARKED_FAILED;
+  if (is_answered) { bbw_async_forget_outcome(&engine->async, cmd_id); }
   bbw_async_close(&engine->async, cmd_id);
   if (op == NULL || op->kind != BBW_DISPATCH_COMPONENT || is_answered) { return; }
   bbw_component *component = bbw_engine_component(engine, op->component);

@@ -198,6 +198,7 @@ bbw_status bbw_graph_new(bbw_graph **out, bbw_str name, const bbw_onnx_function 
   graph->index = index;
   graph->is_entry_point = kind == BBW_GRAPH_ENTRY;
   graph->is_bootstrap = kind == BBW_GRAPH_BOOTSTRAP;
+  graph->boot_component = BBW_NO_INDEX;
   graph->site_base = site_base;
   graph->op_count = (uint32_t)function->node.count;
   graph->site_index_count = node_names;
