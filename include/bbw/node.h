@@ -160,6 +160,12 @@ bbw_str bbw_node_bootstrap_name(const bbw_node *node, size_t index, bool *is_don
 #define BBW_SNAPSHOT_VERSION 1u
 bbw_status bbw_node_snapshot(const bbw_node *node, uint8_t **out, size_t *len, const bbw_mem *mem, bbw_error *err);
 bbw_status bbw_node_restore(bbw_node *node, bbw_bytes snapshot, bbw_error *err);
+/*
+ * Takes over a snapshot of the reference implementation, 0.3.6: address book, block and allow lists, health, backoff, counters, queued lifecycle phases, components' states, suspended
+ * operators and unsent envelopes.  Everything else is as after install (the reference does not capture more), but the clock, the configuration and the id counters go on; bootstraps
+ * count as done; an operator that waited for time starts its wait again; one inside a function call or bootstrap is forgotten.  Errors as restore, with "graph" as one more `what`; nothing changes then.
+ */
+bbw_status bbw_node_import_snapshot(bbw_node *node, bbw_bytes snapshot, bbw_error *err);
 /* 0 after install; after a restore one more than the snapshot's. */
 uint64_t bbw_node_incarnation(const bbw_node *node);
 

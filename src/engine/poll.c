@@ -308,7 +308,7 @@ static void write_envelopes(bbw_engine *engine) {
   const bbw_outbound_entry *entry;
   while ((entry = bbw_outbound_front(&engine->outbound)) != NULL) {
     size_t count = 0;
-    size_t room = BBW_STEP_HEADER_BYTES + 16 + bbw_step_bytes_size(BBW_PEER_ID_BYTES_MAX) +
+    size_t room = BBW_STEP_HEADER_BYTES + 24 + bbw_step_bytes_size(BBW_PEER_ID_BYTES_MAX) +
                   bbw_step_bytes_size(entry->dest_len + entry->tail->len);
     bbw_bytes address;
     for (size_t at = 0; bbw_outbound_address(entry, &at, &address); count++) {
@@ -323,6 +323,7 @@ static void write_envelopes(bbw_engine *engine) {
       uint8_t *out = bbw_step_put_space(&engine->steps, entry->dest_len + entry->tail->len);
       if (entry->dest_len != 0) { memcpy(out, entry->dest, entry->dest_len); }
       memcpy(out + entry->dest_len, entry->tail->bytes, entry->tail->len);
+      bbw_step_put_u64(&engine->steps, entry->is_redelivered);
       bbw_step_end(&engine->steps);
     }
     bbw_outbound_pop(&engine->outbound);

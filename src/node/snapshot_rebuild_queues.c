@@ -208,6 +208,7 @@ static bbw_status rebuild_outbound_one(const bbw_rebuild *r, const bbw_snap_outb
   if (from->tail.len != 0) { memcpy(tail->bytes, from->tail.ptr, from->tail.len); }
   rv = bbw_outbound_push(&r->engine->outbound, &peer, from->addresses.items, from->addresses.count, tail);
   bbw_tail_release(tail, mem);
+  if (rv == BBW_OK) { bbw_outbound_mark_redelivered(&r->engine->outbound); }
   return bbw_error_set(r->err, rv);
 }
 

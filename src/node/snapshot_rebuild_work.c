@@ -146,7 +146,7 @@ static bbw_status mark_fired(const bbw_rebuild *r, bbw_frame *frame, const bbw_p
   uint64_t next = 0; /* the lowest op that may follow */
   for (size_t i = 0; i < fired->count; i++) {
     uint64_t op = *BBW_PROTO_AT(fired, uint64_t, i);
-    bool is_valid = op >= next && op < frame->graph->op_count && may_fire(frame, (uint32_t)op);
+    bool is_valid = op >= next && op < frame->graph->op_count && (r->has_lost_values || may_fire(frame, (uint32_t)op));
     if (!is_valid) { return bbw_rebuild_bad(r, "an op has fired without its inputs"); }
     frame->missing[op] = BBW_OP_FIRED;
     next = op + 1;
