@@ -50,6 +50,10 @@ for (let i = 0; i < 64; i++) {
     return at === 0 ? 4 * i + (i & 1) : at === 1 ? 0 : state >>> 24;
   }));
 }
+for (const name of existsSync('tests/vectors/snapshots') ? readdirSync('tests/vectors/snapshots') : []) {
+  if (!name.endsWith('.bin')) continue;
+  for (let node = 0; node < 6; node++) write('import', Uint8Array.from([node, ...readFileSync(join('tests/vectors/snapshots', name))]));
+}
 for (const [target, sources] of Object.entries(SEEDS)) {
   for (const [set, keys] of sources) {
     const folder = join('tests/vectors', set);

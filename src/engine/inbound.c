@@ -266,6 +266,7 @@ static void note_answer(bbw_engine *engine, const bbw_peer_id *peer, const bbw_r
   (void)bbw_rtt_observe(&engine->rtt, request->target_site, request->has_edge ? &edge : NULL, elapsed_ns,
                         engine->now_ns);
   bbw_engine_note_health(engine, peer, true);
+  bbw_bus_publish(&engine->bus, BBW_STR("WireResponseLanded"));
 }
 
 /* Tells a peer to wait.  When memory runs out the notice is lost, and the next one follows after the same window. */

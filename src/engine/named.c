@@ -8,7 +8,7 @@
 #define NAME_BYTES_MAX 1023u
 
 void bbw_named_init(bbw_named *named, const bbw_mem *mem) {
-  *named = (bbw_named){.mem = mem};
+  *named = (bbw_named){.mem = mem, .count_max = BBW_NAMED_COUNT_MAX};
   bbw_vec_init(&named->entries, sizeof(bbw_named_entry *), mem);
   bbw_map_init(&named->by_key, 0x4a3e, mem);
 }
@@ -64,7 +64,7 @@ bbw_named_entry *bbw_named_find(const bbw_named *named, bbw_named_kind kind, bbw
 bbw_status bbw_named_get(bbw_named *named, bbw_named_kind kind, bbw_str name, bbw_named_entry **out) {
   bbw_named_entry *entry = bbw_named_find(named, kind, name);
   if (entry == NULL) {
-    if (name.len > NAME_BYTES_MAX || named->counts[kind] >= BBW_NAMED_COUNT_MAX) { return BBW_E_LIMIT; }
+    if (name.len > NAME_BYTES_MAX || named->counts[kind] >= named->count_max) { return BBW_E_LIMIT; }
     if (!bbw_vec_reserve(&named->entries, 1) || !bbw_map_reserve(&named->by_key, 1)) { return BBW_E_NOMEM; }
     entry = bbw_mem_array(named->mem, 1, sizeof(*entry));
     if (entry == NULL) { return BBW_E_NOMEM; }

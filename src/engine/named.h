@@ -43,6 +43,7 @@ typedef struct bbw_named {
   bbw_vec entries; /* bbw_named_entry * */
   bbw_map by_key;
   uint32_t counts[BBW_NAMED_LATCH + 1];
+  uint32_t count_max;  /* of each: BBW_NAMED_COUNT_MAX */
   uint64_t held_bytes; /* of all values; what the byte budget is charged for them */
 } bbw_named;
 

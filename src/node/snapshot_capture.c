@@ -393,6 +393,7 @@ static void put_backoff(capture *c, bbw_snap *out) {
         .attempts = backoff->attempts,
         .last_attempt_ns = backoff->last_attempt_ns,
         .next_retry_ns = backoff->next_retry_ns,
+        .is_advisory = backoff->is_advisory,
     };
   }
 }

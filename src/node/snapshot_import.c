@@ -286,7 +286,8 @@ static void read_backoff(importer *m) {
   size_t count = take_count(m, 28), kept = 0;
   bbw_snap_backoff *out = list_new(m, count, sizeof(*out));
   for (size_t i = 0; m->status == BBW_OK && i < count; i++) {
-    bbw_snap_backoff backoff = {.peer = take_bytes(m)};
+    bbw_snap_backoff backoff = {.peer = take_bytes(m),
+                                .is_advisory = true}; /* nothing else fills the reference's table */
     backoff.attempts = take_u32(m);
     backoff.last_attempt_ns = take_u64(m);
     backoff.next_retry_ns = take_u64(m);

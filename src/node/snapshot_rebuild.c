@@ -143,6 +143,7 @@ static bbw_status rebuild_backoff(const bbw_rebuild *r) {
     entry->attempts = from->attempts;
     entry->last_attempt_ns = from->last_attempt_ns;
     entry->next_retry_ns = from->next_retry_ns;
+    entry->is_advisory = from->is_advisory;
   }
   bool is_complete = table->count == r->snap->backoff.count;
   return is_complete ? BBW_OK : bbw_rebuild_bad(r, "the backoff table is not valid");

@@ -121,7 +121,8 @@ static const bbw_proto_message health_type = MESSAGE("Health", STRUCT, health_fi
 
 #define STRUCT bbw_snap_backoff
 static const bbw_proto_field backoff_fields[] = {ONE(1, BYTES, peer), ONE(2, U32, attempts),
-                                                 ONE(3, I64, last_attempt_ns), ONE(4, I64, next_retry_ns)};
+                                                 ONE(3, I64, last_attempt_ns), ONE(4, I64, next_retry_ns),
+                                                 ONE(5, BOOL, is_advisory)};
 static const bbw_proto_message backoff_type = MESSAGE("Backoff", STRUCT, backoff_fields);
 #undef STRUCT
 

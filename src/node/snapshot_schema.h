@@ -112,6 +112,7 @@ typedef struct bbw_snap_backoff {
   bbw_bytes peer;
   uint32_t attempts;
   uint64_t last_attempt_ns, next_retry_ns;
+  bool is_advisory;
 } bbw_snap_backoff;
 
 typedef struct bbw_snap_request {

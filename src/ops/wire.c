@@ -173,7 +173,7 @@ static void find_edge(const bbw_ctx *ctx, send *s) {
   if (!s->has_edge) { return; }
   bool has_hop = bbw_ctx_metadata(ctx, "ai.bytesandbrains.wire.chain_hop_index", &hop_text) &&
                  bbw_parse_u64(hop_text, &hop) && hop <= UINT8_MAX;
-  s->edge = (bbw_rtt_edge){bbw_fnv1a(BBW_FNV1A_OFFSET, bbw_str_bytes(targets)), has_hop ? (uint32_t)hop : 0};
+  s->edge = (bbw_rtt_edge){bbw_rtt_chain_id(targets), has_hop ? (uint32_t)hop : 0};
 }
 
 static void choose_request_id(bbw_ctx *ctx, send *s) {

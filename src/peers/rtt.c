@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 
 /* ---- one estimator ------------------------------------------------------------------------------------------------ */
@@ -29,6 +30,10 @@ bool bbw_rtt_estimator_is_warm(const bbw_rtt_estimator *estimator) {
 }
 
 /* ---- sites -------------------------------------------------------------------------------------------------------- */
+
+uint64_t bbw_rtt_chain_id(bbw_str targets) {
+  return bbw_fnv1a(BBW_FNV1A_OFFSET, (bbw_bytes){(const uint8_t *)targets.ptr, targets.len});
+}
 
 void bbw_rtt_init(bbw_rtt *rtt, const bbw_mem *mem) {
   *rtt = (bbw_rtt){.mem = mem};

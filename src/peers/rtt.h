@@ -43,6 +43,9 @@ typedef struct bbw_rtt_edge {
   uint32_t hop;
 } bbw_rtt_edge;
 
+/* The number of a chain, from its targets as the compiler writes them: "server,worker". */
+uint64_t bbw_rtt_chain_id(bbw_str targets);
+
 typedef struct bbw_rtt_edge_entry {
   bbw_rtt_edge edge;
   bbw_rtt_estimator estimator;
