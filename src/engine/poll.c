@@ -447,6 +447,7 @@ bbw_status bbw_engine_poll(bbw_engine *engine) {
 }
 
 bool bbw_engine_is_idle(const bbw_engine *engine) {
+  if (engine->poll_status != BBW_OK) { return false; } /* memory ran out in the last poll: it has not come to its end */
   bool is_output_done = bbw_outbound_count(&engine->outbound) == 0 && engine->app_events.count == 0 &&
                         engine->resolve_failures.count == 0;
   bool is_work_done = engine->frontier.count == 0 && engine->bus.count == 0 && engine->async.done.count == 0;
