@@ -12,7 +12,7 @@ import { decodeUtf8, listOf, Reader, Writer } from './bytes.js';
 const NAME_OF = new Map(Object.entries(STATUS).map(([name, value]) => [value, /** @type {keyof typeof STATUS} */ (name)]));
 
 /** @param {string} name  snake_case as in C @returns {string} */
-const camel = (name) => name.replace(/_([a-z0-9])/g, (_, c) => c.toUpperCase());
+export const camel = (name) => name.replace(/_([a-z0-9])/g, (_, c) => c.toUpperCase());
 
 /** @param {(out: Writer) => void} fill @returns {Uint8Array} */
 export function pack(fill) {
