@@ -328,20 +328,35 @@ bbw_status bbw_node_poll(bbw_node *node, bbw_bytes *steps, bool *is_pending, bbw
 
 bool bbw_node_next_timer(const bbw_node *node, uint64_t *at_ns) { return bbw_engine_next_timer(&node->engine, at_ns); }
 
+bbw_status bbw_node_book_failed(const bbw_node *node, bbw_status rv, const bbw_peer_id *peer, size_t requested,
+                                bbw_error *err) {
+  char text[BBW_PEER_ID_TEXT_BYTES_MAX];
+  bbw_error_set(err, rv);
+  switch (rv) {
+  case BBW_E_AB_UNKNOWN_PEER: bbw_error_add_str(err, "peer", (bbw_str){text, bbw_peer_id_to_text(peer, text)}); break;
+  case BBW_E_AB_FULL: bbw_error_add_u64(err, "cap", node->engine.address_book.cap); break;
+  case BBW_E_AB_ALLOCATION_FAILED: bbw_error_add_u64(err, "requested", requested); break;
+  default: break;
+  }
+  return rv;
+}
+
 bbw_status bbw_node_add_peer(bbw_node *node, bbw_bytes peer, const bbw_bytes *addresses, size_t count, bbw_error *err) {
   bbw_peer_id id;
   bbw_status rv = enter(node, err);
   if (rv == BBW_OK) { rv = take_peer(&id, peer, err); }
   for (size_t i = 0; rv == BBW_OK && i < count; i++) { rv = bbw_address_check(addresses[i], err); }
   if (rv != BBW_OK) { return rv; }
-  return bbw_error_set(err, bbw_address_book_add_peer(&node->engine.address_book, &id, addresses, count));
+  rv = bbw_address_book_add_peer(&node->engine.address_book, &id, addresses, count);
+  return bbw_node_book_failed(node, rv, &id, count, err);
 }
 
 bbw_status bbw_node_drop_peer(bbw_node *node, bbw_bytes peer, bbw_error *err) {
   bbw_peer_id id;
   bbw_status rv = enter(node, err);
   if (rv == BBW_OK) { rv = take_peer(&id, peer, err); }
-  return rv == BBW_OK ? bbw_error_set(err, bbw_address_book_drop_peer(&node->engine.address_book, &id)) : rv;
+  if (rv != BBW_OK) { return rv; }
+  return bbw_node_book_failed(node, bbw_address_book_drop_peer(&node->engine.address_book, &id), &id, 0, err);
 }
 
 bbw_status bbw_node_block_peer(bbw_node *node, bbw_bytes peer, bbw_error *err) {
