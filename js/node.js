@@ -318,7 +318,7 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
     },
     /**
      * One bounded cycle. Afterwards `isPending` tells whether there is nothing to do until something comes in or a timer is due.
-     * @param {PollOptions} [options] @returns {Step[]}
+     * @param {import('./node.js').PollOptions} [options] @returns {Step[]}
      */
     poll({ timeBudgetMs = Infinity, checkEveryOps = 64, now = () => performance.now() } = {}) {
       const every = timeBudgetMs === Infinity ? 0 : Math.max(1, checkEveryOps >>> 0);
@@ -391,7 +391,7 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
       call('set_config', packConfig(nodeConfig), ERR);
       resultCap = resultBytesMax(nodeConfig, resultCap);
     },
-    /** The limits that hold now: all fields of `NodeConfig` but `edge`. @returns {Required<Omit<NodeConfig, 'edge' | 'envelopeCaps'>> & {envelopeCaps: Required<NonNullable<NodeConfig['envelopeCaps']>>}} */
+    /** The limits that hold now: all fields of `NodeConfig` but `edge`. @returns {Required<Omit<import('./node.js').NodeConfig, 'edge' | 'envelopeCaps'>> & {envelopeCaps: Required<NonNullable<import('./node.js').NodeConfig['envelopeCaps']>>}} */
     get config() {
       call('config', OUT);
       /** @type {Record<string, unknown>} */
