@@ -31,33 +31,47 @@ static void report_failed(bbw_engine *engine, const bbw_frame *frame, uint32_t o
   bbw_step_end(&engine->steps);
 }
 
+static bool is_written(const bbw_op *op, bbw_value *const *outputs, size_t i) {
+  return outputs[i] != NULL && op->outputs[i] != BBW_NO_INDEX;
+}
+
+static void report_completed(bbw_engine *engine, const bbw_frame *frame, uint32_t op_index, bbw_value *const *outputs,
+                             size_t count) {
+  const bbw_op *op = &frame->graph->ops[op_index];
+  size_t written = 0;
+  for (size_t i = 0; i < count; i++) { written += is_written(op, outputs, i); }
+  bbw_step_put_u64(&engine->steps, bbw_graph_op_ref(frame->graph, op_index));
+  bbw_step_put_u64(&engine->steps, frame->exec_id);
+  bbw_step_put_u64(&engine->steps, written);
+  for (size_t i = 0; i < count; i++) {
+    if (is_written(op, outputs, i)) { bbw_step_put_u64(&engine->steps, site_number(frame->graph, op->outputs[i])); }
+  }
+  bbw_step_end(&engine->steps);
+}
+
 /* Writes the outputs that were set and reports the op as completed with their sites. */
 static void complete(bbw_engine *engine, bbw_frame *frame, uint32_t op_index, bbw_value **outputs, size_t count) {
   const bbw_op *op = &frame->graph->ops[op_index];
-  bool is_kept = bbw_step_begin(&engine->steps, BBW_STEP_OP_COMPLETED);
-  size_t written = 0;
-  for (size_t i = 0; i < count; i++) { written += outputs[i] != NULL && op->outputs[i] != BBW_NO_INDEX; }
-  if (is_kept) {
-    bbw_step_put_u64(&engine->steps, bbw_graph_op_ref(frame->graph, op_index));
-    bbw_step_put_u64(&engine->steps, frame->exec_id);
-    bbw_step_put_u64(&engine->steps, written);
-    for (size_t i = 0; i < count; i++) {
-      if (outputs[i] != NULL && op->outputs[i] != BBW_NO_INDEX) {
-        bbw_step_put_u64(&engine->steps, site_number(frame->graph, op->outputs[i]));
-      }
-    }
-    bbw_step_end(&engine->steps);
+  if (bbw_step_begin(&engine->steps, BBW_STEP_OP_COMPLETED)) {
+    report_completed(engine, frame, op_index, outputs, count);
+  }
+  /* All values of one step are there before any reader is woken; most ops have one. */
+  if (count == 1 && is_written(op, outputs, 0)) {
+    bbw_engine_write(engine, frame, op->outputs[0], outputs[0], 0);
+    bbw_frame_wake(engine, frame, op->outputs[0]);
+    outputs[0] = NULL;
+    return;
   }
   for (size_t i = 0; i < count; i++) {
-    if (outputs[i] == NULL) { continue; }
-    if (op->outputs[i] == BBW_NO_INDEX) {
-      bbw_value_release(outputs[i], engine->mem);
-    } else {
+    if (is_written(op, outputs, i)) {
       bbw_engine_write(engine, frame, op->outputs[i], outputs[i], 0);
+    } else {
+      bbw_value_release(outputs[i], engine->mem);
+      outputs[i] = NULL;
     }
   }
   for (size_t i = 0; i < count; i++) {
-    if (outputs[i] != NULL && op->outputs[i] != BBW_NO_INDEX) { bbw_frame_wake(engine, frame, op->outputs[i]); }
+    if (outputs[i] != NULL) { bbw_frame_wake(engine, frame, op->outputs[i]); }
     outputs[i] = NULL;
   }
 }

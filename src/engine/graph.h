@@ -87,6 +87,7 @@ struct bbw_graph {
   bbw_map site_by_name;
   bbw_frame *idle_frames; /* pool, linked by next */
   uint32_t idle_frame_count;
+  uint32_t idle_frame_max; /* of BBW_FRAMES_IDLE_BYTES_MAX */
 };
 
 typedef enum bbw_graph_kind { BBW_GRAPH_ENTRY, BBW_GRAPH_BOOTSTRAP, BBW_GRAPH_LIBRARY } bbw_graph_kind;
