@@ -55,7 +55,7 @@ WASM_OBJ    := $(patsubst %.c,$(WASM_DIR)/obj/%.o,$(SRC) $(WASM_SRC))
 TESTS       := $(patsubst tests/c/%.c,$(BUILD)/asan/%,$(TEST_SRC))
 FUZZERS     := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 BENCHES     := $(patsubst tests/bench/%.c,$(BUILD)/native/%,$(BENCH_SRC))
-WASM_BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/wasm-emcc/%.wasm,$(filter-out tests/bench/bench_engine.c,$(BENCH_SRC)))
+WASM_BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/wasm-emcc/%.wasm,$(BENCH_SRC))
 EXPORTS     := $(shell sed -e 's/\#.*//' -e '/^[[:space:]]*$$/d' wasm/exports.txt 2>/dev/null)
 
 # The toolchain folder may hold a newer Node than the system's (see scripts/setup-debian.sh).

@@ -12,8 +12,8 @@
 #include "bbw/value.h"
 #include "engine/graph.h"
 
-/* Idle frames that a graph keeps for reuse. */
-#define BBW_FRAMES_IDLE_MAX 64u
+/* Bytes of idle frames that a graph keeps for reuse: a burst of executions finds its frames again. */
+#define BBW_FRAMES_IDLE_BYTES_MAX 262144u
 /* How deep function calls may nest. */
 #define BBW_CALL_DEPTH_MAX 64u
 /* In `missing`: the op was queued in this execution. */

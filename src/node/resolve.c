@@ -116,7 +116,7 @@ static bbw_status index_callees(resolver *r) {
     for (size_t g = 0; g < r->engine->graphs.count; g++) {
       const bbw_graph *graph = bbw_engine_graph(r->engine, g);
       bool is_of_pass = bbw_str_equal(graph->function->domain, DOMAIN_MODULE) == (pass == 0);
-      if (graph->is_entry_point || !is_of_pass) { continue; }
+      if (graph->is_entry_point || graph->boot_component != BBW_NO_INDEX || !is_of_pass) { continue; }
       if (!key_build(&r->key, graph->function->name, graph->function->overload)) { return BBW_E_NOMEM; }
       bool ok;
       uint64_t taken;
@@ -160,6 +160,12 @@ static void resolver_free(resolver *r) {
 static bbw_status resolve_op(resolver *r, const bbw_graph *graph, bbw_op *op) {
   op->kind = BBW_DISPATCH_UNRESOLVED;
   op->readiness = BBW_READY_ALL;
+  if (graph->boot_component != BBW_NO_INDEX) {
+    op->kind = BBW_DISPATCH_COMPONENT;
+    op->component = graph->boot_component;
+    op->role = BBW_ROLE_COUNT;
+    return BBW_OK;
+  }
   op->row = bbw_op_find(op->node->domain, op->node->op_type);
   if (op->row != NULL) {
     op->kind = BBW_DISPATCH_STATELESS;
