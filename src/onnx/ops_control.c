@@ -104,7 +104,7 @@ static bbw_status read_flag(bbw_call *call, const bbw_array *array, bool *out) {
 /* ---- If ---- */
 
 bbw_status bbw_if_run(bbw_call *call) {
-  bool is_true;
+  bool is_true = false;
   BBW_TRY(read_flag(call, call->inputs[0], &is_true));
   uint32_t which = is_true ? 0 : 1;
   if (bbw_graphs_count_of(call) != 2) { return bbw_call_refuse(call, -1, "a branch is missing"); }
