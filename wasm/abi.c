@@ -28,6 +28,7 @@ uint32_t bbw_abi_alloc(uint32_t size) { return size == 0 ? 0 : offset(bbw_wasm_m
 void bbw_abi_free(uint32_t ptr, uint32_t size) { bbw_wasm_mem.free(NULL, address(ptr), size); }
 void bbw_abi_set_memory_max(uint32_t bytes) { bbw_wasm_memory_set_max(bytes); }
 uint32_t bbw_abi_memory_used(void) { return (uint32_t)bbw_wasm_memory_used(); }
+uint32_t bbw_abi_stack(void) { return offset(__builtin_frame_address(0)); }
 uint32_t bbw_abi_error_size(void) { return sizeof(bbw_error); }
 
 /* Arrays that a request fills; all live until the call is over. */

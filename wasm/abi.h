@@ -40,6 +40,7 @@ uint32_t bbw_abi_alloc(uint32_t size); /* address, or 0 */
 void bbw_abi_free(uint32_t ptr, uint32_t size);
 void bbw_abi_set_memory_max(uint32_t bytes); /* cap of what the engine may allocate; 0 = none */
 uint32_t bbw_abi_memory_used(void);          /* bytes that the engine has allocated now */
+uint32_t bbw_abi_stack(void); /* where the stack of the module is now, for tests that look whether it comes back */
 uint32_t bbw_abi_error_size(
     void); /* sizeof(bbw_error): {i32 status, u32 fields_bytes, u64 offset, u32 is_truncated, u32 reserved, char fields[]} */
 

@@ -21,7 +21,7 @@ size_t bbw_engine_step_room(const bbw_op *op) {
 static void report_failed(bbw_engine *engine, const bbw_frame *frame, uint32_t op, bbw_op_error_kind kind,
                           bbw_str reason, bbw_str detail) {
   bbw_bootstrap_note_failure(frame);
-  bbw_bus_publish(&engine->bus, BBW_STR("OpFailure"));
+  if (!frame->is_reaction) { bbw_bus_publish(&engine->bus, BBW_STR("OpFailure")); }
   if (!bbw_step_begin(&engine->steps, BBW_STEP_OP_FAILED)) { return; }
   bbw_step_put_u64(&engine->steps, bbw_graph_op_ref(frame->graph, op));
   bbw_step_put_u64(&engine->steps, frame->exec_id);
@@ -210,6 +210,7 @@ static void dispatch_call(bbw_engine *engine, bbw_frame *frame, uint32_t op_inde
   body->parent = frame; /* the call's unit of work lasts until the body ends */
   body->parent_op = op_index;
   body->depth = frame->depth + 1;
+  body->is_reaction = frame->is_reaction;
   body->inbound = frame->inbound; /* gates and replies inside the body see who sent the envelope */
   if (body->inbound != NULL) { body->inbound->refs++; }
   complete(engine, frame, op_index, NULL, 0);

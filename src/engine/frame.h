@@ -44,6 +44,8 @@ struct bbw_frame {
   uint32_t parent_op;
   uint32_t depth;
   uint32_t work;
+  bool
+      is_reaction; /* an event of the bus started it: what fails in it makes no further events, so that handlers never keep each other going */
   uint64_t started_ns;
   struct bbw_boot_run *boot; /* of a bootstrap: its run */
   bbw_inbound *inbound;      /* NULL outside executions that an envelope started */

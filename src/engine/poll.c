@@ -46,6 +46,7 @@ static bool start_source(bbw_engine *engine, bbw_graph *graph, uint32_t op_index
     return false;
   }
   const bbw_op *op = &graph->ops[op_index];
+  frame->is_reaction = !is_run;
   if (is_run) {
     bbw_frame_queue(engine, frame, op_index);
   } else if (op->output_count != 0 && op->outputs[0] != BBW_NO_INDEX) {

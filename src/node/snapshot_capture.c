@@ -130,6 +130,7 @@ static void put_frames(capture *c, bbw_snap *out) {
         .started_ns = frame->started_ns,
         .parent = frame->parent == NULL ? 0 : index_of(c, frame->parent) + 1, /* callers are older */
         .parent_op = frame->parent_op,
+        .is_reaction = frame->is_reaction,
         .run = frame->boot == NULL ? 0 : run_number(&engine->bootstrap, frame->boot),
     };
     put_inbound(c, &frames[at], frame->inbound);

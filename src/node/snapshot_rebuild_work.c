@@ -183,6 +183,7 @@ static bbw_status rebuild_frame(bbw_rebuild *r, size_t index, bbw_frame **owners
   if (rv != BBW_OK) { return bbw_error_set(r->err, rv); }
   r->frames[index] = frame;
   frame->started_ns = from->started_ns;
+  frame->is_reaction = from->is_reaction;
   rv = fill_slots(r, frame, &from->slots);
   if (rv == BBW_OK) { rv = mark_fired(r, frame, &from->fired); }
   if (rv == BBW_OK) { rv = take_inbound(r, frame, from->inbound); }

@@ -38,9 +38,9 @@ static const bbw_proto_message inbound_type = MESSAGE("Inbound", STRUCT, inbound
 
 #define STRUCT bbw_snap_frame
 static const bbw_proto_field frame_fields[] = {
-    ONE(1, U32, graph),     ONE(2, I64, exec_id), ONE(3, I64, started_ns),       ONE(4, U32, parent),
-    ONE(5, U32, parent_op), ONE(6, U32, run),     SUB(7, inbound, inbound_type), SUBS(8, slots, seed_type),
-    MANY(9, I64, fired),
+    ONE(1, U32, graph),     ONE(2, I64, exec_id),       ONE(3, I64, started_ns),       ONE(4, U32, parent),
+    ONE(5, U32, parent_op), ONE(6, U32, run),           SUB(7, inbound, inbound_type), SUBS(8, slots, seed_type),
+    MANY(9, I64, fired),    ONE(10, BOOL, is_reaction),
 };
 static const bbw_proto_message frame_type = MESSAGE("Frame", STRUCT, frame_fields);
 #undef STRUCT

@@ -30,6 +30,7 @@ typedef struct bbw_snap_frame {
   uint32_t graph;
   uint64_t exec_id, started_ns;
   uint32_t parent, parent_op, run;
+  bool is_reaction;
   const bbw_snap_inbound *inbound;
   bbw_proto_list slots; /* bbw_snap_seed */
   bbw_proto_list fired; /* uint64_t */

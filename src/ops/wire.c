@@ -196,7 +196,7 @@ static bbw_status note_unresolved(bbw_ctx *ctx, const bbw_peer_id *peer) {
   bbw_resolve_failure *failure = bbw_vec_push(&ctx->engine->resolve_failures);
   if (failure == NULL) { return BBW_E_NOMEM; }
   *failure = (bbw_resolve_failure){.peer = *peer, .op_ref = bbw_ctx_op_ref(ctx)};
-  bbw_bus_publish(&ctx->engine->bus, BBW_STR("PeerResolveFailure"));
+  if (!ctx->frame->is_reaction) { bbw_bus_publish(&ctx->engine->bus, BBW_STR("PeerResolveFailure")); }
   return BBW_OK;
 }
 

@@ -442,6 +442,21 @@ static void the_next_timer_is_when_something_happens_and_not_before(void **state
   session_end(&s);
 }
 
+static void handlers_that_fail_do_not_keep_the_node_busy(void **state) {
+  (void)state;
+  session s;
+  session_install(
+      &s,
+      "target M x -> y\nno.such::Op x -> y\nsyscall::EventSource -> e | kind='OpFailure'\nno.such::Op e -> f\n"
+      "module::F e -> g\nsyscall::AppNotify e | name='heard'\nfunction F p -> q\nno.such::Op p -> q",
+      NULL);
+  (void)session_invoke(&s, "x", "1");
+  assert_true(session_poll_all(&s) <= 4);
+  assert_string_equal(s.log, "heard= ");
+  assert_int_equal(s.counts[BBW_STEP_OP_FAILED], 3);
+  session_end(&s);
+}
+
 static void a_failed_send_ends_its_request_once(void **state) {
   (void)state;
   session s;
@@ -637,6 +652,7 @@ int main(void) {
       cmocka_unit_test(two_targets_of_one_node_share_components_and_nothing_else),
       cmocka_unit_test(calls_from_inside_the_tap_are_refused),
       cmocka_unit_test(the_next_timer_is_when_something_happens_and_not_before),
+      cmocka_unit_test(handlers_that_fail_do_not_keep_the_node_busy),
       cmocka_unit_test(a_failed_send_ends_its_request_once),
       cmocka_unit_test(the_clock_never_goes_back_and_a_jump_forward_fires_an_interval_once),
       cmocka_unit_test(an_interval_without_a_period_lets_the_node_rest),

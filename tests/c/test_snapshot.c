@@ -17,6 +17,7 @@
 #include "moody_components.h"
 #include "node/node.h"
 #include "node/snapshot_schema.h"
+#include "node_check.h"
 #include "node_script.h"
 
 #define CALLS        48
@@ -107,6 +108,7 @@ static uint64_t play(bbw_node *node, node_script *script) {
   bbw_stats stats;
   uint64_t at_ns = 0;
   node_script_call(node, script, NULL, note_poll, &log);
+  node_check_state(node);
   bool has_timer = bbw_node_next_timer(node, &at_ns);
   bbw_node_stats(node, &stats);
   add(&log, &has_timer, sizeof(has_timer));
