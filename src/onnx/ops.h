@@ -209,4 +209,24 @@ bbw_op_call_fn bbw_resize_infer, bbw_resize_run;
 /* ---- ops_attention.c ---- */
 bbw_op_call_fn bbw_attention_infer, bbw_attention_run;
 
+/* ---- ops_vision.c: boxes and sampling of images ---- */
+bbw_op_prepare_fn bbw_nms_prepare, bbw_grid_sample_prepare, bbw_roi_align_prepare;
+bbw_op_call_fn bbw_nms_infer, bbw_nms_run, bbw_grid_sample_infer, bbw_grid_sample_run, bbw_roi_align_infer,
+    bbw_roi_align_run;
+
+/* ---- ops_signal.c ---- */
+bbw_op_prepare_fn bbw_dft_prepare, bbw_stft_prepare, bbw_mel_prepare;
+bbw_op_call_fn bbw_dft_infer, bbw_dft_run, bbw_stft_infer, bbw_stft_run, bbw_mel_infer, bbw_mel_run;
+
+/* ---- ops_training.c: one step of an optimizer ---- */
+
+struct step_params;
+typedef struct bbw_step {
+  void (*step)(const struct step_params *p, double rate, double steps, double *x, double g, double *v, double *h);
+  uint32_t states; /* arrays beside x and its gradient: 1 or 2 */
+} bbw_step;
+extern const bbw_step bbw_step_momentum, bbw_step_adagrad, bbw_step_adam;
+bbw_op_prepare_fn bbw_step_prepare;
+bbw_op_call_fn bbw_step_infer, bbw_step_run;
+
 #endif

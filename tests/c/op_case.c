@@ -185,7 +185,7 @@ static bool is_equal(const bbw_array *got, const bbw_array *want, size_t *at) {
     if (bbw_dtype_is_float(want->dtype)) {
       bbw_load_f64(got, *at, 1, &a);
       bbw_load_f64(want, *at, 1, &b);
-      if (!(a == b || (isnan(a) && isnan(b)) || fabs(a - b) <= 1e-6 * fabs(b))) { return false; }
+      if (!(a == b || (isnan(a) && isnan(b)) || fabs(a - b) <= 1e-9 + 1e-6 * fabs(b))) { return false; }
     } else {
       bbw_load_i64(got, *at, 1, &i);
       bbw_load_i64(want, *at, 1, &k);

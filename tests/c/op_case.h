@@ -24,7 +24,7 @@ typedef struct op_case {
 
 /*
  * Runs the case with its arrays as inputs of the model, as initializers, with all but the first as initializers, and each of these plainly; and with every
- * allocation failing once.  Says what is wrong and fails the test, unless all of them give what is wanted.  Floats may be off by 1e-6 of their size.
+ * allocation failing once.  Says what is wrong and fails the test, unless all of them give what is wanted.  Floats may be off by 1e-6 of their size, and by 1e-9.
  */
 void op_case_check(const op_case *c);
 void op_cases_check(const op_case *cases, size_t count);
