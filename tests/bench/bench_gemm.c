@@ -98,7 +98,8 @@ static double median(double *x) {
 static void run_case(const gemm_case *row, double *gflops, double *share) {
   size_t m = row->m, n = row->n, k = row->k;
   bbw_gemm g = {.m = m, .n = n, .k = k, .lda = k, .ldb = n, .ldc = n, .alpha = 1.0f};
-  size_t scratch_count = bbw_gemm_f32_scratch(m, n, k), packed_count = bbw_gemm_f32_pack_b_size(n, k);
+  g.is_b_packed = row->is_packed, g.is_b_transposed = row->is_b_transposed;
+  size_t scratch_count = bbw_gemm_f32_run_scratch(&g), packed_count = bbw_gemm_f32_pack_b_size(n, k);
   float *memory = calloc(m * k + k * n + m * n + packed_count + scratch_count, sizeof(float));
   if (memory == NULL) { exit(1); }
   float *a = memory, *b = a + m * k, *packed = b + k * n, *scratch = packed + packed_count;
@@ -107,9 +108,9 @@ static void run_case(const gemm_case *row, double *gflops, double *share) {
   g.a = a, g.b = b, g.c = scratch + scratch_count;
   if (row->is_packed) {
     bbw_gemm_f32_pack_b(packed, b, n, false, n, k);
-    g.b = packed, g.is_b_packed = true;
+    g.b = packed;
   }
-  if (row->is_b_transposed) { g.is_b_transposed = true, g.ldb = k; }
+  if (row->is_b_transposed) { g.ldb = k; }
   double flops = 2.0 * (double)m * (double)n * (double)k;
   size_t repeats = (size_t)(5e7 / flops) + 1;
   double rates[RUNS], shares[RUNS];
