@@ -14,7 +14,7 @@ static const bbw_component_type *const types[] = {
 #ifndef BBW_ENGINE_ONLY
     &bbw_onnx_model_component,
 #endif
-    &bbw_known_peers_type, &bbw_constant_view_type,
+    &bbw_known_peers_type,     &bbw_constant_view_type,
 };
 
 const bbw_component_type *const *bbw_shipped_component_types(size_t *count) {
