@@ -118,9 +118,10 @@ CONFORMANCE_DIR := $(or $(DIR),/usr/share/libonnx-testdata/data/node)
 $(BUILD)/asan/conformance: $(BUILD)/asan/obj/tests/conformance/run.o $(BUILD)/asan/libbbw.a
 	$(call say,link)$(CC) $(ASAN_FLAGS) $^ -lm -o $@
 
+# Every case that is not claimed is in the logs by name, with what it lacks.
 conformance: $(BUILD)/asan/conformance $(BUILD)/wasm/bb.wasm node_modules/.package-lock.json  ## run ONNX backend test cases, natively and in wasm: DIR=path, ONLY=name (default: those of libonnx-testdata)
-	@$< $(CONFORMANCE_DIR) $(ONLY)
-	@node tests/conformance/run.mjs $(CONFORMANCE_DIR) $(ONLY) | { grep -v '^skip' || true; }
+	@scripts/run-conformance.sh $(BUILD)/conformance-native.log $< $(CONFORMANCE_DIR) $(ONLY)
+	@scripts/run-conformance.sh $(BUILD)/conformance-wasm.log node tests/conformance/run.mjs $(CONFORMANCE_DIR) $(ONLY)
 .PHONY: conformance
 
 # ---- coverage -------------------------------------------------------------------------------------------------------
@@ -296,6 +297,7 @@ test:  ## install what is missing, then run every test
 	@$(MAKE) --no-print-directory -j2 wasm WASM_CC=clang
 	@$(MAKE) --no-print-directory -j2 wasm
 	@$(MAKE) --no-print-directory -j2 test-bits
+	@$(MAKE) --no-print-directory conformance
 	@$(MAKE) --no-print-directory test-js
 	@$(MAKE) --no-print-directory test-browser
 	@$(MAKE) --no-print-directory test-edge
