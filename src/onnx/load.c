@@ -34,14 +34,7 @@ static bbw_status invalid_value(loader *l, bbw_str name, const char *detail) {
   return BBW_E_ONNX_INVALID;
 }
 
-static bbw_status no_memory(loader *l) {
-  if (l->program->arena.is_over_limit || l->scratch->is_over_limit) {
-    bbw_error_set(l->err, BBW_E_LIMIT);
-    bbw_error_add_u64(l->err, "cap", l->program->constant_bytes_max);
-    return BBW_E_LIMIT;
-  }
-  return bbw_error_set(l->err, BBW_E_NOMEM);
-}
+static bbw_status no_memory(loader *l) { return bbw_error_set(l->err, BBW_E_NOMEM); }
 
 static bool keep_text(loader *l, bbw_str from, bbw_str *out) {
   bool ok = true;

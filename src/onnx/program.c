@@ -19,6 +19,13 @@ bbw_status bbw_op_node_error(bbw_error *err, bbw_status rv, const bbw_op_node *n
   return rv;
 }
 
+bbw_status bbw_arena_status(bbw_status rv, const bbw_arena *arena, bbw_error *err) {
+  if (rv != BBW_E_NOMEM || !arena->is_over_limit) { return rv; }
+  bbw_error_set(err, BBW_E_LIMIT);
+  bbw_error_add_u64(err, "cap", arena->limit_bytes);
+  return BBW_E_LIMIT;
+}
+
 void *bbw_program_alloc(bbw_program *program, size_t bytes, bbw_error *err, bbw_status *rv) {
   *rv = BBW_OK;
   size_t held;
@@ -114,6 +121,7 @@ bbw_status bbw_program_make(bbw_program **out, const bbw_onnx_model *model, cons
   bbw_status rv = bbw_program_load(program, model, &scratch, err);
   bbw_arena_free(&scratch);
   if (rv == BBW_OK) { rv = simplify(program, options != NULL && options->is_plain, err); }
+  rv = bbw_arena_status(rv, &program->arena, err);
   if (rv != BBW_OK) {
     bbw_program_release(program);
     return rv;

@@ -135,6 +135,9 @@ bbw_status bbw_program_fuse(bbw_program *program, bbw_body *body, bbw_error *err
 /* Lets operators pack their constant inputs. */
 bbw_status bbw_program_pack(bbw_program *program, bbw_body *body, bbw_error *err);
 
+/* What ran out: BBW_E_LIMIT with the cap when the arena was not allowed more, else rv as it is. */
+bbw_status bbw_arena_status(bbw_status rv, const bbw_arena *arena, bbw_error *err);
+
 /* Reads: value `v` is needed by one more, one less.  At zero the producer is dead and sweep removes it. */
 void bbw_body_retain_value(bbw_body *body, uint32_t v);
 void bbw_body_release_value(bbw_program *program, bbw_body *body, uint32_t v);

@@ -192,7 +192,9 @@ static bbw_status run_dynamic(bbw_runner *r, bbw_schedule *s, const bbw_schedule
   call.scratch = scratch;
   if (rv == BBW_OK && !is_view) { rv = node->op->run(&call); }
   give_memory(r, scratch, call.scratch_bytes);
+  bbw_status limited = bbw_arena_status(rv, &arena, err);
   bbw_arena_free(&arena);
+  if (limited != rv) { return limited; }
   if (rv != BBW_OK && (!runs_graphs || err == NULL || err->status == BBW_OK)) {
     return step_error(node, &call, rv, err);
   }

@@ -14,10 +14,7 @@ typedef struct builder {
 } builder;
 
 static bbw_status no_memory(const builder *b) {
-  if (!b->s->arena.is_over_limit) { return bbw_error_set(b->err, BBW_E_NOMEM); }
-  bbw_error_set(b->err, BBW_E_LIMIT);
-  bbw_error_add_u64(b->err, "cap", b->s->arena.limit_bytes);
-  return BBW_E_LIMIT;
+  return bbw_arena_status(bbw_error_set(b->err, BBW_E_NOMEM), &b->s->arena, b->err);
 }
 
 static bool is_known(const bbw_array *array) { return array->data != NULL || array->count == 0; }

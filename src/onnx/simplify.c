@@ -102,7 +102,7 @@ bbw_status bbw_program_fold(bbw_program *program, bbw_body *body, bbw_error *err
     if (node->op == NULL || !is_constant(body, node)) { continue; }
     bbw_arena_init(&scratch, program->mem);
     scratch.limit_bytes = program->constant_bytes_max;
-    rv = fold_node(program, body, node, &scratch, &is_done, err);
+    rv = bbw_arena_status(fold_node(program, body, node, &scratch, &is_done, err), &scratch, err);
     bbw_arena_free(&scratch);
     if (is_done) { remove_node(program, body, node); }
   }
