@@ -129,6 +129,35 @@ test('bad models are refused with the place that is wrong, and leave no memory b
   assert.ok(runtime.memoryUsed - used <= 4096, `${runtime.memoryUsed - used} bytes`); // the glue keeps one small block for arguments
 });
 
+test('long chains load in time that grows with them, longer ones and deep nesting are refused', () => {
+  const runtime = createRuntime(module);
+  const chain = (count) => modelOf({
+    node: Array.from({ length: count }, (_, i) => ({ opType: 'Neg', input: [i === 0 ? 'x' : `v${i}`], output: [i === count - 1 ? 'y' : `v${i + 1}`] })),
+    input: [port('x', ['n'])], output: [port('y', ['n'])],
+  });
+  const time = (count) => {
+    const bytes = chain(count), start = performance.now();
+    const session = createSessionIn(runtime, bytes);
+    assert.deepEqual([...session.run({ x: { data: Float32Array.of(1, -2), dims: [2] } }).y.data], [1, -2]);
+    session.dispose();
+    return performance.now() - start;
+  };
+  time(1000);
+  const short = Math.min(time(10_000), time(10_000)), long = Math.min(time(40_000), time(40_000));
+  assert.ok(long < 10 * short + 50, `${short} ms for 10,000 nodes, ${long} ms for 40,000`);
+  assert.throws(() => createSessionIn(runtime, chain(65_600)), (e) => isBbwError(e, 'E_ONNX_INVALID') && e.details.detail === 'model has too many nodes');
+  const nested = (depth) => ({
+    name: `g${depth}`, output: [port(`o${depth}`, [1])],
+    node: depth === 0 ? [{ opType: 'Identity', input: ['x'], output: ['o0'] }]
+      : [{ opType: 'If', input: ['c'], output: [`o${depth}`], attribute: ['then_branch', 'else_branch'].map((name) => ({ name, type: ATTRIBUTE.GRAPH, g: nested(depth - 1) })) }],
+  });
+  const deep = (depth) => encodeModel({ irVersion: 8, graph: { ...nested(depth), input: [port('x', [1]), port('c', [], DATA_TYPE.BOOL)] }, opsetImport: [{ version: 17 }] });
+  const session = createSessionIn(runtime, deep(5));
+  assert.deepEqual([...session.run({ x: { data: Float32Array.of(4), dims: [1] }, c: { data: Uint8Array.of(1), dims: [] } }).o5.data], [4]);
+  session.dispose();
+  assert.throws(() => createSessionIn(runtime, deep(10)), (e) => isBbwError(e, 'E_ONNX_INVALID') && /nested/.test(String(e.details.detail)));
+});
+
 test('an operator refuses what it cannot compute by node, and shapes are bounded before anything is allocated', () => {
   const runtime = createRuntime(module);
   const model = modelOf({
