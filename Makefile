@@ -159,9 +159,8 @@ fuzz: $(FUZZERS)  ## run every fuzz target for SECONDS=20, two at a time
 	@scripts/run-fuzz.sh $(FUZZ_SECONDS) $(BUILD)/fuzz $(call pick,$(FUZZERS))
 
 # ---- wasm -----------------------------------------------------------------------------------------------------------
-wasm: $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm  ## build build/wasm/bb.wasm and bb-relaxed.wasm (WASM_CC=emcc or clang) and check their size
-	@scripts/check-size.sh $(BUILD)/wasm/bb.wasm wasm/size-budget.txt
-	@scripts/check-size.sh $(BUILD)/wasm/bb-relaxed.wasm wasm/size-budget.txt
+wasm: $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm $(BUILD)/wasm/bb-engine.wasm  ## build bb.wasm, bb-relaxed.wasm and bb-engine.wasm (WASM_CC=emcc or clang) and check their size
+	@for module in bb bb-relaxed bb-engine; do scripts/check-size.sh $(BUILD)/wasm/$$module.wasm wasm/size-budget.txt || exit 1; done
 
 # One name for users, one folder per compiler, so that switching WASM_CC never mixes objects.
 $(BUILD)/wasm/%.wasm: $(WASM_DIR)/%.wasm FORCE
@@ -211,10 +210,31 @@ $(BUILD)/wasm-clang/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,wasi)$(CLANG19) --target=wasm32-wasi $(WASM_FLAGS) -MMD -MP -c $< -o $@
 
+# The engine for those who bring their own compute: no kernels for models, no sessions, no compiler, and small before fast.
+ENGINE_EXPORTS = $(filter-out bbw_abi_session_% bbw_abi_model_% bbw_abi_compile,$(EXPORTS))
+ENGINE_SRC     = $(filter-out src/onnx/% src/autodiff/% src/components/cpu_% src/components/onnx_% wasm/abi_session.c wasm/abi_model.c,$(SRC) $(WASM_SRC))
+ENGINE_OBJ     = $(patsubst %.c,$(WASM_DIR)/engine/%.o,$(ENGINE_SRC))
+
+$(BUILD)/wasm-emcc/engine/%.o: %.c $(BUILD)/wasm-emcc/emcc.path
+	@mkdir -p $(@D)
+	$(call say,emcc)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(WASM_FLAGS) -Os -DBBW_ENGINE_ONLY -MMD -MP -c $< -o $@
+
+$(BUILD)/wasm-emcc/bb-engine.wasm: $(filter $(BUILD)/wasm-emcc/%,$(ENGINE_OBJ)) wasm/exports.txt $(BUILD)/wasm-emcc/emcc.path Makefile
+	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(subst -O3,-Oz,$(EMCC_LINK)) \
+	  -sEXPORTED_FUNCTIONS=$(subst $(space),$(comma),$(addprefix _,$(strip $(ENGINE_EXPORTS)))) $(filter %.o,$^) -o $@
+
+$(BUILD)/wasm-clang/engine/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,wasi)$(CLANG19) --target=wasm32-wasi $(WASM_FLAGS) -Os -DBBW_ENGINE_ONLY -MMD -MP -c $< -o $@
+
+$(BUILD)/wasm-clang/bb-engine.wasm: $(filter $(BUILD)/wasm-clang/%,$(ENGINE_OBJ)) wasm/exports.txt Makefile
+	$(call say,link)$(CLANG_LINK) $(filter %.o,$^) $(CLANG_LIBS) -o $@
+$(BUILD)/wasm-clang/bb-engine.wasm: LINK_EXPORTS = $(ENGINE_EXPORTS)
+
 # Two steps on purpose: the clang driver would run any wasm-opt on the PATH, and an old one breaks the module.
 WASI_LIB := /usr/lib/wasm32-wasi
 CLANG_LINK = wasm-ld-19 --no-entry --gc-sections --strip-all -O3 -z stack-size=$(WASM_STACK) --stack-first --initial-memory=$(WASM_MEMORY) \
-	  --max-memory=4294967296 --export=_initialize $(addprefix --export=,$(EXPORTS)) $(WASI_LIB)/crt1-reactor.o
+	  --max-memory=4294967296 --export=_initialize $(addprefix --export=,$(or $(LINK_EXPORTS),$(EXPORTS))) $(WASI_LIB)/crt1-reactor.o
 CLANG_LIBS = -L$(WASI_LIB) -lc -lm $$($(CLANG19) --target=wasm32-wasi -print-libgcc-file-name)
 $(BUILD)/wasm-clang/bb.wasm: $(filter $(BUILD)/wasm-clang/%,$(WASM_OBJ)) wasm/exports.txt Makefile
 	$(call say,link)$(CLANG_LINK) $(filter %.o,$^) $(CLANG_LIBS) -o $@
@@ -346,7 +366,7 @@ tests/bench/compare/node_modules/.package-lock.json: tests/bench/compare/package
 	cd tests/bench/compare && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-bench: $(BENCHES) $(WASM_BENCHES) $(if $(call pick,tests/bench/gemm_compare.bench.js),$(COMPARE)) node_modules/.package-lock.json wasm  ## measure; appends to build/bench/results.jsonl (ONLY=name)
+bench: $(BENCHES) $(WASM_BENCHES) $(if $(call pick,tests/bench/gemm_compare.bench.js tests/bench/model_compare.bench.js),$(COMPARE)) node_modules/.package-lock.json wasm  ## measure; appends to build/bench/results.jsonl (ONLY=name)
 	@mkdir -p $(BUILD)/bench
 	@set -o pipefail; for b in $(call pick,$(BENCHES)); do $$b | tee -a $(BUILD)/bench/results.jsonl || exit 1; done
 	@set -o pipefail; for b in $(call pick,$(WASM_BENCHES)); do node --no-liftoff tests/bench/run_wasi.mjs $$b | tee -a $(BUILD)/bench/results.jsonl || exit 1; done

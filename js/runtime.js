@@ -10,6 +10,7 @@
 import { BbwError } from './errors.js';
 import { asBytes, checkRequestSize, Reader } from './internal/bytes.js';
 import { errorOf } from './internal/pack.js';
+import { hasRelaxedSimd, hasSimd } from './internal/simd.js';
 
 const ABI_VERSION = 1;
 const LATER = 1;
@@ -37,6 +38,8 @@ export class Units {
  * @typedef {object} RuntimeOptions
  * @property {number} [maxMemoryBytes]  what the engine may allocate; more is answered with E_NOMEM. Default: no limit, but 96 MiB in an edge worker, whose isolate has 128 MiB
  * @property {(level: number, line: string) => void} [log]  diagnostic lines
+ * @property {'strict' | 'relaxed'} [simd]  which module of the package is taken when none is given. 'strict' (default) computes the same bits everywhere, as peers
+ *   that compare results want it; 'relaxed' multiplies and adds in one rounding where the JavaScript engine can, which is faster
  */
 
 /**
@@ -47,8 +50,8 @@ export class Units {
 const EDGE_MEMORY_BYTES = 96 * 2 ** 20;
 const isEdgeWorker = () => /** @type {any} */ (globalThis).navigator?.userAgent === 'Cloudflare-Workers';
 
-/** Where the package keeps its module; written so that bundlers see it. */
-const defaultUrl = () => new URL('../build/wasm/bb.wasm', import.meta.url);
+/** Where the package keeps its modules; written so that bundlers see them. @param {boolean} isRelaxed */
+const defaultUrl = (isRelaxed) => (isRelaxed ? new URL('../build/wasm/bb-relaxed.wasm', import.meta.url) : new URL('../build/wasm/bb.wasm', import.meta.url));
 
 /** @param {URL} url @returns {Promise<WebAssembly.Module>} */
 async function compileUrl(url) {
@@ -78,8 +81,11 @@ async function compileResponse(response) {
  * @param {RuntimeOptions} [options]
  * @returns {Promise<Runtime>}
  */
-export async function loadRuntime(source = defaultUrl(), options = {}) {
-  const given = await source;
+export async function loadRuntime(source, options = {}) {
+  const { simd = 'strict' } = options;
+  if (simd !== 'strict' && simd !== 'relaxed') throw new BbwError('E_ARG', "simd must be 'strict' or 'relaxed'", { field: 'simd', value: simd });
+  if (!hasSimd()) throw new BbwError('E_UNSUPPORTED', 'this JavaScript engine has no WebAssembly SIMD');
+  const given = await (source ?? defaultUrl(simd === 'relaxed' && hasRelaxedSimd()));
   let module;
   if (given instanceof WebAssembly.Module) module = given;
   else if (typeof Response !== 'undefined' && given instanceof Response) module = await compileResponse(given);

@@ -31,7 +31,7 @@ import { ERR, OUT, runtimeOf } from './runtime.js';
  * @typedef {object} SessionOptions
  * @property {import('./runtime.js').Runtime} [runtime]
  * @property {import('./runtime.js').WasmSource | Promise<Response>} [wasm]
- * @property {number} [memoryBytesMax]  what model and results may take together; more is refused with E_LIMIT before it is allocated
+ * @property {number} [maxMemoryBytes]  what model and results may take together; more is refused with E_LIMIT before it is allocated
  * @property {boolean} [plain]  run the graph as it stands, nothing folded, fused or packed: for comparisons
  */
 
@@ -111,20 +111,20 @@ function readPort(reader) {
  * @throws {BbwError} E_ONNX_UNSUPPORTED with the list `nodes` of all that is missing, E_ONNX_INVALID, E_PROTOBUF, E_LIMIT, E_NOMEM
  */
 export async function createSession(model, options = {}) {
-  const { memoryBytesMax, plain, ...rest } = options;
+  const { maxMemoryBytes, plain, ...rest } = options;
   return createSessionIn(await runtimeOf(rest), model, options);
 }
 
 /**
  * The same in a runtime that exists; synchronous.
  * @param {import('./runtime.js').Runtime} runtime @param {import('./internal/bytes.js').BytesLike} model
- * @param {Pick<SessionOptions, 'memoryBytesMax' | 'plain'>} [options]
+ * @param {Pick<SessionOptions, 'maxMemoryBytes' | 'plain'>} [options]
  */
-export function createSessionIn(runtime, model, { memoryBytesMax = 0, plain = false } = {}) {
-  if (memoryBytesMax >>> 0 !== memoryBytesMax) {
-    throw new BbwError('E_ARG', 'memoryBytesMax must be an integer from 0 (no limit) to 2^32 - 1', { field: 'memoryBytesMax', value: memoryBytesMax });
+export function createSessionIn(runtime, model, { maxMemoryBytes = 0, plain = false } = {}) {
+  if (maxMemoryBytes >>> 0 !== maxMemoryBytes) {
+    throw new BbwError('E_ARG', 'maxMemoryBytes must be an integer from 0 (no limit) to 2^32 - 1', { field: 'maxMemoryBytes', value: maxMemoryBytes });
   }
-  runtime.call('bbw_abi_session_new', asBytes(model), memoryBytesMax, plain ? 1 : 0, OUT, ERR);
+  runtime.call('bbw_abi_session_new', asBytes(model), maxMemoryBytes, plain ? 1 : 0, OUT, ERR);
   return sessionOf(runtime, runtime.outU32());
 }
 

@@ -159,6 +159,9 @@ bbw_status bbw_call_float(bbw_call *call, uint32_t i, double otherwise, double *
 /* The axis counted from the end when negative; BBW_E_ONNX_INVALID when out of range.  rank 0 has no axis. */
 bbw_status bbw_call_axis(bbw_call *call, int64_t given, uint32_t rank, uint32_t *out);
 
+/* Gives an array without elements a place, so that run may add offsets of 0 to it: kernels see no NULL. */
+void bbw_array_settle(bbw_array *array);
+
 /* Product of dims[from..to); fits, because arrays are checked when they are shaped. */
 size_t bbw_dims_product(const size_t *dims, uint32_t from, uint32_t to);
 

@@ -47,12 +47,13 @@ bbw_status bbw_program_constant(bbw_program *program, const bbw_array *shape, bb
   constant->array = *shape;
   constant->array.data = NULL;
   if (bytes > 0) { constant->array.data = bbw_program_alloc(program, bytes, err, &rv); }
+  bbw_array_settle(&constant->array);
   if (rv == BBW_OK) { *out = constant; }
   return rv;
 }
 
 static void free_data(bbw_program *program, bbw_constant *constant) {
-  if (constant->array.data == NULL) { return; }
+  if (constant->array.data == NULL || constant->array.count == 0) { return; }
   size_t bytes = bbw_array_bytes(&constant->array);
   program->mem->free(program->mem->ctx, constant->array.data, bytes);
   program->constant_bytes -= bytes;

@@ -73,7 +73,9 @@ static bool can_fold(const bbw_op_node *node, const bbw_call *call) {
 static bbw_status fold(builder *b, const bbw_op_node *node, bbw_call *call) {
   for (uint32_t i = 0; i < call->output_count; i++) {
     if (call->outputs[i] == NULL) { continue; }
-    call->outputs[i]->data = bbw_arena_array(&b->s->arena, bbw_array_bytes(call->outputs[i]), 1);
+    if (call->outputs[i]->count > 0) {
+      call->outputs[i]->data = bbw_arena_array(&b->s->arena, bbw_array_bytes(call->outputs[i]), 1);
+    }
     if (call->outputs[i]->data == NULL) { return no_memory(b); }
     b->s->values[node->outputs[i]].place = BBW_PLACE_CONSTANT;
   }
@@ -157,6 +159,9 @@ static bbw_status plan_node(builder *b, uint32_t index, uint32_t *last) {
     if (rv == BBW_E_NOMEM) { return no_memory(b); }
     if (rv != BBW_OK && rv != BBW_LATER) {
       return bbw_op_node_error(b->err, rv, node, NULL, call->input, call->detail);
+    }
+    for (uint32_t o = 0; rv == BBW_OK && o < call->output_count; o++) {
+      if (call->outputs[o] != NULL) { bbw_array_settle(call->outputs[o]); }
     }
   }
   if (!is_dynamic && can_fold(node, call)) { return fold(b, node, call); }
@@ -285,6 +290,7 @@ static bbw_status set_input(builder *b, uint32_t value, uint32_t shape) {
   v->place = BBW_PLACE_INPUT;
   v->array = b->s->shapes[shape];
   v->array.data = NULL;
+  bbw_array_settle(&v->array);
   return BBW_OK;
 }
 

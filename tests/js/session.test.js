@@ -134,7 +134,7 @@ test('an operator refuses what it cannot compute by node, and shapes are bounded
   const model = modelOf({
     node: [{ opType: 'Expand', name: 'wide', input: ['x', 'shape'], output: ['y'] }], input: [port('x', [1]), port('shape', ['k'], DATA_TYPE.INT64)], output: [port('y', ['n'])],
   });
-  const session = createSessionIn(runtime, model, { memoryBytesMax: 1 << 20 });
+  const session = createSessionIn(runtime, model, { maxMemoryBytes: 1 << 20 });
   const run = (...shape) => session.run({ x: { data: Float32Array.of(1), dims: [1] }, shape: { data: BigInt64Array.from(shape, BigInt), dims: [shape.length] } });
   assert.equal(run(3, 4).y.data.length, 12);
   const before = runtime.memoryBytes;

@@ -50,7 +50,10 @@ float compare_peak(size_t steps, float seed) {
   return sum[0] + sum[1] + sum[2] + sum[3];
 }
 
-size_t compare_gemm_scratch(size_t m, size_t n, size_t k) { return bbw_gemm_f32_scratch(m, n, k); }
+size_t compare_gemm_scratch(size_t m, size_t n, size_t k) {
+  bbw_gemm packed = {.m = m, .n = n, .k = k, .is_b_packed = true};
+  return bbw_gemm_f32_scratch(m, n, k) + bbw_gemm_f32_run_scratch(&packed);
+}
 size_t compare_pack_size(size_t n, size_t k) { return bbw_gemm_f32_pack_b_size(n, k); }
 void compare_pack(float *packed, const float *b, size_t n, size_t k) { bbw_gemm_f32_pack_b(packed, b, n, false, n, k); }
 void compare_gemm(const float *a, const float *b, float *c, size_t m, size_t n, size_t k, int is_packed, float *scratch,
