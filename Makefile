@@ -266,7 +266,7 @@ node_modules/.package-lock.json: package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm $(BUILD)/types/index.d.ts  ## run the JavaScript tests in Node
+test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm $(BUILD)/wasm/bb-engine.wasm $(BUILD)/types/index.d.ts  ## run the JavaScript tests in Node
 	@if ls tests/js/*.test.js >/dev/null 2>&1; then \
 	  scripts/netns.sh 300 node --test --test-concurrency=2 --test-timeout=150000 $(call pick,$(wildcard tests/js/*.test.js)); fi
 

@@ -891,6 +891,30 @@ static void each_rule_of_the_content_is_checked(void **state) {
   subject_free(&s);
 }
 
+/* No script of these tests makes a peer ask for time. */
+static void waits_that_peers_asked_for_are_kept(void **state) {
+  (void)state;
+  subject s;
+  make_full(&s);
+  bbw_arena arena;
+  bbw_snap snap;
+  bbw_arena_init(&arena, &bbw_mem_libc);
+  decode(&s.other, &snap, &arena);
+  bbw_snap_backoff wait = {
+      .peer = snap.peer_id, .attempts = 3, .last_attempt_ns = 5, .next_retry_ns = 90, .is_advisory = true};
+  snap.backoff = (bbw_proto_list){&wait, 1};
+  snapshot edited = encode(&snap, &arena), expected = with_incarnation(edited, 1);
+  bbw_error err;
+  assert_int_equal(bbw_node_restore(s.node, view(edited), &err), BBW_OK);
+  snapshot again = take(s.node);
+  assert_same(again, expected);
+  drop(again);
+  drop(expected);
+  drop(edited);
+  bbw_arena_free(&arena);
+  subject_free(&s);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_restored_node_goes_on_as_if_it_had_never_stopped),
@@ -901,6 +925,7 @@ int main(void) {
       cmocka_unit_test(memory_that_fails_changes_nothing),
       cmocka_unit_test(edited_content_is_refused_or_works),
       cmocka_unit_test(each_rule_of_the_content_is_checked),
+      cmocka_unit_test(waits_that_peers_asked_for_are_kept),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
