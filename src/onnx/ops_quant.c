@@ -15,6 +15,7 @@ static int64_t rounded(float x) {
 }
 
 static bool range_of(bbw_dtype dtype, int64_t *low, int64_t *high) {
+  *low = *high = 0;
   switch (dtype) {
   case BBW_DTYPE_U8: *low = 0, *high = UINT8_MAX; return true;
   case BBW_DTYPE_I8: *low = INT8_MIN, *high = INT8_MAX; return true;
