@@ -146,7 +146,7 @@ function eigen(a, n) {
  * @param {{seed?: number, extra?: number, rounds?: number, power?: number}} [options]  `extra` directions while computing; `rounds` of power iteration
  * @returns {Float32Array} rows of `width`, strongest direction first
  */
-export function reduce(matrix, width, { seed = 1, extra = 8, rounds = 1, power = 0.25 } = {}) {
+export function reduce(matrix, width, { seed = 1, extra = 8, rounds = 3, power = 0.25 } = {}) {
   const size = matrix.start.length - 1, wide = width + extra;
   const random = createRandom(seed);
   let q = times(matrix, Float32Array.from({ length: size * wide }, () => random() + random() + random() - 1.5), wide);
