@@ -44,6 +44,9 @@ BENCH_SRC   := $(sort $(wildcard tests/bench/bench_*.c))
 C_FILES     := $(SRC) $(WASM_SRC) $(TEST_SRC) $(TEST_HELP) $(FUZZ_SRC) $(BENCH_SRC) \
                $(wildcard tests/interop/*.c tests/conformance/*.c tests/bench/compare/*.c) $(HEADERS)
 
+# What the example pages run.
+EXAMPLES := $(BUILD)/examples/digits/model.onnx $(BUILD)/examples/sentences/model.onnx
+
 pick         = $(if $(ONLY),$(foreach x,$(1),$(if $(findstring $(ONLY),$(notdir $(x))),$(x))),$(1))
 objects      = $(patsubst %.c,$(BUILD)/$(1)/obj/%.o,$(2))
 
@@ -266,13 +269,13 @@ node_modules/.package-lock.json: package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm $(BUILD)/wasm/bb-engine.wasm $(BUILD)/types/index.d.ts  ## run the JavaScript tests in Node
+test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm $(BUILD)/wasm/bb-engine.wasm $(BUILD)/types/index.d.ts $(EXAMPLES)  ## run the JavaScript tests in Node
 	@if ls tests/js/*.test.js >/dev/null 2>&1; then \
 	  scripts/netns.sh 300 node --test --test-concurrency=2 --test-timeout=150000 $(call pick,$(wildcard tests/js/*.test.js)); fi
 
-test-browser: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm  ## run the page in headless Chromium
+test-browser: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(EXAMPLES)  ## run the pages in headless Chromium, the examples in Firefox too
 	@if ls tests/browser/*.test.js >/dev/null 2>&1; then \
-	  scripts/netns.sh 240 node --test --test-concurrency=1 $(call pick,$(wildcard tests/browser/*.test.js)); fi
+	  scripts/netns.sh 420 node --test --test-concurrency=1 $(call pick,$(wildcard tests/browser/*.test.js)); fi
 
 test-edge: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm  ## run a Node inside workerd
 	@if ls tests/edge/*.test.js >/dev/null 2>&1; then \
@@ -280,6 +283,19 @@ test-edge: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm  ## run a Node 
 
 demo: setup-demo node_modules/.package-lock.json native wasm  ## train on real data in the terminal and serve the page
 	@node demo/main.js
+
+# ---- example pages --------------------------------------------------------------------------------------------------
+# Trained once: a new engine needs no new weights, so the module must be there but does not make them old.
+
+$(BUILD)/examples/digits/model.onnx: examples/digits/train.js demo/digits.js node_modules/.package-lock.json | $(BUILD)/wasm/bb.wasm
+	@node examples/digits/train.js $(@D)
+
+$(BUILD)/examples/sentences/model.onnx: $(filter-out %/page.js,$(wildcard examples/sentences/*.js)) node_modules/.package-lock.json | $(BUILD)/wasm/bb.wasm
+	@node examples/sentences/build.js $(@D)
+
+examples: setup-demo $(EXAMPLES)  ## train what the example pages need (once) and serve them: drawn digits, sentence search
+	@node examples/serve.js
+.PHONY: examples
 
 # ---- everything that checks -----------------------------------------------------------------------------------------
 setup:  # installs what is missing, or says in one line what to install

@@ -1,23 +1,15 @@
 // server: the aggregating node, its HTTP pages and its WebSocket, and the loop over rounds.
 
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { extname, join, normalize } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { bytes, denseNetwork, install, PeerId } from '../js/index.js';
 import { drive } from '../js/driver.js';
 import { createWebSocketServer } from '../js/transports/websocket-node.js';
 import { compileFederation, SIZES } from './federation.js';
 import { packSamples } from './digits.js';
 import { digitSource, numberOf, readBundle } from './participant.js';
+import { createStaticHandler } from './static-server.js';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const SERVER_PEER = PeerId.fromU64(1);
-const MIME = /** @type {Record<string, string>} */ ({
-  '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8',
-  '.wasm': 'application/wasm', '.svg': 'image/svg+xml',
-});
 /** Folders that the page may read; everything else is 404. */
 const PUBLIC = ['/js/', '/web-demo/', '/demo/participant.js', '/build/wasm/bb.wasm'];
 
@@ -38,38 +30,16 @@ export async function createFederation({ deal, port = 0, roundTimeoutMs = 15_000
   const artifact = await compileFederation({ training });
   let guests = 0;
 
-  const http = createServer((request, response) => {
-    respond(request, response).catch(() => {
-      response.statusCode = 500;
-      response.end();
-    });
-  });
-  /** @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
-  async function respond(request, response) {
-    const { pathname } = new URL(request.url ?? '/', 'http://localhost');
-    response.setHeader('Content-Security-Policy', `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws://${request.headers.host ?? ''}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`);
-    response.setHeader('X-Content-Type-Options', 'nosniff');
-    response.setHeader('Cache-Control', 'no-store');
-    /** @param {Uint8Array | string} body @param {string} type */
-    const send = (body, type) => { response.setHeader('Content-Type', type); response.end(body); };
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
-      response.statusCode = 405;
-      return response.end();
-    }
-    if (pathname === '/federation.json') return send(JSON.stringify({ serverPeer: String(SERVER_PEER), guest: guests++ }), 'application/json');
-    if (pathname === '/artifact.pb') return send(artifact, 'application/octet-stream');
-    if (pathname === '/model.onnx') return send(onnx, 'application/octet-stream');
-    const share = /^\/share\/(\d{1,4})\.bin$/.exec(pathname);
-    if (share) return send(packSamples(deal.shareOf(Number(share[1]))), 'application/octet-stream');
-    const path = normalize(pathname === '/' ? '/web-demo/index.html' : pathname);
-    const file = join(ROOT, path);
-    if (!PUBLIC.some((prefix) => path.startsWith(prefix)) || !(await stat(file).catch(() => null))?.isFile()) {
-      response.statusCode = 404;
-      return send('not found', 'text/plain');
-    }
-    response.setHeader('Content-Type', MIME[extname(file)] ?? 'application/octet-stream');
-    createReadStream(file).pipe(response);
-  }
+  const http = createServer(createStaticHandler({
+    publicPaths: PUBLIC, pages: { '/': '/web-demo/index.html' }, connect: 'ws://HOST',
+    dynamic(pathname) {
+      if (pathname === '/federation.json') return { body: JSON.stringify({ serverPeer: String(SERVER_PEER), guest: guests++ }), type: 'application/json' };
+      if (pathname === '/artifact.pb') return { body: artifact, type: 'application/octet-stream' };
+      if (pathname === '/model.onnx') return { body: onnx, type: 'application/octet-stream' };
+      const share = /^\/share\/(\d{1,4})\.bin$/.exec(pathname);
+      return share ? { body: packSamples(deal.shareOf(Number(share[1]))), type: 'application/octet-stream' } : undefined;
+    },
+  }));
 
   const transport = await createWebSocketServer({ self: SERVER_PEER, server: http, path: '/peer' });
   const node = await install({

@@ -8,7 +8,7 @@ declare -A packages=(
   [test]='libcmocka-dev clang clang-format libclang-rt-14-dev iproute2 util-linux git libonnx-testdata'
   [node]=''
   [interop]='gcc protobuf-c-compiler libprotobuf-c-dev'
-  [browser]='chromium fonts-dejavu-core'
+  [browser]='chromium firefox-esr fonts-dejavu-core'
 )
 node_major_min=20
 toolchain=$(cd "$(dirname "$0")/.." && pwd)/.toolchain

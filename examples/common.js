@@ -1,0 +1,33 @@
+// common: what both example pages do around the engine.
+
+import { isBbwError } from '/js/errors.js';
+
+/** @param {string} id */
+export const get = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
+/** @param {string} text @param {'ok' | 'busy' | 'error'} [state] */
+export function say(text, state = 'ok') {
+  get('status').textContent = text;
+  get('status').dataset.state = state;
+}
+
+/** Shows an error with its code, so that it can be looked up. @param {unknown} error */
+export function sayError(error) {
+  const message = error instanceof Error ? error.message : String(error);
+  say(isBbwError(error) ? `${error.code}: ${message}` : message, 'error');
+}
+
+/** @param {string} path */
+export async function fetchBytes(path) {
+  const response = await fetch(path);
+  if (!response.ok) throw new Error(`${path} could not be fetched: ${response.status}`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** @param {string} path */
+export const fetchText = async (path) => new TextDecoder().decode(await fetchBytes(path));
+
+/** @param {number} n */
+export const amount = (n) => (n < 1e6 ? `${(n / 1e3).toFixed(0)} kB` : `${(n / 1e6).toFixed(1)} MB`);
+/** @param {number} ms */
+export const duration = (ms) => (ms < 10 ? `${ms.toFixed(1)} ms` : `${ms.toFixed(0)} ms`);

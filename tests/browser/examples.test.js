@@ -1,0 +1,187 @@
+// The example pages in real browsers: a digit is drawn with the mouse and read, a query finds sentences. ONLY_BROWSER=chromium|firefox runs one.
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync } from 'node:fs';
+import test from 'node:test';
+import { launch } from 'puppeteer-core';
+import { dealDigits, loadDigits } from '../../demo/digits.js';
+import { serveExamples } from '../../examples/serve.js';
+
+const SHOTS = 'build/browser';
+const SIDE = 28;
+const BROWSERS = {
+  chromium: {
+    browser: 'chrome', executablePath: '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  },
+  firefox: { browser: 'firefox', executablePath: '/usr/bin/firefox-esr', args: [] },
+};
+const digits = dealDigits(loadDigits(), 1).test;
+
+/**
+ * Draws a held-out digit by mouse: a stroke for every run of ink in every second row. The pen of the page is two pixels wide, so that the strokes flow
+ * into one another; each is shorter than its run by half a pen at both ends.
+ */
+async function drawDigit(page, index) {
+  // Scrolled there first: the mouse reaches only what is seen.
+  const box = await page.$eval('#pad', (node) => {
+    node.scrollIntoView({ block: 'center' });
+    const { left, top, width } = node.getBoundingClientRect();
+    return { left, top, width };
+  });
+  const pixels = digits.pixels.subarray(index * SIDE * SIDE, (index + 1) * SIDE * SIDE);
+  const at = (x, y) => [box.left + (x / SIDE) * box.width, box.top + ((y + 0.5) / SIDE) * box.width];
+  for (let y = 0; y < SIDE; y += 2) {
+    for (let x = 0; x < SIDE; x++) {
+      if (pixels[y * SIDE + x] < 128) continue;
+      let end = x;
+      while (end + 1 < SIDE && pixels[y * SIDE + end + 1] >= 128) end++;
+      const from = end > x ? x + 1 : x + 0.5;
+      await page.mouse.move(...at(from, y));
+      await page.mouse.down();
+      if (end > from) await page.mouse.move(...at(end, y), { steps: 2 });
+      await page.mouse.up();
+      x = end;
+    }
+  }
+}
+
+/** A page that reports what goes wrong in it and whom it talks to. */
+async function openPage(browser, url) {
+  const page = await browser.newPage();
+  await page.setViewport({ width: 900, height: 800 });
+  const complaints = [], hosts = new Set();
+  page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));
+  page.on('console', (message) => { if (['error', 'warn'].includes(message.type())) complaints.push(`${message.type()}: ${message.text()}`); });
+  page.on('request', (request) => { if (!request.url().startsWith('data:')) hosts.add(new URL(request.url()).host); });
+  const response = await page.goto(url);
+  assert.match(response.headers()['content-security-policy'], /^default-src 'none'; script-src 'self' 'wasm-unsafe-eval';/);
+  const isReady = () => page.waitForFunction(() => document.querySelector('#status').dataset.state !== 'busy', { timeout: 20_000 });
+  await isReady();
+  return { page, complaints, hosts, isReady, text: (id) => page.$eval(`#${id}`, (node) => node.textContent), state: () => page.$eval('#status', (node) => node.dataset.state) };
+}
+
+/** Screenshots in both colour schemes, and nothing that sticks out on a small screen. */
+async function look(page, name) {
+  for (const scheme of ['light', 'dark']) {
+    await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]).catch(() => {}); // Firefox may lack it
+    await page.screenshot({ path: `${SHOTS}/${name}-${scheme}.png`, fullPage: true });
+  }
+  await page.setViewport({ width: 320, height: 640 });
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'no sideways scrolling at 320 pixels');
+  await page.screenshot({ path: `${SHOTS}/${name}-small.png`, fullPage: true });
+  await page.setViewport({ width: 900, height: 800 });
+}
+
+for (const [name, options] of Object.entries(BROWSERS)) {
+  if (process.env.ONLY_BROWSER !== undefined && process.env.ONLY_BROWSER !== name) continue;
+  test(`${name}: drawn digits are read, sentences are found`, { timeout: 100_000 }, async (t) => {
+    mkdirSync(SHOTS, { recursive: true });
+    const site = await serveExamples();
+    const browser = await launch({ headless: true, ...options });
+    try {
+      await t.test('digits', async () => {
+        const { page, complaints, hosts, text, state } = await openPage(browser, `${site.url}digits/`);
+        assert.equal(await state(), 'ok', await text('status'));
+        const about = JSON.parse(readFileSync('build/examples/digits/about.json', 'utf8'));
+        assert.equal(await text('accuracy'), `${(about.accuracy * 100).toFixed(1)} % of 1500`);
+        const first = Number(await page.$eval('#first', (node) => node.dataset.ms));
+        assert.ok(first > 0 && first < 2000, `first result after ${first} ms`);
+        t.diagnostic(`${name}: first result ${first.toFixed(1)} ms after the bytes were here`);
+
+        // The example that the page begins with is the first held-out digit.
+        assert.equal(await page.$eval('#bars', (node) => node.dataset.best), String(digits.labels[0]));
+        await look(page, `${name}-digits`);
+
+        // Three digits of different kinds, drawn by the mouse.
+        const kinds = [...new Set(digits.labels)].slice(0, 3).map((label) => digits.labels.indexOf(label));
+        const read = [];
+        for (const index of kinds) {
+          await page.click('#clear');
+          assert.equal(await page.$eval('#bars', (node) => node.dataset.best ?? 'none'), 'none');
+          await drawDigit(page, index);
+          await page.waitForFunction(() => document.querySelector('#bars').dataset.best !== undefined && document.querySelector('#status').textContent.startsWith('It reads'));
+          read.push(Number(await page.$eval('#bars', (node) => node.dataset.best)));
+        }
+        await page.screenshot({ path: `${SHOTS}/${name}-digits-drawn.png`, fullPage: true });
+        assert.deepEqual(read, kinds.map((index) => digits.labels[index]));
+        const sum = await page.$$eval('#bars progress', (bars) => bars.reduce((all, bar) => all + bar.value, 0));
+        assert.ok(Math.abs(sum - 1) < 1e-3, `the probabilities add up to ${sum}`);
+
+        // By keyboard: the next example.
+        await page.focus('#example');
+        await page.keyboard.press('Enter');
+        assert.equal(await page.$eval('#bars', (node) => node.dataset.best), String(digits.labels[1]));
+        assert.match(await text('status'), /^It reads \d, with \d+ %\. An example/);
+        assert.deepEqual(complaints, []);
+        assert.deepEqual([...hosts], [new URL(site.url).host]);
+        await page.close();
+      });
+
+      await t.test('sentences', async () => {
+        const { page, complaints, hosts, text, state } = await openPage(browser, `${site.url}sentences/`);
+        assert.equal(await state(), 'ok', await text('status'));
+        assert.equal(await text('count'), '3000');
+        const { sentences, definitions } = JSON.parse(readFileSync('build/examples/sentences/sentences.json', 'utf8'));
+        const results = () => page.$$eval('#results .text', (nodes) => nodes.map((node) => node.textContent));
+        assert.equal((await results()).length, 10);
+        await look(page, `${name}-sentences`);
+
+        // Typed by keyboard: a sentence finds itself first, with score 1.
+        const ask = async (query) => {
+          await page.focus('#query');
+          await page.$eval('#query', (node) => node.select());
+          await page.keyboard.type(query);
+          await page.keyboard.press('Enter');
+          await page.waitForFunction((wanted) => document.querySelector('#status').textContent.includes(wanted), {}, query);
+          return results();
+        };
+        const [own] = sentences.filter((sentence) => /^[a-z ]+$/.test(sentence));
+        assert.equal((await ask(own))[0], own);
+        assert.equal(await page.$eval('#results .score', (node) => node.textContent), '1.000');
+        // Something else brings something else, and a definition without a word of its sentence can find it: quality is measured in tests/js/examples.test.js.
+        const other = await ask('bad weather at sea');
+        assert.equal(other.length, 10);
+        assert.notEqual(other[0], own);
+        assert.ok(definitions.length === sentences.length);
+        assert.match(await text('time'), /^\d+\.\d ms$/);
+        // No known word, no words: said, not guessed.
+        await page.$eval('#query', (node) => node.select());
+        await page.keyboard.type('xqzv wqqk');
+        await page.keyboard.press('Enter');
+        await page.waitForFunction(() => document.querySelector('#status').textContent.startsWith('None of these words'));
+        assert.deepEqual(await results(), []);
+        // A button tries a query.
+        await page.click('#tries button:nth-child(2)');
+        assert.equal((await results()).length, 10);
+        assert.deepEqual(complaints, []);
+        assert.deepEqual([...hosts], [new URL(site.url).host]);
+        await page.close();
+      });
+    } finally {
+      await browser.close();
+      await site.close();
+    }
+  });
+}
+
+test('chromium: a page whose model is broken or missing says so, with the code of the error', { timeout: 60_000, skip: process.env.ONLY_BROWSER === 'firefox' }, async () => {
+  const site = await serveExamples();
+  const browser = await launch({ headless: true, ...BROWSERS.chromium });
+  try {
+    const page = await browser.newPage();
+    await page.setRequestInterception(true);
+    let answer = { status: 200, body: Buffer.from([1, 2, 3]) };
+    page.on('request', (request) => (request.url().endsWith('/model.onnx') ? request.respond(answer) : request.continue()));
+    const status = async (path) => {
+      await page.goto(`${site.url}${path}`);
+      await page.waitForFunction(() => document.querySelector('#status').dataset.state === 'error', { timeout: 20_000 });
+      return page.$eval('#status', (node) => node.textContent);
+    };
+    for (const path of ['digits/', 'sentences/']) assert.match(await status(path), /^E_(PROTOBUF|ONNX_INVALID|TRUNCATED): ./);
+    answer = { status: 404, body: Buffer.from('gone') };
+    for (const path of ['digits/', 'sentences/']) assert.match(await status(path), /model\.onnx could not be fetched: 404$/);
+  } finally {
+    await browser.close();
+    await site.close();
+  }
+});
