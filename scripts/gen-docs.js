@@ -106,6 +106,16 @@ loaded; the error lists all that is missing, with operator, opset and node.
 
 ${onnxTable(onnx)}
 
+Where ONNX leaves room:
+
+* Whole numbers wrap. Division and \`Mod\` by 0 give 0, shifts by the width or more give 0, a negative power of a whole number other than 1 and -1 gives 0.
+* \`Clip\` with min above max gives max. \`TopK\` is always sorted, of equal elements the first comes first. \`RoiAlign\` with mode max takes the largest weighted neighbour.
+* Initializers that a file lists among its inputs (IR versions below 4) are fixed.
+* \`Dropout\` in training mode needs its seed. Operators that draw random numbers without a seed are not supported.
+* The padding of a convolution counts as zeros; what an infinite weight makes of it is not defined.
+* A run takes at most 2^26 steps, all iterations of loops counted.
+* A mask of attention must fit the scores; larger ones, which would make the result larger, are refused.
+
 ## Tensor operators of \`CpuBackend\`
 
 The operators above, one at a time, on f32; and in the dialect of the reference, which has its own spelling of some attributes and f32 indices: ${list(backend)}

@@ -40,6 +40,7 @@ typedef enum bbw_op_error_kind {
 } bbw_op_error_kind;
 
 typedef struct bbw_ctx bbw_ctx;
+struct bbw_onnx_node; /* format/onnx.h */
 
 /* What is called. */
 bbw_role bbw_ctx_role(const bbw_ctx *ctx);
@@ -100,6 +101,8 @@ typedef struct bbw_dependency {
  *   cancel     nobody waits for this command any more: its deadline has passed, or the execution was ended; its completion would be refused.  It may free what works on it;
  *              it must not complete commands.  NULL: the component does not mind.
  *   supports   says whether an operator of a role has an implementation, so that install can list what is missing; NULL: everything.
+ *   prepare    sees every operator that is bound to the instance, once, at install; the node lives as long as the instance.  What it cannot run is an error of install, with its
+ *              own fields (an ONNX graph: BBW_E_ONNX_UNSUPPORTED with all that is missing).  NULL: there is nothing to prepare.
  *   save       appends the instance's state: allocates with mem, *out receives pointer and length (the caller frees with that length).
  *   restore    replaces the state; on an error the instance is as before.  BBW_E_RESTORE_COMPONENT for bytes that do not fit.
  * save and restore may be NULL for components without state.
@@ -120,6 +123,7 @@ typedef struct bbw_component_type {
   bbw_status (*restore)(void *self, bbw_bytes state, const bbw_mem *mem, bbw_error *err);
   void (*cancel)(void *self, uint64_t cmd_id);
   bbw_status (*bootstrap)(void *self, bbw_ctx *ctx);
+  bbw_status (*prepare)(void *self, const struct bbw_onnx_node *node, bbw_error *err);
 } bbw_component_type;
 
 #endif

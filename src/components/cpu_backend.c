@@ -133,6 +133,13 @@ static bbw_status dispatch(void *self, bbw_ctx *ctx) {
   return rv;
 }
 
+/* Standard graphs are loaded at install, so that all that is missing is said there. */
+static bbw_status prepare(void *self, const bbw_onnx_node *node, bbw_error *err) {
+  const bbw_onnx_attribute *body = bbw_onnx_attribute_find(node, BBW_STR("body"));
+  bool is_graph = bbw_str_equal(node->op_type, BBW_STR("BackendSubgraph")) && body != NULL && body->g != NULL;
+  return is_graph && !is_dialect(body->g) ? bbw_cpu_session_prepare(self, node, err) : BBW_OK;
+}
+
 static bool supports(const void *self, bbw_role role, bbw_str op_type) {
   (void)self;
   return role == BBW_ROLE_BACKEND && (bbw_cpu_op_is_known(op_type) || bbw_cpu_session_knows(op_type) ||
@@ -165,4 +172,5 @@ const bbw_component_type bbw_cpu_backend_type = {
     .destroy = destroy,
     .dispatch = dispatch,
     .supports = supports,
+    .prepare = prepare,
 };

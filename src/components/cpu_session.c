@@ -139,6 +139,11 @@ static bbw_status find_session(bbw_cpu_sessions *sessions, const bbw_onnx_node *
   return BBW_OK;
 }
 
+bbw_status bbw_cpu_session_prepare(bbw_cpu_sessions *sessions, const bbw_onnx_node *node, bbw_error *err) {
+  bbw_session *session;
+  return find_session(sessions, node, &session, err);
+}
+
 /* A tensor as an array of the wanted type; memory from the arena where it is converted. */
 static bbw_status to_array(const bbw_tensor *tensor, bbw_dtype wanted, bbw_array *out, bbw_arena *arena,
                            bbw_error *err) {

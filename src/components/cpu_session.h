@@ -26,6 +26,9 @@ void bbw_cpu_sessions_free(bbw_cpu_sessions *sessions); /* safe on a zeroed one 
 /* Is there such an operator in the table of ONNX operators? */
 bool bbw_cpu_session_knows(bbw_str op_type);
 
+/* Loads the node's graph or operator ahead of its first run.  BBW_OK or a status of bbw_session_new with err filled. */
+bbw_status bbw_cpu_session_prepare(bbw_cpu_sessions *sessions, const bbw_onnx_node *node, bbw_error *err);
+
 /*
  * Runs the node: an operator, or the graph in its attribute `body`.  inputs[i] is a tensor or NULL; names[i] is the caller's name of it, by which the inputs of a graph are found,
  * else by position.  outputs has room for `count` values, each is set to a reference or left NULL.

@@ -291,7 +291,7 @@ static bbw_status add_graphs(installer *in) {
   if (rv == BBW_OK) { rv = add_library(in, &site_base); }
   if (rv == BBW_OK) { rv = add_component_bootstraps(in, &site_base); }
   if (rv != BBW_OK) { return rv; }
-  rv = bbw_resolve_graphs(&node->engine, &in->bindings);
+  rv = bbw_resolve_graphs(&node->engine, &in->bindings, in->err);
   if (rv == BBW_OK) { rv = bbw_bootstrap_register(&node->engine); }
   for (size_t i = 0; rv == BBW_OK && i < node->module_count; i++) {
     rv = add_routes(&node->engine, node->modules[i]);

@@ -235,3 +235,23 @@ test('an ONNX file is one operator of a module', async () => {
   session.dispose();
   node.dispose();
 });
+
+test('what a file of a module is missing is said at install', async () => {
+  class Broken extends Module {
+    backend = slots.backend();
+    body(g) {
+      const file = modelOf({
+        node: [{ opType: 'Nonsense', name: 'first', input: ['x'], output: ['a'] }, { opType: 'Other', name: 'second', input: ['a'], output: ['y'] }], input: [port('x', [2])], output: [port('y', [2])],
+      });
+      g.output('y', this.backend.onnx(g, file, [g.input('x')])[0]);
+    }
+  }
+  const artifact = await new Compiler({ wasm: module }).bind('backend', 'Backend', 'bytesandbrains::backends::cpu::CpuBackend').compile(new Broken());
+  const runtime = createRuntime(module), before = runtime.memoryUsed;
+  await assert.rejects(install({ artifact, targets: ['Broken'], peerId: PeerId.fromU64(1), runtime }), (error) => {
+    assert.ok(isBbwError(error, 'E_ONNX_UNSUPPORTED'), String(error));
+    assert.deepEqual(error.details.nodes, ['first: Nonsense (opset 17)', 'second: Other (opset 17)']);
+    return true;
+  });
+  assert.ok(runtime.memoryUsed - before < 200_000, `${runtime.memoryUsed - before} bytes are left`);
+});
