@@ -164,7 +164,7 @@ fuzz: $(FUZZERS)  ## run every fuzz target for SECONDS=20, two at a time
 
 # ---- wasm -----------------------------------------------------------------------------------------------------------
 wasm: $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm $(BUILD)/wasm/bb-engine.wasm  ## build bb.wasm, bb-relaxed.wasm and bb-engine.wasm (WASM_CC=emcc or clang) and check their size
-	@for module in bb bb-relaxed bb-engine; do scripts/check-size.sh $(BUILD)/wasm/$$module.wasm wasm/size-budget.txt || exit 1; done
+	@for module in bb bb-relaxed bb-engine; do scripts/check-size.sh $(BUILD)/wasm/$$module.wasm wasm/size-budget.txt $(WASM_CC) || exit 1; done
 
 # One name for users, one folder per compiler, so that switching WASM_CC never mixes objects.
 $(BUILD)/wasm/%.wasm: $(WASM_DIR)/%.wasm FORCE
