@@ -75,3 +75,37 @@ test('places in the block do not wrap around the address space', () => {
   assert.equal(runtime.isPoisoned, false);
   session.dispose();
 });
+
+test('inputs are read once: what a getter gives the second time does not count', () => {
+  const session = relu();
+  let reads = 0;
+  const changing = { get data() { return Float32Array.of(1, 2); }, get dims() { return reads++ === 0 ? [2] : [5000]; } };
+  assert.deepEqual(session.run({ x: changing }).y, { dtype: 'float32', dims: [2], data: Float32Array.of(1, 2) });
+  class Liar extends Float32Array { get length() { return 5000; } }
+  assert.throws(() => session.run({ x: { data: Liar.of(1), dims: [5000] } }), (e) => isBbwError(e, 'E_SHAPE'));
+  session.dispose();
+});
+
+test('a getter of an input may run the session or dispose of it', () => {
+  const session = relu();
+  const outer = { dims: [1], get data() { session.run({ x: { data: new Float32Array(100_000), dims: [100_000] } }); return Float32Array.of(3); } };
+  assert.deepEqual([...session.run({ x: outer }).y.data], [3]);
+  const last = { dims: [1], get data() { session.dispose(); return Float32Array.of(3); } };
+  assert.throws(() => session.run({ x: last }), (e) => isBbwError(e, 'E_STATE'));
+});
+
+test('a view of the last results is an input like any other, also when the block moves', () => {
+  const session = createSessionIn(createRuntime(module), modelOf({
+    node: [{ opType: 'Identity', input: ['x'], output: ['y'] }, { opType: 'Neg', input: ['w'], output: ['z'] }],
+    input: [port('x', ['n']), port('w', ['m'])], output: [port('y'), port('z')],
+  }));
+  const ramp = Float32Array.from({ length: 64 }, (_, i) => i + 1);
+  const { y } = session.run({ x: { data: ramp, dims: [64] }, w: { data: Float32Array.of(1), dims: [1] } }, { view: true });
+  const next = session.run({ x: { data: y.data, dims: y.dims }, w: { data: new Float32Array(512), dims: [512] } });
+  assert.deepEqual(next.y.data, ramp);
+  const again = session.run({ x: { data: ramp, dims: [64] }, w: { data: Float32Array.of(1), dims: [1] } }, { view: true });
+  // A larger block needs more memory than the instance has: its memory grows, and the view is gone.
+  assert.throws(() => session.run({ x: { data: again.y.data, dims: [64] }, w: { data: new Float32Array(8 << 20), dims: [8 << 20] } }), (e) => isBbwError(e, 'E_ARG') && e.details.input === 'x');
+  assert.deepEqual([...session.run({ x: { data: Float32Array.of(4), dims: [1] }, w: { data: Float32Array.of(1), dims: [1] } }).y.data], [4]);
+  session.dispose();
+});
