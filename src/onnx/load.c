@@ -7,12 +7,16 @@
 #include "base/mem.h"
 #include "onnx/tensor.h"
 
+/* Operator sets that a model may import; every node looks its own up among them. */
+#define OPSETS_MAX 64u
+
 /* The names of one graph while it is read; the graph around it is the parent. */
 typedef struct scope {
   bbw_body *body;
   bbw_map names; /* name -> value */
   struct scope *parent;
   bbw_op_node *owner; /* the node whose body this is; captured values become its inputs */
+  uint32_t room;      /* inputs that fit into the list of the owner; doubled, because the arena keeps the old lists */
   uint32_t depth;
 } scope;
 
@@ -76,13 +80,17 @@ static bbw_status resolve(loader *l, scope *s, bbw_str name, uint32_t *out) {
     scope *inner = s;
     while (inner->parent != at) { inner = inner->parent; }
     bbw_op_node *owner = inner->owner;
-    uint32_t *inputs = bbw_arena_array(&l->program->arena, owner->input_count + 1u, sizeof *inputs);
     bbw_capture *capture = bbw_vec_push(&inner->body->captures);
-    if (inputs == NULL || capture == NULL) { return no_memory(l); }
-    if (owner->input_count > 0) { memcpy(inputs, owner->inputs, owner->input_count * sizeof *inputs); }
-    inputs[owner->input_count] = (uint32_t)number;
-    owner->inputs = inputs;
-    owner->input_count++;
+    if (capture == NULL) { return no_memory(l); }
+    if (owner->input_count >= inner->room) {
+      uint32_t room = owner->input_count * 2 + 8;
+      uint32_t *inputs = bbw_arena_array(&l->program->arena, room, sizeof *inputs);
+      if (inputs == NULL) { return no_memory(l); }
+      if (owner->input_count > 0) { memcpy(inputs, owner->inputs, owner->input_count * sizeof *inputs); }
+      owner->inputs = inputs;
+      inner->room = room;
+    }
+    owner->inputs[owner->input_count++] = (uint32_t)number;
     uint32_t value;
     bbw_status rv = add_value(l, inner, name, NULL, &value);
     if (rv != BBW_OK) { return rv; }
@@ -227,7 +235,7 @@ static bbw_status read_bodies(loader *l, scope *s, const bbw_onnx_node *proto, b
     if (a == NULL || a->g == NULL) { continue; }
     if (s->depth + 1 >= BBW_ONNX_DEPTH_MAX) { return invalid_value(l, node->name, "graphs are nested too deeply"); }
     if (node->body_count == 2) { break; }
-    scope inner = {.parent = s, .owner = node, .depth = s->depth + 1};
+    scope inner = {.parent = s, .owner = node, .room = node->input_count, .depth = s->depth + 1};
     bbw_map_init(&inner.names, 0, l->program->mem);
     bbw_status rv = read_graph(l, &inner, a->g);
     bbw_map_free(&inner.names);
@@ -253,7 +261,8 @@ static bbw_status read_node(loader *l, scope *s, const bbw_onnx_node *proto) {
   node->op = op;
   node->opset = opset;
   size_t inputs = proto->input.count, outputs = proto->output.count;
-  while (inputs > 0 && BBW_PROTO_AT(&proto->input, bbw_str, inputs - 1)->len == 0) { inputs--; }
+  /* Absent inputs at the end are none, except where the operator counts them: a Loop without a condition. */
+  while (inputs > op->in_min && BBW_PROTO_AT(&proto->input, bbw_str, inputs - 1)->len == 0) { inputs--; }
   while (outputs > 0 && BBW_PROTO_AT(&proto->output, bbw_str, outputs - 1)->len == 0) { outputs--; }
   if (inputs < op->in_min || inputs > op->in_max) {
     return bbw_op_node_error(l->err, BBW_E_ONNX_INVALID, node, NULL, -1, "operator has too few or too many inputs");
@@ -447,6 +456,9 @@ static bbw_status read_graph(loader *l, scope *s, const bbw_onnx_graph *graph) {
 bbw_status bbw_program_load(bbw_program *program, const bbw_onnx_model *model, bbw_arena *scratch, bbw_error *err) {
   loader l = {.program = program, .model = model, .scratch = scratch, .err = err};
   if (model->graph == NULL) { return invalid_value(&l, BBW_STR(""), "model has no graph"); }
+  if (model->opset_import.count > OPSETS_MAX) {
+    return invalid_value(&l, BBW_STR(""), "model imports too many operator sets");
+  }
   scope s = {.depth = 0};
   bbw_map_init(&s.names, 0, program->mem);
   bbw_status rv = read_graph(&l, &s, model->graph);

@@ -72,6 +72,9 @@ static bbw_status stack_output(bbw_call *call, uint32_t i, const stack *s, const
   size_t dims[BBW_ARRAY_RANK_MAX];
   bbw_dtype dtype = s->count > 0 ? s->row.dtype : declared->dtype;
   uint32_t rank = s->count > 0 ? s->row.rank : declared->rank;
+  if (dtype == BBW_DTYPE_NONE) {
+    return bbw_call_refuse(call, -1, "a scanned output without rows has no type: the body does not declare it");
+  }
   if (rank + 1 > BBW_ARRAY_RANK_MAX) { return bbw_call_refuse(call, -1, "a scanned output has too many dimensions"); }
   dims[0] = s->count;
   for (uint32_t d = 0; d < rank; d++) {

@@ -227,12 +227,12 @@ static bbw_status place_all(builder *b, const uint32_t *last, size_t bytes_max) 
         if (gaps[best].bytes == 0) { memmove(&gaps[best], &gaps[best + 1], (--gap_count - best) * sizeof *gaps); }
       } else if (gap_count > 0 && gaps[gap_count - 1].offset + gaps[gap_count - 1].bytes == end) {
         s->values[v].offset = gaps[--gap_count].offset; /* the gap at the end grows */
-        end = s->values[v].offset + bytes;
+        if (!bbw_size_add(s->values[v].offset, bytes, &end)) { end = SIZE_MAX; }
       } else {
         s->values[v].offset = end;
         if (!bbw_size_add(end, bytes, &end)) { end = SIZE_MAX; }
       }
-      if (end > bytes_max) {
+      if (end == SIZE_MAX || end > bytes_max) { /* without a cap bytes_max is SIZE_MAX too */
         bbw_error_set(b->err, BBW_E_LIMIT);
         bbw_error_add_str(b->err, "node", node->name);
         bbw_error_add_u64(b->err, "cap", bytes_max);
