@@ -176,8 +176,10 @@ $(BUILD)/wasm-emcc/emcc.path: FORCE
 	@new=$@.$$$$; scripts/setup-emscripten.sh >$$new && { cmp -s $$new $@ && rm $$new || mv $$new $@; }
 
 # What runs once per install or per call of the host is made small; what runs per operator or per element is made fast.
-SMALL_ROOMS := compiler node components autodiff peers roles onnx
+SMALL_ROOMS := compiler node components autodiff peers roles onnx ops
+SMALL_FILES := kernels/math_f64 kernels/math_f32 kernels/conv_plan kernels/broadcast format/proto format/onnx format/tensor_proto format/address format/peer_id
 $(foreach dir,$(addprefix src/,$(SMALL_ROOMS)) wasm,$(WASM_DIR)/obj/$(dir)/%.o): WASM_FLAGS += -Os
+$(SMALL_FILES:%=$(WASM_DIR)/obj/src/%.o) $(SMALL_FILES:%=$(WASM_DIR)/relaxed/src/%.o): WASM_FLAGS += -Os
 
 $(BUILD)/wasm-emcc/obj/%.o: %.c $(BUILD)/wasm-emcc/emcc.path
 	@mkdir -p $(@D)
