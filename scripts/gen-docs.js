@@ -113,8 +113,7 @@ Where ONNX leaves room:
 * Initializers that a file lists among its inputs (IR versions below 4) are fixed.
 * \`Dropout\` in training mode needs its seed. Operators that draw random numbers without a seed are not supported.
 * The padding of a convolution counts as zeros; what an infinite weight makes of it is not defined.
-* A run takes at most 2^26 steps, all iterations of loops counted.
-* A mask of attention must fit the scores; larger ones, which would make the result larger, are refused.
+* A run takes at most 2^24 steps, all iterations of loops counted. \`Einsum\` makes at most 2^30 products. A file imports at most 64 sets of operators.
 
 ## Tensor operators of \`CpuBackend\`
 

@@ -183,12 +183,21 @@ static bbw_status iterate(bbw_call *call, loop *l) {
   return BBW_OK;
 }
 
+/* Inputs of the node without those that its bodies capture, which stand behind them. */
+static uint32_t given_inputs(const bbw_call *call) {
+  uint32_t count = call->input_count;
+  for (uint32_t i = 0; i < bbw_graphs_count_of(call); i++) {
+    count -= (uint32_t)bbw_graphs_body(call, i)->captures.count;
+  }
+  return count;
+}
+
 bbw_status bbw_loop_run(bbw_call *call) {
   if (bbw_graphs_count_of(call) != 1) { return bbw_call_refuse(call, -1, "the body is missing"); }
   const bbw_body *body = bbw_graphs_body(call, 0);
   if (body->input_count < 2 || body->input_count > PORTS_MAX || body->output_count > PORTS_MAX ||
       body->output_count < body->input_count - 1 || call->output_count > body->output_count - 1 ||
-      call->input_count < body->input_count) {
+      given_inputs(call) < body->input_count) {
     return bbw_call_refuse(call, -1, "the body has another number of inputs or outputs");
   }
   loop *l = bbw_graphs_alloc(call, sizeof *l);
@@ -333,7 +342,7 @@ bbw_status bbw_scan_run(bbw_call *call) {
   const bbw_body *body = bbw_graphs_body(call, 0);
   uint32_t scanned_inputs = (uint32_t)p->scan_inputs;
   if (body->input_count < scanned_inputs || body->input_count > PORTS_MAX || body->output_count > PORTS_MAX ||
-      call->input_count < body->input_count || body->output_count < body->input_count - scanned_inputs ||
+      given_inputs(call) < body->input_count || body->output_count < body->input_count - scanned_inputs ||
       call->output_count > body->output_count) {
     return bbw_call_refuse(call, -1, "the body has another number of inputs or outputs");
   }

@@ -8,7 +8,7 @@
 #include "onnx/session.h"
 
 /* Far above what models do, and some seconds of work: a loop that never ends is an error and not a page that hangs. */
-#define STEPS_MAX ((uint64_t)1 << 26)
+#define STEPS_MAX ((uint64_t)1 << 24)
 
 struct bbw_session {
   bbw_program *program;

@@ -51,7 +51,8 @@ static bbw_status fold_node(bbw_program *program, bbw_body *body, bbw_op_node *n
                    .input = -1};
   bbw_status rv = node->op->infer(&call);
   if (rv == BBW_LATER) { return BBW_OK; }
-  if (rv != BBW_OK) { return bbw_op_node_error(err, rv, node, NULL, call.input, call.detail); }
+  if (rv == BBW_E_NOMEM) { return bbw_error_set(err, rv); }
+  if (rv != BBW_OK) { return BBW_OK; } /* wrong, but perhaps in a branch that is never taken: said when it runs */
   for (uint32_t i = 0; i < node->output_count; i++) {
     if (outputs[i] != NULL && bbw_array_bytes(outputs[i]) > bytes) {
       return BBW_OK;
@@ -72,7 +73,10 @@ static bbw_status fold_node(bbw_program *program, bbw_body *body, bbw_op_node *n
     }
   } else {
     rv = node->op->run(&call);
-    if (rv != BBW_OK) { return bbw_op_node_error(err, rv, node, NULL, call.input, call.detail); }
+    for (uint32_t i = 0; i < node->output_count && rv != BBW_OK; i++) {
+      if (constants[i] != NULL) { bbw_program_constant_drop(program, constants[i]); }
+    }
+    if (rv != BBW_OK) { return BBW_OK; }
   }
   for (uint32_t i = 0; i < node->output_count; i++) {
     if (outputs[i] == NULL) { continue; }
