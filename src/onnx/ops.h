@@ -188,6 +188,7 @@ bbw_op_prepare_fn bbw_quantize_prepare, bbw_conv_integer_prepare;
 bbw_op_call_fn bbw_quantize_infer, bbw_quantize_run, bbw_dequantize_infer, bbw_dequantize_run,
     bbw_dynamic_quantize_infer, bbw_dynamic_quantize_run, bbw_matmul_integer_infer, bbw_matmul_integer_run,
     bbw_conv_integer_infer, bbw_conv_integer_run;
+bbw_op_pack_fn bbw_matmul_integer_pack, bbw_conv_integer_pack;
 
 /* ---- ops_norm.c ---- */
 bbw_op_prepare_fn bbw_batch_norm_prepare, bbw_group_norm_prepare, bbw_layer_norm_prepare, bbw_lrn_prepare;

@@ -111,8 +111,8 @@ static void read_attribute(bbw_onnx_attribute *out, const char *s, size_t len, b
   }
 }
 
-static const char *const input_names[OP_CASE_ARRAYS] = {"a", "b", "c", "d", "e", "f"};
-static const char *const output_names[OP_CASE_ARRAYS] = {"u", "v", "w", "x", "y", "z"};
+static const char *const input_names[OP_CASE_ARRAYS] = {"a", "b", "c", "d", "e", "f", "g", "h", "i"};
+static const char *const output_names[OP_CASE_ARRAYS] = {"u", "v", "w", "x", "y", "z", "r", "s", "t"};
 
 static size_t count_of(const char *const *texts) {
   size_t count = 0;

@@ -10,7 +10,7 @@
 
 #include "bbw/session.h"
 
-enum { OP_CASE_ARRAYS = 6 };
+enum { OP_CASE_ARRAYS = 9 };
 
 typedef struct op_case {
   const char *name; /* a sentence: what holds */
