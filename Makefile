@@ -41,7 +41,8 @@ TEST_SRC    := $(sort $(filter-out tests/c/test_mem.c,$(wildcard tests/c/test_*.
 TEST_HELP   := $(sort $(filter-out $(TEST_SRC),$(wildcard tests/c/*.c)))
 FUZZ_SRC    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC   := $(sort $(wildcard tests/bench/bench_*.c))
-C_FILES     := $(SRC) $(WASM_SRC) $(TEST_SRC) $(TEST_HELP) $(FUZZ_SRC) $(BENCH_SRC) $(wildcard tests/interop/*.c tests/conformance/*.c) $(HEADERS)
+C_FILES     := $(SRC) $(WASM_SRC) $(TEST_SRC) $(TEST_HELP) $(FUZZ_SRC) $(BENCH_SRC) \
+               $(wildcard tests/interop/*.c tests/conformance/*.c tests/bench/compare/*.c) $(HEADERS)
 
 # What the example pages run.
 EXAMPLES := $(BUILD)/examples/digits/model.onnx $(BUILD)/examples/sentences/model.onnx
@@ -57,7 +58,7 @@ WASM_OBJ    := $(patsubst %.c,$(WASM_DIR)/obj/%.o,$(SRC) $(WASM_SRC))
 TESTS       := $(patsubst tests/c/%.c,$(BUILD)/asan/%,$(TEST_SRC))
 FUZZERS     := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 BENCHES     := $(patsubst tests/bench/%.c,$(BUILD)/native/%,$(BENCH_SRC))
-WASM_BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/wasm-emcc/%.wasm,$(filter-out tests/bench/bench_engine.c,$(BENCH_SRC)))
+WASM_BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/wasm-emcc/%.wasm,$(BENCH_SRC))
 EXPORTS     := $(shell sed -e 's/\#.*//' -e '/^[[:space:]]*$$/d' wasm/exports.txt 2>/dev/null)
 
 # The toolchain folder may hold a newer Node than the system's (see scripts/setup-debian.sh).
@@ -120,9 +121,10 @@ CONFORMANCE_DIR := $(or $(DIR),/usr/share/libonnx-testdata/data/node)
 $(BUILD)/asan/conformance: $(BUILD)/asan/obj/tests/conformance/run.o $(BUILD)/asan/libbbw.a
 	$(call say,link)$(CC) $(ASAN_FLAGS) $^ -lm -o $@
 
+# Every case that is not claimed is in the logs by name, with what it lacks.
 conformance: $(BUILD)/asan/conformance $(BUILD)/wasm/bb.wasm node_modules/.package-lock.json  ## run ONNX backend test cases, natively and in wasm: DIR=path, ONLY=name (default: those of libonnx-testdata)
-	@$< $(CONFORMANCE_DIR) $(ONLY)
-	@node tests/conformance/run.mjs $(CONFORMANCE_DIR) $(ONLY) | { grep -v '^skip' || true; }
+	@scripts/run-conformance.sh $(BUILD)/conformance-native.log $< $(CONFORMANCE_DIR) $(ONLY)
+	@scripts/run-conformance.sh $(BUILD)/conformance-wasm.log node tests/conformance/run.mjs $(CONFORMANCE_DIR) $(ONLY)
 .PHONY: conformance
 
 # ---- coverage -------------------------------------------------------------------------------------------------------
@@ -161,9 +163,8 @@ fuzz: $(FUZZERS)  ## run every fuzz target for SECONDS=20, two at a time
 	@scripts/run-fuzz.sh $(FUZZ_SECONDS) $(BUILD)/fuzz $(call pick,$(FUZZERS))
 
 # ---- wasm -----------------------------------------------------------------------------------------------------------
-wasm: $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm  ## build build/wasm/bb.wasm and bb-relaxed.wasm (WASM_CC=emcc or clang) and check their size
-	@scripts/check-size.sh $(BUILD)/wasm/bb.wasm wasm/size-budget.txt
-	@scripts/check-size.sh $(BUILD)/wasm/bb-relaxed.wasm wasm/size-budget.txt
+wasm: $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm $(BUILD)/wasm/bb-engine.wasm  ## build bb.wasm, bb-relaxed.wasm and bb-engine.wasm (WASM_CC=emcc or clang) and check their size
+	@for module in bb bb-relaxed bb-engine; do scripts/check-size.sh $(BUILD)/wasm/$$module.wasm wasm/size-budget.txt $(WASM_CC) || exit 1; done
 
 # One name for users, one folder per compiler, so that switching WASM_CC never mixes objects.
 $(BUILD)/wasm/%.wasm: $(WASM_DIR)/%.wasm FORCE
@@ -175,8 +176,10 @@ $(BUILD)/wasm-emcc/emcc.path: FORCE
 	@new=$@.$$$$; scripts/setup-emscripten.sh >$$new && { cmp -s $$new $@ && rm $$new || mv $$new $@; }
 
 # What runs once per install or per call of the host is made small; what runs per operator or per element is made fast.
-SMALL_ROOMS := compiler node components autodiff peers roles onnx
+SMALL_ROOMS := compiler node components autodiff peers roles onnx ops
+SMALL_FILES := kernels/math_f64 kernels/math_f32 kernels/conv_plan kernels/broadcast format/proto format/onnx format/tensor_proto format/address format/peer_id
 $(foreach dir,$(addprefix src/,$(SMALL_ROOMS)) wasm,$(WASM_DIR)/obj/$(dir)/%.o): WASM_FLAGS += -Os
+$(SMALL_FILES:%=$(WASM_DIR)/obj/src/%.o) $(SMALL_FILES:%=$(WASM_DIR)/relaxed/src/%.o): WASM_FLAGS += -Os
 
 $(BUILD)/wasm-emcc/obj/%.o: %.c $(BUILD)/wasm-emcc/emcc.path
 	@mkdir -p $(@D)
@@ -213,10 +216,31 @@ $(BUILD)/wasm-clang/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,wasi)$(CLANG19) --target=wasm32-wasi $(WASM_FLAGS) -MMD -MP -c $< -o $@
 
+# The engine for those who bring their own compute: no kernels for models, no sessions, no compiler, and small before fast.
+ENGINE_EXPORTS = $(filter-out bbw_abi_session_% bbw_abi_model_% bbw_abi_compile,$(EXPORTS))
+ENGINE_SRC     = $(filter-out src/onnx/% src/autodiff/% src/components/cpu_% src/components/onnx_% wasm/abi_session.c wasm/abi_model.c,$(SRC) $(WASM_SRC))
+ENGINE_OBJ     = $(patsubst %.c,$(WASM_DIR)/engine/%.o,$(ENGINE_SRC))
+
+$(BUILD)/wasm-emcc/engine/%.o: %.c $(BUILD)/wasm-emcc/emcc.path
+	@mkdir -p $(@D)
+	$(call say,emcc)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(WASM_FLAGS) -Os -DBBW_ENGINE_ONLY -MMD -MP -c $< -o $@
+
+$(BUILD)/wasm-emcc/bb-engine.wasm: $(filter $(BUILD)/wasm-emcc/%,$(ENGINE_OBJ)) wasm/exports.txt $(BUILD)/wasm-emcc/emcc.path Makefile
+	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(subst -O3,-Oz,$(EMCC_LINK)) \
+	  -sEXPORTED_FUNCTIONS=$(subst $(space),$(comma),$(addprefix _,$(strip $(ENGINE_EXPORTS)))) $(filter %.o,$^) -o $@
+
+$(BUILD)/wasm-clang/engine/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,wasi)$(CLANG19) --target=wasm32-wasi $(WASM_FLAGS) -Os -DBBW_ENGINE_ONLY -MMD -MP -c $< -o $@
+
+$(BUILD)/wasm-clang/bb-engine.wasm: $(filter $(BUILD)/wasm-clang/%,$(ENGINE_OBJ)) wasm/exports.txt Makefile
+	$(call say,link)$(CLANG_LINK) $(filter %.o,$^) $(CLANG_LIBS) -o $@
+$(BUILD)/wasm-clang/bb-engine.wasm: LINK_EXPORTS = $(ENGINE_EXPORTS)
+
 # Two steps on purpose: the clang driver would run any wasm-opt on the PATH, and an old one breaks the module.
 WASI_LIB := /usr/lib/wasm32-wasi
 CLANG_LINK = wasm-ld-19 --no-entry --gc-sections --strip-all -O3 -z stack-size=$(WASM_STACK) --stack-first --initial-memory=$(WASM_MEMORY) \
-	  --max-memory=4294967296 --export=_initialize $(addprefix --export=,$(EXPORTS)) $(WASI_LIB)/crt1-reactor.o
+	  --max-memory=4294967296 --export=_initialize $(addprefix --export=,$(or $(LINK_EXPORTS),$(EXPORTS))) $(WASI_LIB)/crt1-reactor.o
 CLANG_LIBS = -L$(WASI_LIB) -lc -lm $$($(CLANG19) --target=wasm32-wasi -print-libgcc-file-name)
 $(BUILD)/wasm-clang/bb.wasm: $(filter $(BUILD)/wasm-clang/%,$(WASM_OBJ)) wasm/exports.txt Makefile
 	$(call say,link)$(CLANG_LINK) $(filter %.o,$^) $(CLANG_LIBS) -o $@
@@ -247,7 +271,7 @@ node_modules/.package-lock.json: package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm $(BUILD)/types/index.d.ts $(EXAMPLES)  ## run the JavaScript tests in Node
+test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm $(BUILD)/wasm/bb-engine.wasm $(BUILD)/types/index.d.ts $(EXAMPLES)  ## run the JavaScript tests in Node
 	@if ls tests/js/*.test.js >/dev/null 2>&1; then \
 	  scripts/netns.sh 300 node --test --test-concurrency=2 --test-timeout=150000 $(call pick,$(wildcard tests/js/*.test.js)); fi
 
@@ -291,6 +315,7 @@ test:  ## install what is missing, then run every test
 	@$(MAKE) --no-print-directory -j2 wasm WASM_CC=clang
 	@$(MAKE) --no-print-directory -j2 wasm
 	@$(MAKE) --no-print-directory -j2 test-bits
+	@$(MAKE) --no-print-directory conformance
 	@$(MAKE) --no-print-directory test-js
 	@$(MAKE) --no-print-directory test-browser
 	@$(MAKE) --no-print-directory test-edge
@@ -347,7 +372,21 @@ interop:  ## compare our protobuf codecs with protobuf-c (installs it when missi
 	  $$(sed -n 's/.*"kind":"valid".*"file":"\([0-9]*.bin\)".*/tests\/vectors\/envelopes\/\1/p' tests/vectors/envelopes/index.json)
 .PHONY: interop
 
-bench: $(BENCHES) $(WASM_BENCHES) node_modules/.package-lock.json wasm  ## measure; appends to build/bench/results.jsonl (ONLY=name)
+# What others compute beside what we compute: our kernels as modules without a main, and the others' packages, in a folder of their own.
+COMPARE_FLAGS := $(COMMON) -O3 -msimd128 -flto -DNDEBUG -sSTANDALONE_WASM --no-entry -sFILESYSTEM=0 -sALLOW_MEMORY_GROWTH=1
+COMPARE_SRC   := tests/bench/compare/kernels.c $(wildcard src/kernels/*.c) src/base/mem.c
+COMPARE       := $(BUILD)/compare/kernels.wasm $(BUILD)/compare/kernels-relaxed.wasm tests/bench/compare/node_modules/.package-lock.json
+
+$(BUILD)/compare/kernels-relaxed.wasm: COMPARE_FLAGS += $(RELAXED_FLAGS)
+$(BUILD)/compare/%.wasm: $(COMPARE_SRC) $(wildcard src/kernels/*.h src/kernels/*.def) $(BUILD)/wasm-emcc/emcc.path
+	@mkdir -p $(@D)
+	$(call say,wasm)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(COMPARE_FLAGS) $(COMPARE_SRC) -o $@
+
+tests/bench/compare/node_modules/.package-lock.json: tests/bench/compare/package-lock.json
+	cd tests/bench/compare && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+bench: $(BENCHES) $(WASM_BENCHES) $(if $(call pick,tests/bench/gemm_compare.bench.js tests/bench/model_compare.bench.js),$(COMPARE)) node_modules/.package-lock.json wasm  ## measure; appends to build/bench/results.jsonl (ONLY=name)
 	@mkdir -p $(BUILD)/bench
 	@set -o pipefail; for b in $(call pick,$(BENCHES)); do $$b | tee -a $(BUILD)/bench/results.jsonl || exit 1; done
 	@set -o pipefail; for b in $(call pick,$(WASM_BENCHES)); do node --no-liftoff tests/bench/run_wasi.mjs $$b | tee -a $(BUILD)/bench/results.jsonl || exit 1; done

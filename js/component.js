@@ -25,6 +25,7 @@ import { decodeValue, encodeValue, tensor } from './values.js';
  * @property {PeerId | undefined} srcPeer  who sent the envelope behind this execution
  * @property {number} outputCount  how many outputs are used
  * @property {Record<string, Attribute>} attributes
+ * @property {AbortSignal} signal  aborts when nobody waits for the answer any more: the operator's deadline has passed, or its execution was ended
  */
 /** @typedef {{i: bigint, f: number, s: Uint8Array, ints: bigint[]}} Attribute */
 
@@ -57,7 +58,7 @@ const ROLE_NAMES = /** @type {RoleName[]} */ (Object.values(ROLES_ROWS).map((row
  * @property {string} typeName  the name that bindings use
  * @property {RoleName | readonly RoleName[]} role
  * @property {() => Record<string, any>} [create]  makes the methods for one node; without it they
- *   stand in the definition itself and are shared by all nodes. What it makes may have two more: `save()` gives the state as
+ *   stand in the definition itself and are shared by all nodes. `bootstrap` among them sets the component up (`runBootstrap`, `runBootstrapSlots`). What it makes may have two more: `save()` gives the state as
  *   bytes, `restore(bytes)` takes it; a snapshot holds the state of components that have both
  */
 
@@ -87,7 +88,7 @@ export function defineComponent(definition) {
     if (place < 0) throw new BbwError('E_ARG', `component ${typeName}: there is no role ${name}`, { typeName, role: name });
     roleBits |= 1 << place;
   }
-  const known = new Set(['dispatch', ...roles.flatMap((name) => METHODS[name])]);
+  const known = new Set(['dispatch', 'bootstrap', ...roles.flatMap((name) => METHODS[name])]);
   for (const [key, value] of Object.entries(rest)) {
     if (typeof value !== 'function') throw new BbwError('E_ARG', `component ${typeName}: ${key} is not a function`, { typeName, method: key });
     if (!known.has(key)) throw new BbwError('E_ARG', `component ${typeName}: role ${roles.join(', ')} has no method ${key}`, { typeName, method: key });
@@ -154,6 +155,8 @@ export function textOf(error) {
 export function createDispatch(type, methods, later, cap = () => Infinity) {
   /** Restored, while the rest of the node still may fail. @type {Record<string, any> | undefined} */
   let staged;
+  /** Answers that are awaited by somebody who asked for the signal. @type {Map<bigint, AbortController>} */
+  const aborts = new Map();
 
   /** @param {unknown} error @param {string} [kind] */
   const failure = (error, kind = 'ExecutionFailed') => ({
@@ -194,18 +197,33 @@ export function createDispatch(type, methods, later, cap = () => Infinity) {
       return [name, { i: input.i64(), f: input.f32(), s: input.bytes32().slice(), ints: unpackList(input, (one) => one.i64()) }];
     }));
     try {
+      if (roleNumber === NO_ROLE && opType === 'cancel') {
+        const controller = aborts.get(cmdId);
+        aborts.delete(cmdId);
+        queueMicrotask(() => controller?.abort(new BbwError('E_STATE', 'nobody waits for this answer any more'))); // listeners do not run inside the engine
+        return { status: 0 };
+      }
       if (roleNumber === NO_ROLE) return keepState(opType, /** @type {{payload: Uint8Array}} */ (inputs[0]).payload.slice());
       const name = opType[0].toLowerCase() + opType.slice(1);
       const method = Object.hasOwn(methods, name) ? methods[name] : methods.dispatch;
       if (method === undefined) return failure(`component ${type.typeName} has no method ${name}`, 'NotRegistered');
-      const context = { opType, role, nowNs, srcPeer: src.length === 0 ? undefined : PeerId.fromBytes(src), outputCount, attributes };
+      const context = {
+        opType, role, nowNs, srcPeer: src.length === 0 ? undefined : PeerId.fromBytes(src), outputCount, attributes,
+        get signal() {
+          let controller = aborts.get(cmdId);
+          if (controller === undefined) aborts.set(cmdId, controller = new AbortController());
+          return controller.signal;
+        },
+      };
       const result = method.call(methods, inputs.map((i) => (i === undefined ? undefined : decodeValue(i.typeHash, i.payload))), context);
       if (result instanceof Promise) {
-        later(cmdId, result.then((results) => encodeResults(results, outputCount, cap())));
+        later(cmdId, result.then((results) => encodeResults(results, outputCount, cap())).finally(() => aborts.delete(cmdId)));
         return { status: 1 }; // LATER
       }
+      aborts.delete(cmdId);
       return { status: 0, reply: packResults(encodeResults(result, outputCount, cap())) };
     } catch (error) {
+      aborts.delete(cmdId);
       return failure(error);
     }
   };
@@ -220,6 +238,9 @@ export function createDispatch(type, methods, later, cap = () => Infinity) {
 
 /** Does an object of a component have state that a snapshot keeps? @param {Record<string, any>} methods */
 export const hasState = (methods) => typeof methods.save === 'function' && typeof methods.restore === 'function';
+
+/** Can a component be set up? @param {Record<string, any>} methods */
+export const hasBootstrap = (methods) => typeof methods.bootstrap === 'function';
 
 /** Names of the roles in a bit mask. @param {number} bits @returns {RoleName[]} */
 export const rolesOf = (bits) => ROLE_NAMES.filter((_, place) => (bits & (1 << place)) !== 0);

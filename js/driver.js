@@ -29,6 +29,7 @@ import { createQueue } from './internal/queue.js';
  * @property {readonly Transport[]} [transports]
  * @property {'microtask' | 'animation-frame' | 'timer'} [schedule]  when to poll after something has come in. `microtask` (default): at
  *   once; `animation-frame`: once per frame, in a hidden page by a timer; `timer`: in a task of its own
+ * @property {number} [timeBudgetMs]  how long one poll may take; default 8 with `animation-frame`, else no limit
  * @property {() => bigint} [now]  a clock in ns that never goes back; default performance.now()
  * @property {(step: DriverStep) => void} [onStep]  called for every step, at once; for those who do not iterate
  * @property {number} [stepsMax]  steps that wait for the iterator, at least 1; when full, polling stops until it reads. Default 4,096
@@ -79,9 +80,12 @@ function checkOptions({ transports, schedule, now, onStep, stepsMax }) {
  */
 export function drive(node, {
   transports: given = [], schedule = 'microtask', now = monotonicNs, onStep = () => {}, stepsMax = 4096, closeTransports = true, signal,
+  timeBudgetMs = schedule === 'animation-frame' ? 8 : Infinity,
 } = {}) {
   signal?.throwIfAborted();
   checkOptions({ transports: given, schedule, now, onStep, stepsMax });
+  expect(typeof timeBudgetMs === 'number' && timeBudgetMs >= 0, 'timeBudgetMs', 'must be a number of at least 0', { value: timeBudgetMs });
+  const limits = { timeBudgetMs };
   if (driven.has(node)) throw new BbwError('E_STATE', 'the node has a driver already; stop that one first');
   void node.nextTimerNs; // throws when the node is disposed
   const transports = [...given];
@@ -134,7 +138,7 @@ export function drive(node, {
         if (queue.isRead && queue.length >= stepsMax) return; // goes on when the iterator has read
         if (i === POLLS_PER_TURN) return later();
         node.tick(now());
-        const steps = node.poll();
+        const steps = node.poll(limits);
         counters.polls++;
         for (const step of steps) {
           if (step.type !== 'SendEnvelope') report(step);

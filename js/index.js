@@ -7,7 +7,7 @@ export { BbwError, isBbwError } from './errors.js';
 export { attribute, types } from './graph.js';
 export { createModel, createModelIn } from './model.js';
 export { defineModule, Module } from './module.js';
-export { install, installIn } from './node.js';
+export { install, installIn, readSnapshotInfo } from './node.js';
 export { ATTRIBUTE, DATA_TYPE, decodeModel, decodeTensorProto, denseNetwork, encodeModel } from './onnx.js';
 export { PeerId } from './peer-id.js';
 export { createRuntime, loadRuntime } from './runtime.js';

@@ -4,10 +4,10 @@
 // `drive` in driver.js does that for you.  Names and order of the methods are those of include/bbw/node.h.
 
 import { Address } from './address.js';
-import { createDispatch, hasState, packResults, rolesOf, textOf } from './component.js';
+import { createDispatch, hasBootstrap, hasState, packResults, rolesOf, textOf } from './component.js';
 import { BbwError } from './errors.js';
 import { asBytes, encodeUtf8, entriesOf, listOf, Reader, u64Of, wellFormed, wrongType } from './internal/bytes.js';
-import { narrow, pack, packList, readSteps, unpackList } from './internal/pack.js';
+import { camel, narrow, pack, packList, readSteps, unpackList } from './internal/pack.js';
 import { PeerId } from './peer-id.js';
 import { ERR, OUT, runtimeOf } from './runtime.js';
 import { encodeValue } from './values.js';
@@ -22,6 +22,8 @@ import { encodeValue } from './values.js';
  * @property {boolean} [edge]  start from the values for small hosts
  * @property {number} [cycleOpBudget] @property {number} [maxPendingAsync] @property {number} [maxOutboundQueue]
  * @property {number} [busCapacity] @property {number} [maxExecutions] @property {number | bigint} [perHopBudgetNs]
+ * @property {number | bigint} [asyncDeadlineNs]  how long an operator may wait for a component or for the host; 0 (default): for ever
+ * @property {number} [backpressureHighWaterPct] @property {number} [backpressureKBeforeSilent] @property {number | bigint} [backpressureMinNoticeIntervalNs]
  * @property {number} [ingressByteBudget] @property {number} [maxAppEventBytes] @property {number} [maxInvokeInputs]
  * @property {number} [maxInvokeBytes] @property {number} [maxCompletionResultBytes] @property {number | bigint} [rngSeed]  default random
  * @property {number | bigint} [stepMask]
@@ -41,14 +43,14 @@ import { encodeValue } from './values.js';
  * @property {boolean} [isUnresolvedAllowed]
  * @property {import('./runtime.js').Runtime} [runtime]  default: an instance of its own
  * @property {import('./runtime.js').WasmSource | Promise<Response>} [wasm]
- * @property {number} [memoryBytesMax]
+ * @property {number} [maxMemoryBytes]  see `createRuntime`
  */
 
 /** Order of the words of bbw_stats in node.h. */
 const STATS = /** @type {const} */ ([
   'frontierLen', 'busLen', 'pendingAsync', 'slotTableOccupied', 'ingressDepth', 'outboundQueueDepth', 'eventSubscriptions',
   'registeredComponents', 'graphSlots', 'executions', 'ingressBytesInFlight', 'ingressDropped', 'busDropped', 'timers',
-  'timersDropped', 'unknownCompletions', 'unresolvedOps',
+  'timersDropped', 'unknownCompletions', 'unresolvedOps', 'lateCompletions', 'duplicateCompletions', 'silentDrops', 'heldBytes',
 ]);
 
 /** Order of bbw_boot_status in node.h. */
@@ -60,8 +62,16 @@ const BOOTSTRAP_STATUS = /** @type {const} */ (['Idle', 'Running', 'WaitingForIn
  * @property {Record<string, BytesLike | Value>} [inputs]  exactly the inputs that the bootstrap declares
  */
 
-/** In the role bits of an install request: the component saves its state. */
-const HOST_SAVES = 0x80000000;
+/** In the role bits of an install request: the component saves its state, can be set up. */
+const HOST_SAVES = 0x80000000, HOST_BOOTS = 0x40000000;
+
+/**
+ * How long a poll may take, beside `cycleOpBudget`.
+ * @typedef {object} PollOptions
+ * @property {number} [timeBudgetMs]  the poll ends after this time at the next check; where the clock stands still during a poll only the operator budget ends it
+ * @property {number} [checkEveryOps]  operators between two looks at the clock; default 64
+ * @property {() => number} [now]  in ms; default performance.now
+ */
 
 /** @param {string} name  camelCase */
 const snake = (name) => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
@@ -124,14 +134,14 @@ const packNamed = (out, inputs) => packList(out, entriesOf(inputs, 'inputs'), ([
  * @returns {Promise<Node>}
  * @throws {BbwError} E_INST_*: see the details; nothing is left behind
  */
-export async function install({ runtime, wasm, memoryBytesMax, ...options }) {
-  return installIn(await runtimeOf({ runtime, wasm, memoryBytesMax }), options);
+export async function install({ runtime, wasm, maxMemoryBytes, ...options }) {
+  return installIn(await runtimeOf({ runtime, wasm, maxMemoryBytes }), options);
 }
 
 /**
  * The same in a runtime that exists; synchronous, for workers.
  * @param {import('./runtime.js').Runtime} runtime
- * @param {Omit<InstallOptions, 'runtime' | 'wasm' | 'memoryBytesMax'>} options
+ * @param {Omit<InstallOptions, 'runtime' | 'wasm' | 'maxMemoryBytes'>} options
  */
 export function installIn(runtime, { peerId: id, artifact, targets, addresses, components = [], config = {}, nodeConfig = {}, isUnresolvedAllowed = false }) {
   const peerId = PeerId.from(id);
@@ -140,6 +150,9 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
   let handle = 0;
   let isPending = false;
   let onWake = () => {}, onDispose = () => {};
+  /** @type {((step: Step) => void) | undefined} */
+  let onStep;
+  let isTapping = false, checkEvery = 0;
   /** @type {number[]} */
   const hostIds = [];
   /** @type {ReturnType<typeof createDispatch>[]} */
@@ -176,7 +189,7 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
       const hostId = runtime.addHost(dispatch);
       hostIds.push(hostId);
       dispatches.push(dispatch);
-      return { ...type, roleBits: hasState(methods) ? (type.roleBits | HOST_SAVES) >>> 0 : type.roleBits, hostId };
+      return { ...type, roleBits: (type.roleBits | (hasState(methods) ? HOST_SAVES : 0) | (hasBootstrap(methods) ? HOST_BOOTS : 0)) >>> 0, hostId };
     });
     const request = pack((out) => {
       out.bytes32(peerId.toBytes());
@@ -204,6 +217,7 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
 
   const alive = () => {
     if (handle === 0) throw new BbwError('E_STATE', 'the node is disposed');
+    if (isTapping) throw new BbwError('E_BUSY', 'the node is running; calls from inside onStep are refused');
     return handle;
   };
   /** @param {string} name @param {...import('./runtime.js').Argument} args */
@@ -221,6 +235,27 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
     if (typeof detail !== 'string') throw wrongType('detail', 'text', detail);
     return call('fail', u64Of(cmdId, 'cmdId'), encodeUtf8(wellFormed(detail.slice(0, 4096))), ERR);
   };
+  /** @param {'restore' | 'import_snapshot'} name @param {BytesLike} snapshot */
+  function restoreBy(name, snapshot) {
+    try {
+      call(name, asBytes(snapshot), ERR);
+    } catch (error) {
+      dispatches.forEach((dispatch) => dispatch.discard());
+      throw error;
+    }
+    dispatches.forEach((dispatch) => dispatch.commit());
+    life += 1;
+    woken(undefined);
+  }
+  /** @param {Step[]} steps @param {(step: Step) => void} listener */
+  function tap(steps, listener) {
+    isTapping = true;
+    try {
+      steps.forEach((step) => listener(step));
+    } finally {
+      isTapping = false;
+    }
+  }
   /** @param {PeerId | string} peer */
   const bytesOf = (peer) => PeerId.from(peer).toBytes();
 
@@ -253,31 +288,59 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
       }, 'requests'));
       woken(call('run_bootstrap', packed, ERR));
     },
+    /**
+     * The same for the components in these slots that have a method `bootstrap`.
+     * @param {readonly string[]} slots  all or none
+     * @throws {BbwError} E_BOOT_UNKNOWN_SLOT, E_BOOT_ALREADY_QUEUED
+     */
+    runBootstrapSlots(slots) {
+      woken(call('run_bootstrap_slots', pack((out) => packList(out, slots, (slot) => out.text32(slot, 'slots'), 'slots')), ERR));
+    },
     /** @returns {'Idle' | 'Running' | 'WaitingForInput'} */
     get bootstrapStatus() { return BOOTSTRAP_STATUS[call('bootstrap_status')]; },
-    /** Every bootstrap target, in the order of install, and whether it ran without a failure. @returns {{target: string, isDone: boolean}[]} */
+    /** Every bootstrap target, in the order of install, and whether it ran without a failure; `isSlot`: that of the component in a slot. @returns {{target: string, isDone: boolean, isSlot: boolean}[]} */
     get bootstraps() {
       call('bootstraps', OUT);
-      return unpackList(new Reader(runtime.outBytes()), (input) => ({ target: input.text32(), isDone: input.u32() !== 0 }));
+      return unpackList(new Reader(runtime.outBytes()), (input) => {
+        const target = input.text32(), flags = input.u32();
+        return { target, isDone: (flags & 1) !== 0, isSlot: (flags & 2) !== 0 };
+      });
     },
     /** Completes a parked operator. @param {bigint} cmdId @param {readonly Value[]} values */
     complete(cmdId, values) { woken(complete(cmdId, packResults(listOf(values, 'values').map(encodeValue)))); },
     /** @param {bigint} cmdId @param {string} detail */
     fail(cmdId, detail) { woken(fail(cmdId, detail)); },
+    /** Ends an execution with everything that waits in it; what comes for it later is refused. @param {bigint} execId @throws {BbwError} E_UNKNOWN_EXECUTION */
+    cancel(execId) { woken(call('cancel', u64Of(execId, 'execId'), ERR)); },
     /** The transport could not deliver. @param {PeerId | string} peer @param {bigint} wireReqId @param {string} reason */
     sendFailed(peer, wireReqId, reason) {
       woken(call('send_failed', bytesOf(peer), u64Of(wireReqId, 'wireReqId'), encodeUtf8(reason, 'reason'), ERR));
     },
-    /** One bounded cycle. Afterwards `isPending` tells whether there is nothing to do until something comes in or a timer is due. @returns {Step[]} */
-    poll() {
+    /**
+     * One bounded cycle. Afterwards `isPending` tells whether there is nothing to do until something comes in or a timer is due.
+     * @param {import('./node.js').PollOptions} [options] @returns {Step[]}
+     */
+    poll({ timeBudgetMs = Infinity, checkEveryOps = 64, now = () => performance.now() } = {}) {
+      const every = timeBudgetMs === Infinity ? 0 : Math.max(1, checkEveryOps >>> 0);
+      if (!(timeBudgetMs >= 0)) throw new BbwError('E_ARG', 'timeBudgetMs must be a number of at least 0', { field: 'timeBudgetMs', value: timeBudgetMs });
+      if (every !== checkEvery) runtime.plain('bbw_abi_node_set_time_budget', alive(), every);
+      checkEvery = every;
+      if (every !== 0) {
+        const end = now() + timeBudgetMs;
+        runtime.isTimeUp = () => now() >= end;
+      }
       isPending = call('poll', OUT, ERR) === 1;
-      return readSteps(runtime.outBytes());
+      const steps = readSteps(runtime.outBytes());
+      if (onStep !== undefined) tap(steps, onStep);
+      return steps;
     },
     get isPending() { return isPending; },
     /** When to poll next for time's sake, or undefined. @returns {bigint | undefined} */
     get nextTimerNs() { return call('next_timer', OUT) === 1 ? runtime.outU64() : undefined; },
     /** Called when something has come in that a poll would work on. One listener. @param {(() => void) | undefined} listener */
     set onWake(listener) { onWake = listener ?? (() => {}); },
+    /** Called with every step, in order, before `poll` returns; it must not call the node. One listener. @param {((step: Step) => void) | undefined} listener */
+    set onStep(listener) { onStep = listener; },
     /** Called once, when the node has been disposed; `drive` stops then. @param {(() => void) | undefined} listener */
     set onDispose(listener) { onDispose = listener ?? (() => {}); },
 
@@ -309,6 +372,8 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
       if (call('peer_addresses', bytesOf(peer), OUT) === 0) return undefined;
       return unpackList(new Reader(runtime.outBytes()), (input) => Address.fromBytes(input.bytes32()));
     },
+    /** Addresses of the node itself. @returns {Address[]} */
+    get localAddresses() { return node.peerAddresses(peerId) ?? []; },
     /** Known peers in the order in which they became known; the node itself is one when it has addresses. @returns {PeerId[]} */
     get knownPeers() {
       call('known_peers', OUT);
@@ -325,6 +390,18 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
     setConfig(nodeConfig) {
       call('set_config', packConfig(nodeConfig), ERR);
       resultCap = resultBytesMax(nodeConfig, resultCap);
+    },
+    /** The limits that hold now: all fields of `NodeConfig` but `edge`. @returns {Required<Omit<import('./node.js').NodeConfig, 'edge' | 'envelopeCaps'>> & {envelopeCaps: Required<NonNullable<import('./node.js').NodeConfig['envelopeCaps']>>}} */
+    get config() {
+      call('config', OUT);
+      /** @type {Record<string, unknown>} */
+      const flat = { envelopeCaps: {} };
+      for (const [name, value] of unpackList(new Reader(runtime.outBytes()), (input) => /** @type {const} */ ([input.text32(), input.u64()]))) {
+        const [field, part] = name.split('.');
+        if (part === undefined) flat[camel(field)] = narrow(value);
+        else /** @type {Record<string, unknown>} */ (flat[camel(field)])[camel(part)] = narrow(value);
+      }
+      return /** @type {any} */ (flat);
     },
     /** Ends all executions and forgets what waits; graphs, components, peers and the clock stay. */
     clear() { woken(call('clear', ERR)); },
@@ -343,17 +420,13 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
      * @param {BytesLike} snapshot
      * @throws {BbwError} E_SNAP_DECODE, E_RESTORE_SPEC_VERSION, E_RESTORE_MISMATCH, E_RESTORE_COMPONENT
      */
-    restore(snapshot) {
-      try {
-        call('restore', asBytes(snapshot), ERR);
-      } catch (error) {
-        dispatches.forEach((dispatch) => dispatch.discard());
-        throw error;
-      }
-      dispatches.forEach((dispatch) => dispatch.commit());
-      life += 1;
-      woken(undefined);
-    },
+    restore(snapshot) { restoreBy('restore', snapshot); },
+    /**
+     * Takes over a snapshot of the reference implementation, 0.3.6: peers, lists, counters, component states, suspended operators, unsent envelopes. An error changes nothing.
+     * @param {BytesLike} snapshot
+     * @throws {BbwError} as `restore`
+     */
+    importSnapshot(snapshot) { restoreBy('import_snapshot', snapshot); },
     /** 0 after install; after a restore one more than in the snapshot. @returns {bigint} */
     get incarnation() { return BigInt.asUintN(64, BigInt(runtime.plain('bbw_abi_node_incarnation', alive()))); },
 
@@ -371,6 +444,18 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
     get components() {
       call('components', OUT);
       return unpackList(new Reader(runtime.outBytes()), (input) => ({ slot: input.text32(), typeName: input.text32(), roles: rolesOf(input.u32()) }));
+    },
+    /** Which component is bound at a slot name: its place in `components`, or undefined. @param {string} name @returns {number | undefined} */
+    slot(name) {
+      const place = node.components.findIndex(({ slot }) => slot === name);
+      return place < 0 ? undefined : place;
+    },
+    /** A live execution: how many of its values are there; undefined when it is over or never was. @param {bigint} execId @returns {{filledSites: number} | undefined} */
+    execution: (execId) => (call('execution', u64Of(execId, 'execId'), OUT) === 1 ? { filledSites: runtime.outU32() } : undefined),
+    /** The artifact that was installed. @returns {Uint8Array} */
+    get model() {
+      call('model', OUT);
+      return runtime.outBytes();
     },
     /** A counter of IncrMetric, or undefined. @param {string} name @returns {bigint | undefined} */
     counter: (name) => (call('counter', encodeUtf8(name, 'name'), OUT) === 1 ? runtime.outU64() : undefined),
@@ -390,6 +475,18 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
     [/** @type {typeof Symbol.dispose} */ (Symbol.dispose ?? Symbol.for('Symbol.dispose'))]() { node.dispose(); },
   };
   return node;
+}
+
+/**
+ * What a snapshot says about itself.
+ * @param {import('./runtime.js').Runtime} runtime @param {BytesLike} snapshot
+ * @returns {{version: number, incarnation: bigint, peerId: PeerId, artifactHash: bigint, nowNs: bigint, messageBytes: number}}
+ * @throws {BbwError} E_SNAP_DECODE, E_RESTORE_SPEC_VERSION
+ */
+export function readSnapshotInfo(runtime, snapshot) {
+  runtime.call('bbw_abi_snapshot_info', asBytes(snapshot), OUT, ERR);
+  const input = new Reader(runtime.outBytes());
+  return { version: input.u32(), incarnation: input.u64(), peerId: PeerId.fromBytes(input.bytes32()), artifactHash: input.u64(), nowNs: input.u64(), messageBytes: Number(input.u64()) };
 }
 
 /** @typedef {ReturnType<typeof installIn>} Node */

@@ -10,6 +10,7 @@
 import { BbwError } from './errors.js';
 import { asBytes, checkRequestSize, Reader } from './internal/bytes.js';
 import { errorOf } from './internal/pack.js';
+import { hasRelaxedSimd, hasSimd } from './internal/simd.js';
 
 const ABI_VERSION = 1;
 const LATER = 1;
@@ -35,16 +36,22 @@ export class Units {
 
 /**
  * @typedef {object} RuntimeOptions
- * @property {number} [memoryBytesMax]  what the engine may allocate; more is answered with E_NOMEM
+ * @property {number} [maxMemoryBytes]  what the engine may allocate; more is answered with E_NOMEM. Default: no limit, but 96 MiB in an edge worker, whose isolate has 128 MiB
  * @property {(level: number, line: string) => void} [log]  diagnostic lines
+ * @property {'strict' | 'relaxed'} [simd]  which module of the package is taken when none is given. 'strict' (default) computes the same bits everywhere, as peers
+ *   that compare results want it; 'relaxed' multiplies and adds in one rounding where the JavaScript engine can, which is faster
  */
 
 /**
  * @typedef {WebAssembly.Module | Response | URL | string | import('./internal/bytes.js').BytesLike} WasmSource
  */
 
-/** Where the package keeps its module; written so that bundlers see it. */
-const defaultUrl = () => new URL('../build/wasm/bb.wasm', import.meta.url);
+/** What an engine may allocate where an isolate has 128 MiB for everything. */
+const EDGE_MEMORY_BYTES = 96 * 2 ** 20;
+const isEdgeWorker = () => /** @type {any} */ (globalThis).navigator?.userAgent === 'Cloudflare-Workers';
+
+/** Where the package keeps its modules; written so that bundlers see them. @param {boolean} isRelaxed */
+const defaultUrl = (isRelaxed) => (isRelaxed ? new URL('../build/wasm/bb-relaxed.wasm', import.meta.url) : new URL('../build/wasm/bb.wasm', import.meta.url));
 
 /** @param {URL} url @returns {Promise<WebAssembly.Module>} */
 async function compileUrl(url) {
@@ -74,8 +81,11 @@ async function compileResponse(response) {
  * @param {RuntimeOptions} [options]
  * @returns {Promise<Runtime>}
  */
-export async function loadRuntime(source = defaultUrl(), options = {}) {
-  const given = await source;
+export async function loadRuntime(source, options = {}) {
+  const { simd = 'strict' } = options;
+  if (simd !== 'strict' && simd !== 'relaxed') throw new BbwError('E_ARG', "simd must be 'strict' or 'relaxed'", { field: 'simd', value: simd });
+  if (!hasSimd()) throw new BbwError('E_UNSUPPORTED', 'this JavaScript engine has no WebAssembly SIMD');
+  const given = await (source ?? defaultUrl(simd === 'relaxed' && hasRelaxedSimd()));
   let module;
   if (given instanceof WebAssembly.Module) module = given;
   else if (typeof Response !== 'undefined' && given instanceof Response) module = await compileResponse(given);
@@ -89,9 +99,9 @@ export async function loadRuntime(source = defaultUrl(), options = {}) {
  * @param {WebAssembly.Module} module
  * @param {RuntimeOptions} [options]
  */
-export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {}) {
-  if (memoryBytesMax >>> 0 !== memoryBytesMax) {
-    throw new BbwError('E_ARG', 'memoryBytesMax must be an integer from 0 (no limit) to 2^32 - 1', { field: 'memoryBytesMax', value: memoryBytesMax });
+export function createRuntime(module, { maxMemoryBytes = isEdgeWorker() ? EDGE_MEMORY_BYTES : 0, log = () => {} } = {}) {
+  if (maxMemoryBytes >>> 0 !== maxMemoryBytes) {
+    throw new BbwError('E_ARG', 'maxMemoryBytes must be an integer from 0 (no limit) to 2^32 - 1', { field: 'maxMemoryBytes', value: maxMemoryBytes });
   }
   const foreign = WebAssembly.Module.imports(module).filter((i) => i.module !== 'bbw');
   if (foreign.length > 0) throw new BbwError('E_ABI', 'this is not our wasm module: it imports more than it should', { imports: foreign.map((i) => `${i.module}.${i.name}`) });
@@ -100,6 +110,7 @@ export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {
   const hosts = new Map();
   let nextHostId = 1;
   let isPoisoned = false, isBusy = false;
+  let isTimeUp = () => false;
 
   const instance = new WebAssembly.Instance(module, {
     bbw: {
@@ -123,6 +134,13 @@ export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {
           return -2;
         }
       },
+      host_time_is_up() {
+        try {
+          return isTimeUp() ? 1 : 0;
+        } catch {
+          return 1;
+        }
+      },
       host_log(/** @type {number} */ level, /** @type {number} */ ptr, /** @type {number} */ len) {
         try {
           log(level, new TextDecoder().decode(copyOut(ptr >>> 0, len >>> 0)));
@@ -135,7 +153,7 @@ export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {
     throw new BbwError('E_ABI', 'bb.wasm and the JavaScript of this package are of different versions', { expected: ABI_VERSION });
   }
   exports._initialize?.();
-  if (memoryBytesMax > 0) exports.bbw_abi_set_memory_max(memoryBytesMax);
+  if (maxMemoryBytes > 0) exports.bbw_abi_set_memory_max(maxMemoryBytes);
 
   const memory = () => new Uint8Array(exports.memory.buffer);
   /** @param {number} ptr @param {number} len */
@@ -296,6 +314,8 @@ export function createRuntime(module, { memoryBytesMax = 0, log = () => {} } = {
       hosts.set(nextHostId, dispatch);
       return nextHostId++;
     },
+    /** What a poll with a time budget asks. @param {() => boolean} question */
+    set isTimeUp(question) { isTimeUp = question; },
     /** @param {number} id */
     removeHost: (id) => void hosts.delete(id),
   };

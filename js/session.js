@@ -31,7 +31,7 @@ import { ERR, OUT, runtimeOf } from './runtime.js';
  * @typedef {object} SessionOptions
  * @property {import('./runtime.js').Runtime} [runtime]
  * @property {import('./runtime.js').WasmSource | Promise<Response>} [wasm]
- * @property {number} [memoryBytesMax]  what model and results may take together; more is refused with E_LIMIT before it is allocated
+ * @property {number} [maxMemoryBytes]  what model and results may take together; more is refused with E_LIMIT before it is allocated
  * @property {boolean} [plain]  run the graph as it stands, nothing folded, fused or packed: for comparisons
  */
 
@@ -78,6 +78,13 @@ function typeOf(name, input, declared) {
   return own; // the engine compares it with the declaration
 }
 
+/** What the caller gives now; anything that is no object is left to checkInput. @param {ArrayInput} input @returns {ArrayInput} */
+function snapshot(input) {
+  if (input === null || typeof input !== 'object') return input;
+  const { data, dims, dtype } = input;
+  return { data, dims: Array.isArray(dims) ? [...dims] : dims, ...(dtype !== undefined && { dtype }) };
+}
+
 /** @param {string} name @param {ArrayInput} input */
 function checkInput(name, input) {
   if (input === null || typeof input !== 'object' || !ArrayBuffer.isView(input.data)) throw wrongType(name, 'an object {data, dims}', input);
@@ -111,21 +118,32 @@ function readPort(reader) {
  * @throws {BbwError} E_ONNX_UNSUPPORTED with the list `nodes` of all that is missing, E_ONNX_INVALID, E_PROTOBUF, E_LIMIT, E_NOMEM
  */
 export async function createSession(model, options = {}) {
-  const { memoryBytesMax, plain, ...rest } = options;
+  const { maxMemoryBytes, plain, ...rest } = options;
   return createSessionIn(await runtimeOf(rest), model, options);
 }
 
 /**
  * The same in a runtime that exists; synchronous.
  * @param {import('./runtime.js').Runtime} runtime @param {import('./internal/bytes.js').BytesLike} model
- * @param {Pick<SessionOptions, 'memoryBytesMax' | 'plain'>} [options]
+ * @param {Pick<SessionOptions, 'maxMemoryBytes' | 'plain'>} [options]
  */
-export function createSessionIn(runtime, model, { memoryBytesMax = 0, plain = false } = {}) {
-  if (memoryBytesMax >>> 0 !== memoryBytesMax) {
-    throw new BbwError('E_ARG', 'memoryBytesMax must be an integer from 0 (no limit) to 2^32 - 1', { field: 'memoryBytesMax', value: memoryBytesMax });
+export function createSessionIn(runtime, model, { maxMemoryBytes = 0, plain = false } = {}) {
+  if (maxMemoryBytes >>> 0 !== maxMemoryBytes) {
+    throw new BbwError('E_ARG', 'maxMemoryBytes must be an integer from 0 (no limit) to 2^32 - 1', { field: 'maxMemoryBytes', value: maxMemoryBytes });
   }
-  runtime.call('bbw_abi_session_new', asBytes(model), memoryBytesMax, plain ? 1 : 0, OUT, ERR);
-  return sessionOf(runtime, runtime.outU32());
+  runtime.call('bbw_abi_session_new', asBytes(model), maxMemoryBytes, plain ? 1 : 0, OUT, ERR);
+  return opened(runtime);
+}
+
+/** The session whose handle the engine has just given. @param {import('./runtime.js').Runtime} runtime */
+function opened(runtime) {
+  const handle = runtime.outU32();
+  try {
+    return sessionOf(runtime, handle);
+  } catch (error) {
+    if (!runtime.isPoisoned) runtime.plain('bbw_abi_session_del', handle); // nobody else knows it
+    throw error;
+  }
 }
 
 /** @param {import('./runtime.js').Runtime} runtime @param {number} handle */
@@ -147,9 +165,12 @@ function sessionOf(runtime, handle) {
 
   /** Copies the inputs into the block and describes them in the frame. @param {Record<string, ArrayInput>} given */
   function writeInputs(given) {
+    // Getters and proxies of the caller run here, and only here: they may give something else the next time, run this session or dispose of it.
+    const entries = entriesOf(given, 'inputs').map(([name, input]) => /** @type {[string, ArrayInput]} */ ([name, snapshot(input)]));
+    alive();
     /** @type {ArrayInput[]} */
     const ordered = [];
-    for (const [name, input] of entriesOf(given, 'inputs')) {
+    for (const [name, input] of entries) {
       const at = inputAt.get(name);
       if (at === undefined) throw new BbwError('E_UNKNOWN_INPUT', `the model has no input ${name}`, { input: name, expected: [...inputAt.keys()] });
       checkInput(name, input);
@@ -158,26 +179,40 @@ function sessionOf(runtime, handle) {
     const missing = inputs.findIndex((_, i) => ordered[i] === undefined);
     if (missing >= 0) throw new BbwError('E_ARG', `input ${inputs[missing].name} is missing`, { input: inputs[missing].name });
     const numbers = ordered.map((input, i) => typeOf(inputs[i].name, input, inputs[i].dtype));
+    const sources = ordered.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    const counts = ordered.map(({ dims }) => dims.reduce((a, b) => a * b, 1));
     let need = frameBytes;
-    for (const { data } of ordered) need += aligned(data.byteLength);
+    sources.forEach(({ length }, i) => {
+      if (length !== counts[i] * TYPES[numbers[i]].bytes) throw new BbwError('E_SHAPE', `input ${inputs[i].name}: its length is not what it says`, { input: inputs[i].name, got: length });
+      need += aligned(length);
+    });
     checkRequestSize(need);
-    if (need > block.size) {
-      const larger = runtime.region(need); // may fail, and then the old one is still there
-      block.free();
-      block = larger;
+    const old = block;
+    if (need > block.size) block = runtime.region(need); // may fail, and then the old one is still there
+    try {
+      fill(ordered, numbers, counts, sources);
+    } finally {
+      if (old !== block) old.free(); // not earlier: an input may be a view of it
     }
+  }
+
+  /** @param {ArrayInput[]} ordered @param {number[]} numbers @param {number[]} counts @param {Uint8Array[]} sources */
+  function fill(ordered, numbers, counts, sources) {
     const heap = block.bytes();
     const words = new Uint32Array(heap.buffer, heap.byteOffset, frameBytes / 4);
     let at = frameBytes;
-    ordered.forEach(({ data, dims }, i) => {
+    ordered.forEach(({ dims }, i) => {
+      const bytes = sources[i];
+      // More memory detaches the views of the old one.
+      if (bytes.length !== counts[i] * TYPES[numbers[i]].bytes) throw new BbwError('E_ARG', `input ${inputs[i].name} is a view that is gone`, { input: inputs[i].name });
       const record = i * (ARRAY_BYTES / 4);
       words[record] = numbers[i];
       words[record + 1] = dims.length;
       for (let d = 0; d < RANK_MAX; d++) words[record + 2 + d] = d < dims.length ? dims[d] : 0;
-      words[record + 10] = data.length;
-      words[record + 11] = data.byteLength === 0 ? 0 : block.ptr + at;
-      heap.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
-      at += aligned(data.byteLength);
+      words[record + 10] = counts[i];
+      words[record + 11] = bytes.length === 0 ? 0 : block.ptr + at;
+      heap.set(bytes, at);
+      at += aligned(bytes.length);
     });
   }
 
@@ -217,7 +252,7 @@ function sessionOf(runtime, handle) {
     /** Another session with the same weights, which are not copied. @returns {Session} */
     share() {
       runtime.call('bbw_abi_session_share', alive(), OUT, ERR);
-      return sessionOf(runtime, runtime.outU32());
+      return opened(runtime);
     },
     /** Bytes: of the weights as they are used, of results and plans now and at most; and the nodes that are left after simplification. */
     get memory() {
@@ -245,4 +280,4 @@ function sessionOf(runtime, handle) {
   return session;
 }
 
-/** @typedef {ReturnType<typeof createSessionIn>} Session */
+/** @typedef {ReturnType<typeof sessionOf>} Session */

@@ -5,7 +5,10 @@
 // `after`, where a method takes it, is a value that must have arrived before the operator fires; the reference ignores such
 // surplus inputs.  Source: authoring specification, sections 1.6.1 to 1.6.3.
 
+import { BbwError } from './errors.js';
 import { attribute, P, types } from './graph.js';
+import { asBytes } from './internal/bytes.js';
+import { decodeModel } from './onnx.js';
 
 /**
  * @typedef {import('./graph.js').Graph} Graph
@@ -237,6 +240,18 @@ function backend() {
     scatter: (g, data, indices, updates, axis = 0) => op(g, 'Scatter', [data, indices, updates], f32, [int('axis', axis)])[0],
     /** @param {Graph} g @param {Handle} condition @param {import('./onnx.js').GraphProto} then @param {import('./onnx.js').GraphProto} otherwise @param {number} outputs @returns {Handle[]} */
     if: (g, condition, then, otherwise, outputs) => op(g, 'If', [condition], Array(outputs).fill(types.f32), [graph('then_branch', then), graph('else_branch', otherwise)]),
+    /**
+     * A whole ONNX file as one operator: planned once for the shapes that arrive, weights packed once. What arrives is converted to the types
+     * that the file declares, what leaves is f32.
+     * @param {Graph} g @param {import('./internal/bytes.js').BytesLike} file @param {readonly Handle[]} inputs  in the order of the file's inputs
+     * @returns {Handle[]} one per output of the file
+     */
+    onnx(g, file, inputs) {
+      const { graph: body, opsetImport = [] } = decodeModel(asBytes(file));
+      if (body === undefined) throw new BbwError('E_ONNX_INVALID', 'the file has no graph', { detail: 'model has no graph' });
+      const version = opsetImport.find(({ domain = '' }) => domain === '' || domain === 'ai.onnx')?.version ?? 1;
+      return op(g, 'BackendSubgraph', inputs, (body.output ?? []).map(() => types.f32), [graph('body', body), int('opset', Number(version))]);
+    },
     /** @param {Graph} g @param {Handle | undefined} max @param {Handle | undefined} condition @param {import('./onnx.js').GraphProto} body @param {readonly Handle[]} initial @param {number} outputs @returns {Handle[]} */
     loop: (g, max, condition, body, initial, outputs) => op(g, 'Loop', [max, condition, ...initial], Array(outputs).fill(types.f32), [graph('body', body)]),
   });

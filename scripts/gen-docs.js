@@ -59,7 +59,25 @@ function roles() {
 /** @param {string[]} names */
 const list = (names) => [...names].sort().map((name) => `\`${name}\``).join(', ');
 
+/** The operators of ONNX graphs: rows of src/onnx/ops.def, whose macros are expanded. @returns {{name: string, since: number, until: number}[]} */
+function onnxOperators() {
+  const text = uncomment(read('src/onnx/ops.def')).replace(/\\\n/g, ' ');
+  const macros = new Map(rows(text, /^#define (\w+)\(([^)]*)\)\s*OP\((.*)\)$/gm).map(([name, params, body]) => [name, { params: params.split(',').map((p) => p.trim()), body }]));
+  const calls = rows(text.replace(/^#define.*$/gm, ''), /^(\w+)\((.*)\)\s*$/gm);
+  return calls.map(([macro, args]) => {
+    const given = args.split(',').map((a) => a.trim());
+    if (macro === 'OP') return given;
+    const { params, body } = macros.get(macro) ?? (() => { throw new Error(`gen-docs: src/onnx/ops.def has a row ${macro} that is not defined`); })();
+    return body.replace(/\b\w+\b/g, (word) => (params.includes(word) ? given[params.indexOf(word)] : word)).split(',').map((a) => a.trim());
+  }).filter(([domain]) => domain === '""').map(([, name, since, until]) => ({ name, since: Number(since), until: Number(until) }));
+}
+
+/** @param {{name: string, since: number, until: number}[]} ops */
+const onnxTable = (ops) => table(['Operator', 'Opset'], [...ops].sort((a, b) => (a.name < b.name ? -1 : 1)).map(({ name, since, until }) => [`\`${name}\``, `${Math.max(since, 7)} to ${until}`]));
+
 function operators() {
+  const onnx = onnxOperators();
+  if (onnx.length < 100 || onnx.some(({ since, until }) => !(since <= until))) throw new Error('gen-docs: the table of ONNX operators was not found');
   const backend = rows(read('src/components/cpu_ops.c'), /\b(?:UNARY|BINARY|REDUCE|OTHER)\("(\w+)"/g).map(([name]) => name);
   const network = rows(read('src/autodiff/onnx_plan.c'), /\{"(\w+)", \d, \d, on_\w+\}/g).map(([name]) => name);
   const recorded = rows(/function backend\(\)[\s\S]*?\n}\n/.exec(read('js/slots.js'))?.[0] ?? '', /\b(?:unary|binary|filled|reduction|pool|op)\((?:g, )?'(\w+)'/g).map(([name]) => name);
@@ -80,13 +98,28 @@ In JavaScript: \`slots\`. A role operator is answered by the component that is b
 
 ${roles()}
 
-\`BackendSubgraph\` runs a whole ONNX graph on the backend.
+## ONNX operators
+
+What \`createSession\` runs, and \`slots.backend().onnx(g, file, inputs)\` as one operator of a module (\`BackendSubgraph\`): ${onnx.length} operators of the domain \`ai.onnx\`.
+Opset versions below 7 are not promised. Strings, sequences, maps and optional values are not supported. A file with anything else is refused when it is
+loaded; the error lists all that is missing, with operator, opset and node.
+
+${onnxTable(onnx)}
+
+Where ONNX leaves room:
+
+* Whole numbers wrap. Division and \`Mod\` by 0 give 0, shifts by the width or more give 0, a negative power of a whole number other than 1 and -1 gives 0.
+* \`Clip\` with min above max gives max. \`TopK\` is always sorted, of equal elements the first comes first. \`RoiAlign\` with mode max takes the largest weighted neighbour.
+* Initializers that a file lists among its inputs (IR versions below 4) are fixed.
+* \`Dropout\` in training mode needs its seed. Operators that draw random numbers without a seed are not supported.
+* The padding of a convolution counts as zeros; what an infinite weight makes of it is not defined.
+* A run takes at most 2^24 steps, all iterations of loops counted. \`Einsum\` makes at most 2^30 products. A file imports at most 64 sets of operators.
 
 ## Tensor operators of \`CpuBackend\`
 
-${list(backend)}
+The operators above, one at a time, on f32; and in the dialect of the reference, which has its own spelling of some attributes and f32 indices: ${list(backend)}
 
-\`slots.backend()\` also records these, for backends of your own: ${list(recorded.filter((name) => !backend.includes(name)))}
+\`slots.backend()\` also records these, for backends of your own: ${list(recorded.filter((name) => name !== 'BackendSubgraph' && !backend.includes(name) && !onnx.some((op) => op.name === name))) || 'none'}
 
 ## ONNX files that \`OnnxModel\` and \`createModel\` load, run and train
 

@@ -58,6 +58,10 @@ if (existsSync(models)) {
     if (existsSync(file)) write('session', readFileSync(file));
   }
 }
+for (const name of existsSync('tests/vectors/snapshots') ? readdirSync('tests/vectors/snapshots') : []) {
+  if (!name.endsWith('.bin')) continue;
+  for (let node = 0; node < 6; node++) write('import', Uint8Array.from([node, ...readFileSync(join('tests/vectors/snapshots', name))]));
+}
 for (const [target, sources] of Object.entries(SEEDS)) {
   for (const [set, keys] of sources) {
     const folder = join('tests/vectors', set);

@@ -28,6 +28,7 @@ uint32_t bbw_abi_alloc(uint32_t size) { return size == 0 ? 0 : offset(bbw_wasm_m
 void bbw_abi_free(uint32_t ptr, uint32_t size) { bbw_wasm_mem.free(NULL, address(ptr), size); }
 void bbw_abi_set_memory_max(uint32_t bytes) { bbw_wasm_memory_set_max(bytes); }
 uint32_t bbw_abi_memory_used(void) { return (uint32_t)bbw_wasm_memory_used(); }
+uint32_t bbw_abi_stack(void) { return offset(__builtin_frame_address(0)); }
 uint32_t bbw_abi_error_size(void) { return sizeof(bbw_error); }
 
 /* Arrays that a request fills; all live until the call is over. */
@@ -54,6 +55,10 @@ static const config_row config_rows[] = {
     CONFIG(bus_capacity),
     CONFIG(max_executions),
     CONFIG(per_hop_budget_ns),
+    CONFIG(async_deadline_ns),
+    CONFIG(backpressure_high_water_pct),
+    CONFIG(backpressure_k_before_silent),
+    CONFIG(backpressure_min_notice_interval_ns),
     CONFIG(ingress_byte_budget),
     CONFIG(max_app_event_bytes),
     CONFIG(max_invoke_inputs),
@@ -258,6 +263,18 @@ int32_t bbw_abi_node_run_bootstrap(uint32_t node, uint32_t requests_ptr, uint32_
   return rv;
 }
 
+int32_t bbw_abi_node_run_bootstrap_slots(uint32_t node, uint32_t slots_ptr, uint32_t slots_len, uint32_t err) {
+  bbw_pack pack = bbw_pack_open(address(slots_ptr), slots_len);
+  size_t count = bbw_pack_count(&pack, 4);
+  bbw_str *slots = array_new(count, sizeof(*slots));
+  if (slots == NULL) { return bbw_error_set(error_at(err), BBW_E_NOMEM); }
+  for (size_t i = 0; i < count; i++) { slots[i] = bbw_pack_text(&pack); }
+  bbw_status rv = bbw_pack_is_done(&pack) ? bbw_node_run_bootstrap_slots(node_at(node), slots, count, error_at(err))
+                                          : bbw_error_set_at(error_at(err), BBW_E_ARG, pack.at);
+  array_free(slots, count, sizeof(*slots));
+  return rv;
+}
+
 int32_t bbw_abi_node_bootstrap_status(uint32_t node) { return (int32_t)bbw_node_bootstrap_status(node_at(node)); }
 
 int32_t bbw_abi_node_bootstraps(uint32_t node, uint32_t out) {
@@ -267,7 +284,8 @@ int32_t bbw_abi_node_bootstraps(uint32_t node, uint32_t out) {
   for (size_t i = 0; ok && i < count; i++) {
     bool is_done = false;
     bbw_str name = bbw_node_bootstrap_name(node_at(node), i, &is_done);
-    ok = bbw_pack_put_text(list, name) && bbw_pack_put_u32(list, is_done);
+    uint32_t flags = (is_done ? 1u : 0u) | (bbw_node_bootstrap_is_slot(node_at(node), i) ? 2u : 0u);
+    ok = bbw_pack_put_text(list, name) && bbw_pack_put_u32(list, flags);
   }
   return abi_result_end(ok, out, 0);
 }
@@ -292,10 +310,29 @@ int32_t bbw_abi_node_fail(uint32_t node, uint64_t cmd_id, uint32_t detail, uint3
   return bbw_node_fail(node_at(node), cmd_id, text_at(detail, detail_len), error_at(err));
 }
 
+int32_t bbw_abi_node_cancel(uint32_t node, uint64_t exec_id, uint32_t err) {
+  return bbw_node_cancel(node_at(node), exec_id, error_at(err));
+}
+
 int32_t bbw_abi_node_send_failed(uint32_t node, uint32_t peer, uint32_t peer_len, uint64_t wire_req_id, uint32_t reason,
                                  uint32_t reason_len, uint32_t err) {
   return bbw_node_send_failed(node_at(node), bytes_at(peer, peer_len), wire_req_id, text_at(reason, reason_len),
                               error_at(err));
+}
+
+#if defined(__wasm__)
+__attribute__((import_module("bbw"), import_name("host_time_is_up"))) int32_t bbw_host_time_is_up(void);
+#else
+int32_t bbw_host_time_is_up(void); /* native tests bring their own */
+#endif
+
+static bool ask_host(void *ctx) {
+  (void)ctx;
+  return bbw_host_time_is_up() != 0;
+}
+
+void bbw_abi_node_set_time_budget(uint32_t node, uint32_t every_ops) {
+  bbw_node_set_time_budget(node_at(node), every_ops == 0 ? NULL : ask_host, NULL, every_ops);
 }
 
 int32_t bbw_abi_node_poll(uint32_t node, uint32_t out, uint32_t err) {
@@ -327,6 +364,19 @@ int32_t bbw_abi_node_set_config(uint32_t node, uint32_t fields, uint32_t fields_
   return bbw_node_set_config(node_at(node), &config, error_at(err));
 }
 
+int32_t bbw_abi_node_config(uint32_t node, uint32_t out) {
+  const bbw_config *config = bbw_node_get_config(node_at(node));
+  const size_t count = sizeof(config_rows) / sizeof(config_rows[0]);
+  bbw_vec *list = abi_result_begin();
+  bool ok = bbw_pack_put_u32(list, (uint32_t)count);
+  for (size_t i = 0; ok && i < count; i++) {
+    uint64_t value;
+    memcpy(&value, (const uint8_t *)config + config_rows[i].at, sizeof(value));
+    ok = bbw_pack_put_text(list, config_rows[i].name) && bbw_pack_put_u64(list, value);
+  }
+  return abi_result_end(ok, out, 0);
+}
+
 int32_t bbw_abi_node_clear(uint32_t node, uint32_t err) { return bbw_node_clear(node_at(node), error_at(err)); }
 
 int32_t bbw_abi_node_snapshot(uint32_t node, uint32_t out, uint32_t err) {
@@ -343,6 +393,23 @@ int32_t bbw_abi_node_snapshot(uint32_t node, uint32_t out, uint32_t err) {
 
 int32_t bbw_abi_node_restore(uint32_t node, uint32_t bytes, uint32_t len, uint32_t err) {
   return bbw_node_restore(node_at(node), bytes_at(bytes, len), error_at(err));
+}
+
+int32_t bbw_abi_node_import_snapshot(uint32_t node, uint32_t bytes, uint32_t len, uint32_t err) {
+  return bbw_node_import_snapshot(node_at(node), bytes_at(bytes, len), error_at(err));
+}
+
+int32_t bbw_abi_snapshot_info(uint32_t bytes, uint32_t len, uint32_t out, uint32_t err) {
+  bbw_snapshot_info info;
+  bbw_status rv = bbw_snapshot_read_info(&info, bytes_at(bytes, len), error_at(err));
+  if (rv != BBW_OK) { return rv; }
+  uint8_t peer[BBW_PEER_ID_BYTES_MAX];
+  size_t peer_len = bbw_peer_id_encode(&info.peer_id, peer);
+  bbw_vec *record = abi_result_begin();
+  bool ok = bbw_pack_put_u32(record, info.version) && bbw_pack_put_u64(record, info.incarnation) &&
+            bbw_pack_put_bytes(record, (bbw_bytes){peer, peer_len}) && bbw_pack_put_u64(record, info.artifact_hash) &&
+            bbw_pack_put_u64(record, info.now_ns) && bbw_pack_put_u64(record, info.message_bytes);
+  return abi_result_end(ok, out, err);
 }
 
 uint64_t bbw_abi_node_incarnation(uint32_t node) { return bbw_node_incarnation(node_at(node)); }
@@ -372,6 +439,19 @@ int32_t bbw_abi_node_components(uint32_t node, uint32_t out) {
          bbw_pack_put_text(list, type_name) && bbw_pack_put_u32(list, role_bits);
   }
   return abi_result_end(ok, out, 0);
+}
+
+int32_t bbw_abi_node_execution(uint32_t node, uint64_t exec_id, uint32_t filled_out) {
+  uint32_t filled;
+  if (!bbw_node_execution(node_at(node), exec_id, &filled)) { return 0; }
+  memcpy(address(filled_out), &filled, sizeof(filled));
+  return 1;
+}
+
+int32_t bbw_abi_node_model(uint32_t node, uint32_t out) {
+  bbw_bytes model = bbw_node_model(node_at(node));
+  out_set(out, model.ptr, model.len);
+  return BBW_OK;
 }
 
 int32_t bbw_abi_node_counter(uint32_t node, uint32_t name, uint32_t name_len, uint32_t value_out) {

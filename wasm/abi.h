@@ -20,6 +20,10 @@
  *       negative    reply = a pack {text kind, text reason, text detail} or {0, 0}
  *     For components with the bit BBW_HOST_SAVES in role_bits the engine asks for their state in the same way, with role 0xffffffff: op_type "save" is answered with OK and one
  *     output, whose payload is the state; "restore" has one input, whose payload is the state, and is answered with OK or an error.
+ *     For components with the bit BBW_HOST_BOOTS op_type "Bootstrap" with role 8 sets the instance up and is answered like an operator without outputs.  With role 0xffffffff and op_type "cancel"
+ *     the engine says that nobody waits for cmd_id any more; the answer is ignored.
+ *   host_time_is_up() -> i32
+ *     Asked during a poll when bbw_abi_node_set_time_budget says so: not 0 ends the poll.
  *   host_log(level u32, ptr u32, len u32)
  *     A diagnostic line for developers; never needed for correctness.
  */
@@ -29,19 +33,21 @@
 #include <stdint.h>
 
 #define BBW_HOST_SAVES 0x80000000u
+#define BBW_HOST_BOOTS 0x40000000u
 
 uint32_t bbw_abi_version(void);        /* 1 */
 uint32_t bbw_abi_alloc(uint32_t size); /* address, or 0 */
 void bbw_abi_free(uint32_t ptr, uint32_t size);
 void bbw_abi_set_memory_max(uint32_t bytes); /* cap of what the engine may allocate; 0 = none */
 uint32_t bbw_abi_memory_used(void);          /* bytes that the engine has allocated now */
+uint32_t bbw_abi_stack(void); /* where the stack of the module is now, for tests that look whether it comes back */
 uint32_t bbw_abi_error_size(
     void); /* sizeof(bbw_error): {i32 status, u32 fields_bytes, u64 offset, u32 is_truncated, u32 reserved, char fields[]} */
 
 /*
  * Install.  request = pack:
  *   bytes peer_id; list of bytes addresses (binary form); bytes model; list of text targets;
- *   list of component type {text type_name, u32 role_bits (BBW_HOST_SAVES: it has state), u32 host_id};
+ *   list of component type {text type_name, u32 role_bits (BBW_HOST_SAVES: it has state, BBW_HOST_BOOTS: it can be set up), u32 host_id};
  *   list of slot config {text slot, bytes config};
  *   list of config field {text name, u64 value}  (names of bbw_config, envelope caps as "envelope_caps.max_total_bytes", and "edge" = 1 to start from the edge preset);
  *   u32 is_unresolved_allowed
@@ -61,18 +67,23 @@ int32_t bbw_abi_node_invoke(uint32_t node, uint32_t module, uint32_t module_len,
 /* results = pack: list of {u64 type_hash, bytes payload}. */
 int32_t bbw_abi_node_complete(uint32_t node, uint64_t cmd_id, uint32_t results, uint32_t results_len, uint32_t err);
 int32_t bbw_abi_node_fail(uint32_t node, uint64_t cmd_id, uint32_t detail, uint32_t detail_len, uint32_t err);
+int32_t bbw_abi_node_cancel(uint32_t node, uint64_t exec_id, uint32_t err);
 int32_t bbw_abi_node_send_failed(uint32_t node, uint32_t peer, uint32_t peer_len, uint64_t wire_req_id, uint32_t reason,
                                  uint32_t reason_len, uint32_t err);
 /* out = the step records (step.def).  Returns 0 = more may be done at once, 1 = pending until new work or the next timer, negative = status. */
 int32_t bbw_abi_node_poll(uint32_t node, uint32_t out, uint32_t err);
+/* The host is asked after every so many operators of a poll whether its time is up; 0: it is not asked. */
+void bbw_abi_node_set_time_budget(uint32_t node, uint32_t every_ops);
 /* *at_out (u64) receives the time; returns 1, or 0 if there is no timer. */
 int32_t bbw_abi_node_next_timer(uint32_t node, uint32_t at_out);
 
 /* requests = pack: list of {text target, list of {text name, bytes value}}; an empty list: every target without inputs that is not done. */
 int32_t bbw_abi_node_run_bootstrap(uint32_t node, uint32_t requests, uint32_t requests_len, uint32_t err);
+/* slots = pack: list of text. */
+int32_t bbw_abi_node_run_bootstrap_slots(uint32_t node, uint32_t slots, uint32_t slots_len, uint32_t err);
 /* 0 = idle, 1 = running, 2 = waiting for input. */
 int32_t bbw_abi_node_bootstrap_status(uint32_t node);
-/* out = pack: list of {text target, u32 is_done}. */
+/* out = pack: list of {text target or slot, u32 flags: 1 = done, 2 = the component in a slot}. */
 int32_t bbw_abi_node_bootstraps(uint32_t node, uint32_t out);
 
 /* addresses = pack: list of bytes. */
@@ -96,12 +107,18 @@ int32_t bbw_abi_node_forget_local_address(uint32_t node, uint32_t bytes, uint32_
 int32_t bbw_abi_node_fire_lifecycle(uint32_t node, uint32_t phase, uint32_t phase_len, uint32_t err);
 /* fields = pack: list of config field, as at install; what is not named keeps its value. */
 int32_t bbw_abi_node_set_config(uint32_t node, uint32_t fields, uint32_t fields_len, uint32_t err);
+/* out = pack: list of config field, all of them. */
+int32_t bbw_abi_node_config(uint32_t node, uint32_t out);
 int32_t bbw_abi_node_clear(uint32_t node, uint32_t err);
 
 /* out = the snapshot. */
 int32_t bbw_abi_node_snapshot(uint32_t node, uint32_t out, uint32_t err);
 /* Components of the host that save are asked to restore before anything changes; when the answer is an error they go on as they were. */
 int32_t bbw_abi_node_restore(uint32_t node, uint32_t bytes, uint32_t len, uint32_t err);
+/* A snapshot of the reference implementation; otherwise as restore. */
+int32_t bbw_abi_node_import_snapshot(uint32_t node, uint32_t bytes, uint32_t len, uint32_t err);
+/* out = pack {u32 version, u64 incarnation, bytes peer_id, u64 artifact_hash, u64 now_ns, u64 message_bytes}. */
+int32_t bbw_abi_snapshot_info(uint32_t bytes, uint32_t len, uint32_t out, uint32_t err);
 uint64_t bbw_abi_node_incarnation(uint32_t node);
 
 /* out = struct bbw_stats as u64 words in the order of node.h. */
@@ -110,6 +127,10 @@ int32_t bbw_abi_node_stats(uint32_t node, uint32_t out);
 int32_t bbw_abi_node_modules(uint32_t node, uint32_t out);
 /* out = pack: list of {text slot, text type_name, u32 role_bits}. */
 int32_t bbw_abi_node_components(uint32_t node, uint32_t out);
+/* *filled_out (u32) receives how many sites hold a value; returns 1, or 0 when there is no such execution. */
+int32_t bbw_abi_node_execution(uint32_t node, uint64_t exec_id, uint32_t filled_out);
+/* out = the artifact, borrowed from the node. */
+int32_t bbw_abi_node_model(uint32_t node, uint32_t out);
 /* *value_out (u64); returns 1, or 0 if there is no such counter. */
 int32_t bbw_abi_node_counter(uint32_t node, uint32_t name, uint32_t name_len, uint32_t value_out);
 

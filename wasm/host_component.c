@@ -23,6 +23,7 @@ typedef struct host_reply {
 
 typedef struct host_instance {
   uint32_t host_id;
+  const bbw_mem *mem;
 } host_instance;
 
 static bbw_status host_construct(void **self, const bbw_component_type *type, bool has_config, bbw_bytes config,
@@ -33,6 +34,7 @@ static bbw_status host_construct(void **self, const bbw_component_type *type, bo
   host_instance *instance = bbw_mem_array(mem, 1, sizeof(*instance));
   if (instance == NULL) { return BBW_E_NOMEM; }
   instance->host_id = ((const bbw_host_type *)(const void *)type)->host_id;
+  instance->mem = mem;
   *self = instance;
   return BBW_OK;
 }
@@ -155,13 +157,13 @@ static bbw_status host_dispatch(void *self, bbw_ctx *ctx) {
 #define NO_ROLE UINT32_MAX
 
 /* Asks the host for an action with one piece of bytes; BBW_E_COMPONENT when it refuses.  What it replied is to be freed. */
-static bbw_status ask(const host_instance *instance, bbw_str action, bbw_bytes input, const bbw_mem *mem,
-                      bbw_bytes *out) {
+static bbw_status ask(const host_instance *instance, bbw_str action, uint64_t cmd_id, bbw_bytes input,
+                      const bbw_mem *mem, bbw_bytes *out) {
   bbw_vec call;
   bbw_vec_init(&call, 1, mem);
   bbw_bytes none = {NULL, 0};
   bool ok = bbw_pack_put_u32(&call, NO_ROLE) && bbw_pack_put_text(&call, action) && bbw_pack_put_u64(&call, 0) &&
-            bbw_pack_put_u64(&call, 0) && bbw_pack_put_bytes(&call, none) && bbw_pack_put_u32(&call, 0) &&
+            bbw_pack_put_u64(&call, cmd_id) && bbw_pack_put_bytes(&call, none) && bbw_pack_put_u32(&call, 0) &&
             bbw_pack_put_u32(&call, 1) && bbw_pack_put_u32(&call, 1) && bbw_pack_put_u64(&call, 0) &&
             bbw_pack_put_bytes(&call, input) && bbw_pack_put_u32(&call, 0);
   host_reply reply = {0, 0};
@@ -178,7 +180,7 @@ static void reply_free(bbw_bytes reply, const bbw_mem *mem) {
 
 static bbw_status host_save(const void *self, const bbw_mem *mem, uint8_t **out, size_t *len) {
   bbw_bytes reply;
-  bbw_status rv = ask(self, BBW_STR("save"), (bbw_bytes){NULL, 0}, mem, &reply);
+  bbw_status rv = ask(self, BBW_STR("save"), 0, (bbw_bytes){NULL, 0}, mem, &reply);
   bbw_pack pack = bbw_pack_open(reply.ptr, reply.len);
   bool is_one = rv == BBW_OK && bbw_pack_count(&pack, 12) == 1;
   (void)bbw_pack_u64(&pack);
@@ -197,7 +199,7 @@ static bbw_status host_save(const void *self, const bbw_mem *mem, uint8_t **out,
 /* The host keeps its old object until the whole node is restored. */
 static bbw_status host_restore(void *self, bbw_bytes state, const bbw_mem *mem, bbw_error *err) {
   bbw_bytes reply;
-  bbw_status rv = ask(self, BBW_STR("restore"), state, mem, &reply);
+  bbw_status rv = ask(self, BBW_STR("restore"), 0, state, mem, &reply);
   if (rv == BBW_OK || rv == BBW_E_NOMEM) {
     reply_free(reply, mem);
     return bbw_error_set(err, rv);
@@ -212,6 +214,14 @@ static bbw_status host_restore(void *self, bbw_bytes state, const bbw_mem *mem, 
   return BBW_E_RESTORE_COMPONENT;
 }
 
+/* When memory runs out the host is not told; it finds out when it answers. */
+static void host_cancel(void *self, uint64_t cmd_id) {
+  const host_instance *instance = self;
+  bbw_bytes reply;
+  (void)ask(instance, BBW_STR("cancel"), cmd_id, (bbw_bytes){NULL, 0}, instance->mem, &reply);
+  reply_free(reply, instance->mem);
+}
+
 bbw_status bbw_host_type_init(bbw_host_type *type, bbw_str name, uint32_t role_bits, uint32_t host_id,
                               const bbw_mem *mem) {
   char *copy = bbw_mem_array(mem, name.len + 1, 1);
@@ -219,10 +229,12 @@ bbw_status bbw_host_type_init(bbw_host_type *type, bbw_str name, uint32_t role_b
   if (name.len != 0) { memcpy(copy, name.ptr, name.len); }
   *type = (bbw_host_type){
       .base = {.type_name = copy,
-               .role_bits = role_bits & ~BBW_HOST_SAVES,
+               .role_bits = role_bits & ~(BBW_HOST_SAVES | BBW_HOST_BOOTS),
                .construct = host_construct,
                .destroy = host_destroy,
                .dispatch = host_dispatch,
+               .bootstrap = (role_bits & BBW_HOST_BOOTS) != 0 ? host_dispatch : NULL,
+               .cancel = host_cancel,
                .save = (role_bits & BBW_HOST_SAVES) != 0 ? host_save : NULL,
                .restore = (role_bits & BBW_HOST_SAVES) != 0 ? host_restore : NULL},
       .host_id = host_id,

@@ -40,6 +40,7 @@ typedef enum bbw_op_error_kind {
 } bbw_op_error_kind;
 
 typedef struct bbw_ctx bbw_ctx;
+struct bbw_onnx_node; /* format/onnx.h */
 
 /* What is called. */
 bbw_role bbw_ctx_role(const bbw_ctx *ctx);
@@ -95,7 +96,13 @@ typedef struct bbw_dependency {
  *              BBW_E_INST_MISSING_CONFIG, BBW_E_INST_CONFIG_TYPE or BBW_E_INST_CONSTRUCTION (field "detail").
  *   destroy    frees it.
  *   dispatch   runs one role operator; see above.
+ *   bootstrap  sets the instance up; runs when the host asks for it by slot or for all bootstraps, and answers like dispatch, later too.  The context has no inputs, outputs and
+ *              attributes, and its role is BBW_ROLE_COUNT.  NULL: there is nothing to set up.
+ *   cancel     nobody waits for this command any more: its deadline has passed, or the execution was ended; its completion would be refused.  It may free what works on it;
+ *              it must not complete commands.  NULL: the component does not mind.
  *   supports   says whether an operator of a role has an implementation, so that install can list what is missing; NULL: everything.
+ *   prepare    sees every operator that is bound to the instance, once, at install; the node lives as long as the instance.  What it cannot run is an error of install, with its
+ *              own fields (an ONNX graph: BBW_E_ONNX_UNSUPPORTED with all that is missing).  NULL: there is nothing to prepare.
  *   save       appends the instance's state: allocates with mem, *out receives pointer and length (the caller frees with that length).
  *   restore    replaces the state; on an error the instance is as before.  BBW_E_RESTORE_COMPONENT for bytes that do not fit.
  * save and restore may be NULL for components without state.
@@ -114,6 +121,9 @@ typedef struct bbw_component_type {
   bool (*supports)(const void *self, bbw_role role, bbw_str op_type);
   bbw_status (*save)(const void *self, const bbw_mem *mem, uint8_t **out, size_t *len);
   bbw_status (*restore)(void *self, bbw_bytes state, const bbw_mem *mem, bbw_error *err);
+  void (*cancel)(void *self, uint64_t cmd_id);
+  bbw_status (*bootstrap)(void *self, bbw_ctx *ctx);
+  bbw_status (*prepare)(void *self, const struct bbw_onnx_node *node, bbw_error *err);
 } bbw_component_type;
 
 #endif

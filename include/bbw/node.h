@@ -17,13 +17,18 @@
 #define BBW_NO_CAP UINT64_MAX
 
 typedef struct bbw_config {
-  uint64_t cycle_op_budget;     /* operators per poll; at least 1 is run */
-  uint64_t max_pending_async;   /* parked operators */
-  uint64_t max_outbound_queue;  /* envelopes queued within one poll; the oldest is dropped; 0 is refused */
-  uint64_t bus_capacity;        /* events; the ingress queue holds four times as many; 0 is refused */
-  uint64_t max_executions;      /* live executions; a delivery beyond it fails with BBW_E_LIMIT */
-  uint64_t per_hop_budget_ns;   /* default time budget of a Send without one of its own */
-  uint64_t ingress_byte_budget; /* admitted bytes that are still held */
+  uint64_t cycle_op_budget;    /* operators per poll; at least 1 is run */
+  uint64_t max_pending_async;  /* parked operators */
+  uint64_t max_outbound_queue; /* envelopes queued within one poll; the oldest is dropped; 0 is refused */
+  uint64_t bus_capacity;       /* events; the ingress queue holds four times as many; 0 is refused */
+  uint64_t max_executions;     /* live executions; a delivery beyond it fails with BBW_E_LIMIT */
+  uint64_t per_hop_budget_ns;  /* default time budget of a Send without one of its own */
+  uint64_t
+      async_deadline_ns; /* how long an operator may wait for a component or the host; 0 = for ever, unless its attribute deadline_ns says otherwise */
+  uint64_t ingress_byte_budget;          /* admitted bytes that are still held */
+  uint64_t backpressure_high_water_pct;  /* 1..100: how full the ingress queue is when senders are asked to slow down */
+  uint64_t backpressure_k_before_silent; /* notices to a peer before its envelopes are dropped unheard; at least 1 */
+  uint64_t backpressure_min_notice_interval_ns; /* the pause that a notice asks for; at least 1 */
   uint64_t max_app_event_bytes;
   uint64_t max_invoke_inputs;
   uint64_t max_invoke_bytes;
@@ -82,7 +87,8 @@ typedef struct bbw_named_bytes {
 bbw_status bbw_node_invoke(bbw_node *node, bbw_str module, const bbw_named_bytes *inputs, size_t count,
                            uint64_t *exec_id, bbw_error *err);
 
-/* Completes a parked operator: payload i, typed by its hash, becomes output i.  BBW_E_UNKNOWN_COMMAND for an id nobody waits for (counted),
+/* Completes a parked operator: payload i, typed by its hash, becomes output i.  BBW_E_UNKNOWN_COMMAND (cmd_id, reason: "unknown" for an id that was never given, "late" when
+ * its operator waits no more or not yet, "duplicate" when its outcome is here already) for an id nobody waits for, which is counted,
  * BBW_E_OVERSIZE_PAYLOAD, BBW_E_DECODE, BBW_E_UNKNOWN_TYPE_HASH, BBW_E_INGRESS_FULL, BBW_E_NOMEM: the operator stays parked. */
 typedef struct bbw_typed_bytes {
   uint64_t type_hash;
@@ -92,16 +98,27 @@ bbw_status bbw_node_complete(bbw_node *node, uint64_t cmd_id, const bbw_typed_by
                              bbw_error *err);
 bbw_status bbw_node_fail(bbw_node *node, uint64_t cmd_id, bbw_str detail,
                          bbw_error *err); /* detail is cut to 4096 bytes */
+/*
+ * Ends an execution with everything that runs or waits in it: nothing more comes of it, no step says so, and components are told that nobody waits for their answers.  What it has
+ * sent, emitted or stored under a name stays.  The id may be that of an invoke that still waits in the queue, or of a function call in the execution.  BBW_E_UNKNOWN_EXECUTION (exec_id), BBW_E_BUSY.
+ */
+bbw_status bbw_node_cancel(bbw_node *node, uint64_t exec_id, bbw_error *err);
 /* The transport could not deliver: ends the outstanding request and counts against the peer. */
 bbw_status bbw_node_send_failed(bbw_node *node, bbw_bytes peer, uint64_t wire_req_id, bbw_str reason, bbw_error *err);
 
 /* One bounded cycle.  *steps receives the records of step.def, valid until the next call on this node; empty means nothing happened.
  * *is_pending is true when nothing is left to do until new work comes or the next timer is due. */
 bbw_status bbw_node_poll(bbw_node *node, bbw_bytes *steps, bool *is_pending, bbw_error *err);
+/*
+ * A time budget beside the operator budget: every `every_ops` operators (0 counts as 1) of a poll the host is asked whether its time is up; then the poll ends as it does at the operator budget.  It runs
+ * at least `every_ops` operators, so work always goes on; where the host's clock stands still during a poll the operator budget is what ends it.  The callback must not call the node.  is_up NULL: no time budget.
+ */
+typedef bool bbw_time_is_up(void *ctx);
+void bbw_node_set_time_budget(bbw_node *node, bbw_time_is_up *is_up, void *ctx, uint64_t every_ops);
 /* When poll should be called next for time's sake: the earliest timer or deadline.  False if there is none. */
 bool bbw_node_next_timer(const bbw_node *node, uint64_t *at_ns);
 
-/* Setting up.  A bootstrap target is a function with the phase `bootstrap`, named <module>__bootstrap. */
+/* Setting up.  A bootstrap target is a function with the phase `bootstrap`, named <module>__bootstrap, or a slot whose component has a bootstrap. */
 typedef struct bbw_boot_request {
   bbw_str target;
   const bbw_named_bytes *inputs; /* exactly the declared inputs of the function */
@@ -112,14 +129,18 @@ typedef enum bbw_boot_status { BBW_BOOT_IDLE, BBW_BOOT_IS_RUNNING, BBW_BOOT_WAIT
 
 /*
  * Queues bootstraps; the polls that follow run them and report BootstrapComplete for each, and WaitingOnBootstrap once when one waits for the outside.  Until they are over, deliveries wait in the ingress queue.
- * count 0: every target without inputs that is not done yet, one after another.  Otherwise these, all or none: BBW_E_BOOT_UNKNOWN_TARGET (target_name, available),
+ * count 0: every target without inputs that is not done yet, components before modules, one after another.  Otherwise these, all or none: BBW_E_BOOT_UNKNOWN_TARGET (target_name, available),
  * BBW_E_BOOT_ALREADY_QUEUED (target_name), BBW_E_BOOT_UNKNOWN_INPUT (target_name, input_name, declared), BBW_E_BOOT_MISSING_INPUT (target_name, input_name),
  * BBW_E_BOOT_ALLOCATION_FAILED (target_name, byte_count, budget_remaining).
  */
 bbw_status bbw_node_run_bootstrap(bbw_node *node, const bbw_boot_request *requests, size_t count, bbw_error *err);
+/* The same for the components in these slots that have a bootstrap of their own; count 0 queues nothing.  BBW_E_BOOT_UNKNOWN_SLOT (slot, available), BBW_E_BOOT_ALREADY_QUEUED. */
+bbw_status bbw_node_run_bootstrap_slots(bbw_node *node, const bbw_str *slots, size_t count, bbw_error *err);
 bbw_boot_status bbw_node_bootstrap_status(const bbw_node *node);
 size_t bbw_node_bootstrap_count(const bbw_node *node);
-/* Name of a target, in order of install, and whether it ran without a failure; {NULL, 0} past the end. */
+/* Is it that of a component?  Its name is then that of the slot. */
+bool bbw_node_bootstrap_is_slot(const bbw_node *node, size_t index);
+/* Name of a target, in order of install, modules before components, and whether it ran without a failure; {NULL, 0} past the end. */
 bbw_str bbw_node_bootstrap_name(const bbw_node *node, size_t index, bool *is_done);
 
 /*
@@ -139,6 +160,12 @@ bbw_str bbw_node_bootstrap_name(const bbw_node *node, size_t index, bool *is_don
 #define BBW_SNAPSHOT_VERSION 1u
 bbw_status bbw_node_snapshot(const bbw_node *node, uint8_t **out, size_t *len, const bbw_mem *mem, bbw_error *err);
 bbw_status bbw_node_restore(bbw_node *node, bbw_bytes snapshot, bbw_error *err);
+/*
+ * Takes over a snapshot of the reference implementation, 0.3.6: address book, block and allow lists, health, backoff, counters, queued lifecycle phases, components' states, suspended
+ * operators and unsent envelopes.  Everything else is as after install (the reference does not capture more), but the clock, the configuration and the id counters go on; bootstraps
+ * count as done; an operator that waited for time starts its wait again; one inside a function call or bootstrap is forgotten.  Errors as restore, with "graph" as one more `what`; nothing changes then.
+ */
+bbw_status bbw_node_import_snapshot(bbw_node *node, bbw_bytes snapshot, bbw_error *err);
 /* 0 after install; after a restore one more than the snapshot's. */
 uint64_t bbw_node_incarnation(const bbw_node *node);
 
@@ -200,6 +227,8 @@ typedef struct bbw_stats {
   uint64_t event_subscriptions, registered_components, graph_slots;
   uint64_t executions, ingress_bytes_in_flight, ingress_dropped, bus_dropped, timers, timers_dropped;
   uint64_t unknown_completions, unresolved_ops;
+  uint64_t late_completions, duplicate_completions, silent_drops,
+      held_bytes; /* held_bytes: in Serialize, Hold and Record; part of ingress_bytes_in_flight */
 } bbw_stats;
 void bbw_node_stats(const bbw_node *node, bbw_stats *out);
 

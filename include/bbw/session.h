@@ -16,7 +16,7 @@ typedef struct bbw_session_options {
   size_t memory_bytes_max; /* what model and results may take together; 0: no cap.  Refused before it is allocated */
   size_t elements_max;     /* of one array; 0: 2^28 */
   uint64_t
-      steps_max; /* operators of one run, all iterations of loops counted; 0: 2^26.  A loop that never ends is an error */
+      steps_max; /* operators of one run, all iterations of loops counted; 0: 2^24.  A loop that never ends is an error */
   bool is_plain; /* runs the graph as it stands: nothing folded, fused or packed.  For comparisons */
 } bbw_session_options;
 

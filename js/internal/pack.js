@@ -12,7 +12,7 @@ import { decodeUtf8, listOf, Reader, Writer } from './bytes.js';
 const NAME_OF = new Map(Object.entries(STATUS).map(([name, value]) => [value, /** @type {keyof typeof STATUS} */ (name)]));
 
 /** @param {string} name  snake_case as in C @returns {string} */
-const camel = (name) => name.replace(/_([a-z0-9])/g, (_, c) => c.toUpperCase());
+export const camel = (name) => name.replace(/_([a-z0-9])/g, (_, c) => c.toUpperCase());
 
 /** @param {(out: Writer) => void} fill @returns {Uint8Array} */
 export function pack(fill) {
@@ -74,7 +74,7 @@ export function errorOf(status, block) {
  * What a poll reports. The fields of each type are those of include/bbw/step.def, in camelCase.
  * @typedef {{type: 'OpCompleted', opRef: bigint, execId: bigint, sitesWritten: bigint[]}
  *   | {type: 'AsyncSuspended', opRef: bigint, execId: bigint, cmdId: bigint}
- *   | {type: 'SendEnvelope', peer: PeerId | undefined, destPeerAddresses: Uint8Array[], bytes: Uint8Array}
+ *   | {type: 'SendEnvelope', peer: PeerId | undefined, destPeerAddresses: Uint8Array[], bytes: Uint8Array, isRedelivered: boolean}
  *   | {type: 'AppEvent', moduleName: string, topic: string, valueBytes: Uint8Array}
  *   | {type: 'LifecycleFired', phase: string}
  *   | {type: 'BootstrapComplete'} | {type: 'WaitingOnBootstrap'}
@@ -105,6 +105,7 @@ function readPadded(input) {
 /** @type {Record<string, (input: Reader) => unknown>} */
 const READ = {
   u: (input) => input.u64(),
+  f: (input) => input.u64() !== 0n,
   U: (input) => Array.from({ length: input.count(8) }, () => input.u64()),
   s: (input) => input.utf8(readPadded(input)),
   b: readPadded,

@@ -5,8 +5,16 @@
 #include "components/onnx_model.h"
 #include "components/peer_selectors.h"
 
+/* BBW_ENGINE_ONLY: a build for those who bring their own compute. */
 static const bbw_component_type *const types[] = {
-    &bbw_cpu_backend_type, &bbw_fedavg_type, &bbw_onnx_model_component, &bbw_known_peers_type, &bbw_constant_view_type,
+#ifndef BBW_ENGINE_ONLY
+    &bbw_cpu_backend_type,
+#endif
+    &bbw_fedavg_type,
+#ifndef BBW_ENGINE_ONLY
+    &bbw_onnx_model_component,
+#endif
+    &bbw_known_peers_type,     &bbw_constant_view_type,
 };
 
 const bbw_component_type *const *bbw_shipped_component_types(size_t *count) {

@@ -9,6 +9,7 @@ void bbw_async_init(bbw_async *async, const bbw_mem *mem) {
   bbw_vec_init(&async->entries, sizeof(bbw_parked), mem);
   bbw_vec_init(&async->idle, sizeof(uint32_t), mem);
   bbw_vec_init(&async->done, sizeof(uint64_t), mem);
+  bbw_vec_init(&async->heap, sizeof(uint32_t), mem);
   bbw_map_init(&async->by_cmd, 0xa5c1, mem);
 }
 
@@ -16,14 +17,77 @@ static void parked_clear(bbw_async *async, bbw_parked *parked) {
   for (size_t i = 0; i < parked->result_count; i++) { bbw_value_release(parked->results[i], async->mem); }
   bbw_mem_array_free(async->mem, parked->results, parked->result_count, sizeof(bbw_value *));
   bbw_mem_array_free(async->mem, parked->detail, parked->detail_len, 1);
-  *parked = (bbw_parked){.state = BBW_PARKED_FREE};
+  *parked = (bbw_parked){.state = BBW_PARKED_FREE, .heap_at = UINT32_MAX};
 }
+
+static bbw_parked *entry_at(const bbw_async *async, size_t i) { return BBW_VEC_AT(&async->entries, bbw_parked, i); }
+
+/* ---- deadlines: a heap by (deadline, id) ----------------------------------------------------------------------------- */
+
+static uint32_t *heap_at(const bbw_async *async, size_t i) { return BBW_VEC_AT(&async->heap, uint32_t, i); }
+
+static bool is_earlier(const bbw_async *async, uint32_t a, uint32_t b) {
+  const bbw_parked *x = entry_at(async, a), *y = entry_at(async, b);
+  return x->deadline_ns != y->deadline_ns ? x->deadline_ns < y->deadline_ns : x->cmd_id < y->cmd_id;
+}
+
+static void heap_set(bbw_async *async, size_t i, uint32_t index) {
+  *heap_at(async, i) = index;
+  entry_at(async, index)->heap_at = (uint32_t)i;
+}
+
+/* Restores the order around place i. */
+static void heap_settle(bbw_async *async, size_t i) {
+  uint32_t moving = *heap_at(async, i);
+  for (; i > 0 && is_earlier(async, moving, *heap_at(async, (i - 1) / 2)); i = (i - 1) / 2) {
+    heap_set(async, i, *heap_at(async, (i - 1) / 2));
+  }
+  for (;;) {
+    size_t child = 2 * i + 1;
+    if (child >= async->heap.count) { break; }
+    if (child + 1 < async->heap.count && is_earlier(async, *heap_at(async, child + 1), *heap_at(async, child))) {
+      child++;
+    }
+    if (!is_earlier(async, *heap_at(async, child), moving)) { break; }
+    heap_set(async, i, *heap_at(async, child));
+    i = child;
+  }
+  heap_set(async, i, moving);
+}
+
+static void heap_remove(bbw_async *async, bbw_parked *parked) {
+  size_t at = parked->heap_at;
+  if (at == UINT32_MAX) { return; }
+  parked->heap_at = UINT32_MAX;
+  uint32_t last = *heap_at(async, --async->heap.count);
+  if (at == async->heap.count) { return; }
+  heap_set(async, at, last);
+  heap_settle(async, at);
+}
+
+void bbw_async_set_deadline(bbw_async *async, bbw_parked *parked, uint64_t deadline_ns) {
+  heap_remove(async, parked);
+  parked->deadline_ns = deadline_ns;
+  if (deadline_ns == BBW_NEVER_NS) { return; }
+  uint32_t index = (uint32_t)(parked - entry_at(async, 0));
+  bool ok = bbw_vec_append(&async->heap, &index, 1);
+  (void)ok; /* reserved when the command was opened */
+  parked->heap_at = (uint32_t)(async->heap.count - 1);
+  heap_settle(async, async->heap.count - 1);
+}
+
+bbw_parked *bbw_async_next_deadline(const bbw_async *async) {
+  return async->heap.count == 0 ? NULL : entry_at(async, *heap_at(async, 0));
+}
+
+/* ---- commands -------------------------------------------------------------------------------------------------------- */
 
 void bbw_async_free(bbw_async *async) {
   for (size_t i = 0; i < async->entries.count; i++) { parked_clear(async, BBW_VEC_AT(&async->entries, bbw_parked, i)); }
   bbw_vec_free(&async->entries);
   bbw_vec_free(&async->idle);
   bbw_vec_free(&async->done);
+  bbw_vec_free(&async->heap);
   bbw_map_free(&async->by_cmd);
 }
 
@@ -38,6 +102,7 @@ bbw_status bbw_async_open(bbw_async *async, uint64_t *cmd_id) {
 bbw_status bbw_async_open_as(bbw_async *async, uint64_t cmd_id) {
   /* Room for the outcome of every open command, and for giving every entry back. */
   if (!bbw_vec_reserve(&async->done, (size_t)async->count + 1)) { return BBW_E_NOMEM; }
+  if (!bbw_vec_reserve(&async->heap, (size_t)async->count + 1 - async->heap.count)) { return BBW_E_NOMEM; }
   if (!bbw_map_reserve(&async->by_cmd, 1)) { return BBW_E_NOMEM; }
   if (async->idle.count == 0) {
     if (!bbw_vec_reserve(&async->idle, async->entries.count + 1)) { return BBW_E_NOMEM; }
@@ -47,7 +112,8 @@ bbw_status bbw_async_open_as(bbw_async *async, uint64_t cmd_id) {
     (void)ok; /* reserved above */
   }
   uint32_t index = *BBW_VEC_AT(&async->idle, uint32_t, --async->idle.count);
-  *BBW_VEC_AT(&async->entries, bbw_parked, index) = (bbw_parked){.cmd_id = cmd_id, .state = BBW_PARKED_WAITING};
+  *BBW_VEC_AT(&async->entries, bbw_parked, index) = (bbw_parked){
+      .cmd_id = cmd_id, .state = BBW_PARKED_WAITING, .deadline_ns = BBW_NEVER_NS, .heap_at = UINT32_MAX};
   bool ok = bbw_map_put(&async->by_cmd, cmd_id, index);
   (void)ok; /* reserved above */
   async->count++;
@@ -63,11 +129,21 @@ void bbw_async_close(bbw_async *async, uint64_t cmd_id) {
   uint64_t index;
   if (!bbw_map_get(&async->by_cmd, cmd_id, &index)) { return; }
   bbw_map_remove(&async->by_cmd, cmd_id);
+  heap_remove(async, entry_at(async, (size_t)index));
   parked_clear(async, BBW_VEC_AT(&async->entries, bbw_parked, (size_t)index));
   uint32_t idle = (uint32_t)index;
   bool ok = bbw_vec_append(&async->idle, &idle, 1);
   (void)ok; /* idle has room for every entry: open reserves it */
   async->count--;
+}
+
+void bbw_async_forget_outcome(bbw_async *async, uint64_t cmd_id) {
+  uint64_t *done = async->done.items;
+  size_t kept = 0;
+  for (size_t i = 0; i < async->done.count; i++) {
+    if (done[i] != cmd_id) { done[kept++] = done[i]; }
+  }
+  async->done.count = kept;
 }
 
 void bbw_async_clear(bbw_async *async) {
@@ -81,12 +157,29 @@ void bbw_async_clear(bbw_async *async) {
 static bbw_parked *async_waiting(bbw_async *async, uint64_t cmd_id) {
   bbw_parked *parked = bbw_async_find(async, cmd_id);
   if (parked != NULL && parked->state == BBW_PARKED_WAITING) { return parked; }
-  async->unknown_completions++;
+  if (parked != NULL) {
+    async->duplicate_completions++;
+  } else if (cmd_id < async->next_cmd_id) {
+    async->late_completions++;
+  } else {
+    async->unknown_completions++;
+  }
   return NULL;
 }
 
+bbw_str bbw_async_why(bbw_async *async, uint64_t cmd_id) {
+  const bbw_parked *parked = bbw_async_find(async, cmd_id);
+  if (parked == NULL) { return cmd_id < async->next_cmd_id ? BBW_STR("late") : BBW_STR("unknown"); }
+  return parked->state == BBW_PARKED_WAITING ? BBW_STR("") : BBW_STR("duplicate");
+}
+
+void bbw_async_settle(bbw_async *async, bbw_parked *parked, bbw_parked_state state) {
+  heap_remove(async, parked);
+  parked->state = (uint32_t)state;
+}
+
 static void async_done(bbw_async *async, bbw_parked *parked, bbw_parked_state state) {
-  parked->state = state;
+  bbw_async_settle(async, parked, state);
   bool ok = bbw_vec_append(&async->done, &parked->cmd_id, 1);
   (void)ok; /* reserved when the command was opened */
 }

@@ -70,6 +70,7 @@ bbw_status bbw_bootstrap_register(bbw_engine *engine) {
     bbw_boot_target *target = bbw_vec_push(&bootstrap->targets);
     if (target == NULL) { return BBW_E_NOMEM; }
     target->name = graph->function->name;
+    target->is_component = graph->boot_component != BBW_NO_INDEX;
     target->graph = graph;
     target->touches = bbw_mem_array(engine->mem, bootstrap->component_count + 1, sizeof(bool));
     if (target->touches == NULL) { return BBW_E_NOMEM; }
@@ -79,9 +80,10 @@ bbw_status bbw_bootstrap_register(bbw_engine *engine) {
   return BBW_OK;
 }
 
-uint32_t bbw_bootstrap_find(const bbw_bootstrap *bootstrap, bbw_str name) {
+uint32_t bbw_bootstrap_find(const bbw_bootstrap *bootstrap, bbw_str name, bool is_component) {
   for (size_t i = 0; i < bootstrap->targets.count; i++) {
-    if (bbw_str_equal(target_at(bootstrap, i)->name, name)) { return (uint32_t)i; }
+    const bbw_boot_target *target = target_at(bootstrap, i);
+    if (target->is_component == is_component && bbw_str_equal(target->name, name)) { return (uint32_t)i; }
   }
   return BBW_NO_INDEX;
 }

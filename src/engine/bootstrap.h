@@ -1,7 +1,7 @@
 /*
- * bootstrap: functions that set a node up before it does its work.
+ * bootstrap: functions and components that set a node up before it does its work.
  *
- * A request runs one bootstrap function in an execution of its own.  While any request is open, events for the application's modules wait in the ingress queue, and ops of other executions whose component
+ * A request runs one bootstrap function, or the bootstrap of one component, in an execution of its own.  While any request is open, events for the application's modules wait in the ingress queue, and ops of other executions whose component
  * a running bootstrap touches wait for it.  Requests start in order; one that touches a component of an earlier open request waits for that one.  A request ends when its execution does; a target counts as
  * done when none of its ops failed, so a run over all targets repeats what failed.  Source: engine specification §12.
  */
@@ -12,7 +12,8 @@
 #include "engine/ingress.h"
 
 typedef struct bbw_boot_target {
-  bbw_str name; /* of the function; lives in the model */
+  bbw_str name;      /* of the function, or of the slot; lives in the model */
+  bool is_component; /* the bootstrap of the component in a slot */
   bbw_graph *graph;
   bool *touches; /* one per component of the node */
   bool is_done;
@@ -45,8 +46,8 @@ void bbw_bootstrap_clear(bbw_engine *engine);
 /* Registers the bootstrap graphs of the engine; called once, after dispatch is resolved. */
 bbw_status bbw_bootstrap_register(bbw_engine *engine);
 
-/* Target of that name, or BBW_NO_INDEX. */
-uint32_t bbw_bootstrap_find(const bbw_bootstrap *bootstrap, bbw_str name);
+/* Target of that name among those of modules or of components, or BBW_NO_INDEX. */
+uint32_t bbw_bootstrap_find(const bbw_bootstrap *bootstrap, bbw_str name, bool is_component);
 bool bbw_bootstrap_is_open(const bbw_bootstrap *bootstrap, uint32_t target);
 /* Makes room for `count` more runs, so that adding them cannot fail. */
 bool bbw_bootstrap_reserve(bbw_bootstrap *bootstrap, size_t count);

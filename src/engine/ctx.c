@@ -153,6 +153,7 @@ static bbw_status open_command(bbw_ctx *ctx, const uint64_t *wanted) {
                                  : bbw_async_open_as(&engine->async, *wanted);
   if (rv != BBW_OK) { return rv; }
   if (wanted != NULL) { ctx->cmd_id = *wanted; }
+  ctx->is_later_as = wanted != NULL;
   ctx->is_later = true;
   return BBW_OK;
 }

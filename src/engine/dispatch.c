@@ -21,7 +21,7 @@ size_t bbw_engine_step_room(const bbw_op *op) {
 static void report_failed(bbw_engine *engine, const bbw_frame *frame, uint32_t op, bbw_op_error_kind kind,
                           bbw_str reason, bbw_str detail) {
   bbw_bootstrap_note_failure(frame);
-  bbw_bus_publish(&engine->bus, BBW_STR("OpFailure"));
+  if (!frame->is_reaction) { bbw_bus_publish(&engine->bus, BBW_STR("OpFailure")); }
   if (!bbw_step_begin(&engine->steps, BBW_STEP_OP_FAILED)) { return; }
   bbw_step_put_u64(&engine->steps, bbw_graph_op_ref(frame->graph, op));
   bbw_step_put_u64(&engine->steps, frame->exec_id);
@@ -31,33 +31,47 @@ static void report_failed(bbw_engine *engine, const bbw_frame *frame, uint32_t o
   bbw_step_end(&engine->steps);
 }
 
+static bool is_written(const bbw_op *op, bbw_value *const *outputs, size_t i) {
+  return outputs[i] != NULL && op->outputs[i] != BBW_NO_INDEX;
+}
+
+static void report_completed(bbw_engine *engine, const bbw_frame *frame, uint32_t op_index, bbw_value *const *outputs,
+                             size_t count) {
+  const bbw_op *op = &frame->graph->ops[op_index];
+  size_t written = 0;
+  for (size_t i = 0; i < count; i++) { written += is_written(op, outputs, i); }
+  bbw_step_put_u64(&engine->steps, bbw_graph_op_ref(frame->graph, op_index));
+  bbw_step_put_u64(&engine->steps, frame->exec_id);
+  bbw_step_put_u64(&engine->steps, written);
+  for (size_t i = 0; i < count; i++) {
+    if (is_written(op, outputs, i)) { bbw_step_put_u64(&engine->steps, site_number(frame->graph, op->outputs[i])); }
+  }
+  bbw_step_end(&engine->steps);
+}
+
 /* Writes the outputs that were set and reports the op as completed with their sites. */
 static void complete(bbw_engine *engine, bbw_frame *frame, uint32_t op_index, bbw_value **outputs, size_t count) {
   const bbw_op *op = &frame->graph->ops[op_index];
-  bool is_kept = bbw_step_begin(&engine->steps, BBW_STEP_OP_COMPLETED);
-  size_t written = 0;
-  for (size_t i = 0; i < count; i++) { written += outputs[i] != NULL && op->outputs[i] != BBW_NO_INDEX; }
-  if (is_kept) {
-    bbw_step_put_u64(&engine->steps, bbw_graph_op_ref(frame->graph, op_index));
-    bbw_step_put_u64(&engine->steps, frame->exec_id);
-    bbw_step_put_u64(&engine->steps, written);
-    for (size_t i = 0; i < count; i++) {
-      if (outputs[i] != NULL && op->outputs[i] != BBW_NO_INDEX) {
-        bbw_step_put_u64(&engine->steps, site_number(frame->graph, op->outputs[i]));
-      }
-    }
-    bbw_step_end(&engine->steps);
+  if (bbw_step_begin(&engine->steps, BBW_STEP_OP_COMPLETED)) {
+    report_completed(engine, frame, op_index, outputs, count);
+  }
+  /* All values of one step are there before any reader is woken; most ops have one. */
+  if (count == 1 && is_written(op, outputs, 0)) {
+    bbw_engine_write(engine, frame, op->outputs[0], outputs[0], 0);
+    bbw_frame_wake(engine, frame, op->outputs[0]);
+    outputs[0] = NULL;
+    return;
   }
   for (size_t i = 0; i < count; i++) {
-    if (outputs[i] == NULL) { continue; }
-    if (op->outputs[i] == BBW_NO_INDEX) {
-      bbw_value_release(outputs[i], engine->mem);
-    } else {
+    if (is_written(op, outputs, i)) {
       bbw_engine_write(engine, frame, op->outputs[i], outputs[i], 0);
+    } else {
+      bbw_value_release(outputs[i], engine->mem);
+      outputs[i] = NULL;
     }
   }
   for (size_t i = 0; i < count; i++) {
-    if (outputs[i] != NULL && op->outputs[i] != BBW_NO_INDEX) { bbw_frame_wake(engine, frame, op->outputs[i]); }
+    if (outputs[i] != NULL) { bbw_frame_wake(engine, frame, op->outputs[i]); }
     outputs[i] = NULL;
   }
 }
@@ -85,7 +99,9 @@ static bbw_status run_component(bbw_engine *engine, bbw_ctx *ctx, uint32_t index
   bbw_component *component = bbw_engine_component(engine, index);
   ctx->component = component;
   component->is_running = true;
-  bbw_status status = component->type->dispatch(component->self, ctx);
+  bool is_boot = ctx->frame != NULL && ctx->frame->graph->boot_component != BBW_NO_INDEX;
+  bbw_status status = is_boot ? component->type->bootstrap(component->self, ctx)
+                              : component->type->dispatch(component->self, ctx);
   component->is_running = false;
   if (status == BBW_OK && ctx->output_count != 0) {
     bool is_any_set = false;
@@ -93,6 +109,23 @@ static bbw_status run_component(bbw_engine *engine, bbw_ctx *ctx, uint32_t index
     if (!is_any_set) { bbw_ctx_set_trigger(ctx, 0); } /* so that what waits for the op goes on */
   }
   return status;
+}
+
+static uint64_t add_saturating(uint64_t a, uint64_t b) { return b > UINT64_MAX - a ? UINT64_MAX : a + b; }
+
+/*
+ * Until when may the op wait?  Its own attribute counts from the start of the execution, as that of the DeadlineCheck before it does.  Without one, what waits for a component or
+ * for the host has the node's limit; what waits for the node itself (timers, a place in a Limit) has none.
+ */
+static uint64_t deadline_of(const bbw_ctx *ctx) {
+  int64_t budget_ns;
+  if (bbw_ctx_attr_i64(ctx, "deadline_ns", &budget_ns)) {
+    return add_saturating(ctx->frame->started_ns,
+                          budget_ns < 1 ? 1 : (uint64_t)budget_ns); /* never 0, which snapshots read as none */
+  }
+  uint64_t limit_ns = ctx->engine->config.async_deadline_ns;
+  bool is_outside = ctx->op->kind == BBW_DISPATCH_COMPONENT || ctx->is_later_as;
+  return is_outside && limit_ns != 0 ? add_saturating(ctx->engine->now_ns, limit_ns) : BBW_NEVER_NS;
 }
 
 static void dispatch_run(bbw_engine *engine, bbw_frame *frame, uint32_t op_index) {
@@ -114,6 +147,7 @@ static void dispatch_run(bbw_engine *engine, bbw_frame *frame, uint32_t op_index
   ctx.inbound = frame->inbound;
   ctx.component = NULL;
   ctx.is_later = false;
+  ctx.is_later_as = false;
   ctx.is_out_of_memory = false;
   ctx.cmd_id = 0;
   for (uint32_t i = 0; i < op->input_count; i++) {
@@ -132,6 +166,7 @@ static void dispatch_run(bbw_engine *engine, bbw_frame *frame, uint32_t op_index
     bbw_parked *parked = bbw_async_find(&engine->async, ctx.cmd_id);
     parked->frame = frame;
     parked->op = op_index;
+    bbw_async_set_deadline(&engine->async, parked, deadline_of(&ctx));
     if (bbw_step_begin(&engine->steps, BBW_STEP_ASYNC_SUSPENDED)) {
       bbw_step_put_u64(&engine->steps, bbw_graph_op_ref(frame->graph, op_index));
       bbw_step_put_u64(&engine->steps, frame->exec_id);
@@ -175,6 +210,7 @@ static void dispatch_call(bbw_engine *engine, bbw_frame *frame, uint32_t op_inde
   body->parent = frame; /* the call's unit of work lasts until the body ends */
   body->parent_op = op_index;
   body->depth = frame->depth + 1;
+  body->is_reaction = frame->is_reaction;
   body->inbound = frame->inbound; /* gates and replies inside the body see who sent the envelope */
   if (body->inbound != NULL) { body->inbound->refs++; }
   complete(engine, frame, op_index, NULL, 0);
@@ -227,6 +263,9 @@ void bbw_engine_finish_parked(bbw_engine *engine, bbw_parked *parked) {
     if (op->output_count != 0 && parked->result_count == 0) { outputs[0] = bbw_value_retain(engine->trigger); }
     bbw_async_close(&engine->async, parked->cmd_id);
     complete(engine, frame, op_index, outputs, op->output_count);
+  } else if (parked->state == BBW_PARKED_EXPIRED) {
+    bbw_engine_abandon(engine, parked);
+    report_failed(engine, frame, op_index, BBW_OP_TIMEOUT, BBW_STR("deadline_exceeded"), BBW_STR("deadline exceeded"));
   } else {
     /* The detail is longer than a dispatch may give; its room was reserved by the caller. */
     report_failed(engine, frame, op_index, BBW_OP_REMOTE_FAILED, BBW_STR("completion_failed"),

@@ -25,9 +25,22 @@ static void seed_tables(bbw_engine *engine) {
       &engine->backoff.entries.by_peer,
       &engine->dedup.seen,
       &engine->requests.by_id,
+      &engine->backpressure.entries.by_peer,
+      &engine->rtt.by_site,
+      &engine->rtt.by_chain,
   };
   uint64_t state = ~engine->config.rng_seed;
   for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) { maps[i]->seed = next_random(&state); }
+}
+
+static uint32_t clamp_u32(uint64_t value) { return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value; }
+
+bbw_backpressure_config bbw_engine_backpressure_config(const bbw_config *config) {
+  return (bbw_backpressure_config){
+      .high_water_pct = clamp_u32(config->backpressure_high_water_pct),
+      .notices_before_silent = clamp_u32(config->backpressure_k_before_silent),
+      .notice_interval_min_ns = config->backpressure_min_notice_interval_ns,
+  };
 }
 
 bbw_status bbw_engine_init(bbw_engine *engine, const bbw_peer_id *self, const bbw_config *config, const bbw_mem *mem) {
@@ -54,6 +67,8 @@ bbw_status bbw_engine_init(bbw_engine *engine, const bbw_peer_id *self, const bb
   bbw_backoff_init(&engine->backoff, mem);
   bbw_dedup_init(&engine->dedup, mem);
   bbw_requests_init(&engine->requests, mem);
+  bbw_rtt_init(&engine->rtt, mem);
+  bbw_backpressure_init(&engine->backpressure, bbw_engine_backpressure_config(config), mem);
   seed_tables(engine);
   return bbw_value_new_plain(&engine->trigger, BBW_TYPE_TRIGGER, 0, mem);
 }
@@ -83,9 +98,75 @@ static void clear_output(bbw_engine *engine) {
   while (bbw_outbound_count(&engine->outbound) != 0) { bbw_outbound_pop(&engine->outbound); }
 }
 
+void bbw_engine_abandon(bbw_engine *engine, const bbw_parked *parked) {
+  uint64_t cmd_id = parked->cmd_id;
+  const bbw_op *op = parked->frame == NULL ? NULL : &parked->frame->graph->ops[parked->op];
+  bool is_answered = parked->state == BBW_PARKED_COMPLETED || parked->state == BBW_PARKED_FAILED;
+  if (is_answered) { bbw_async_forget_outcome(&engine->async, cmd_id); }
+  bbw_async_close(&engine->async, cmd_id);
+  if (op == NULL || op->kind != BBW_DISPATCH_COMPONENT || is_answered) { return; }
+  bbw_component *component = bbw_engine_component(engine, op->component);
+  if (component->type->cancel != NULL) { component->type->cancel(component->self, cmd_id); }
+}
+
+static const bbw_frame *root_of(const bbw_frame *frame) {
+  while (frame->parent != NULL) { frame = frame->parent; }
+  return frame;
+}
+
+static void forget_queued(bbw_frontier *queue, const bbw_frame *root) {
+  size_t kept = 0;
+  for (size_t i = 0; i < queue->count; i++) {
+    bbw_frontier_entry entry = queue->entries[(queue->head + i) & (queue->cap - 1)];
+    if (root_of(entry.frame) != root) { queue->entries[(queue->head + kept++) & (queue->cap - 1)] = entry; }
+  }
+  queue->count = kept;
+}
+
+static bool cancel_queued_invoke(bbw_engine *engine, uint64_t exec_id) {
+  bbw_ingress *ingress = &engine->ingress;
+  for (size_t i = 0; i < ingress->count; i++) {
+    bbw_ingress_event *event = &ingress->events[(ingress->head + i) % ingress->size];
+    if (event->kind != BBW_INGRESS_INVOKE || event->exec_id != exec_id) { continue; }
+    event_drop(engine, event);
+    for (; i + 1 < ingress->count; i++) {
+      ingress->events[(ingress->head + i) % ingress->size] = ingress->events[(ingress->head + i + 1) % ingress->size];
+    }
+    ingress->count--;
+    return true;
+  }
+  return false;
+}
+
+bool bbw_engine_cancel(bbw_engine *engine, uint64_t exec_id) {
+  bbw_frame *frame = engine->frames_first;
+  while (frame != NULL && frame->exec_id != exec_id) { frame = frame->next; }
+  if (frame == NULL) { return cancel_queued_invoke(engine, exec_id); }
+  const bbw_frame *root = root_of(frame);
+  forget_queued(&engine->frontier, root);
+  forget_queued(&engine->locked, root);
+  for (size_t i = 0; i < engine->async.entries.count; i++) {
+    const bbw_parked *parked = BBW_VEC_AT(&engine->async.entries, bbw_parked, i);
+    if (parked->state != BBW_PARKED_FREE && root_of(parked->frame) == root) { bbw_engine_abandon(engine, parked); }
+  }
+  bbw_bootstrap_note_failure(root);
+  /* Bodies are younger than their callers: from the end, a frame goes before what it hangs on. */
+  for (frame = engine->frames_last; frame != NULL;) {
+    bbw_frame *before = frame->prev;
+    bool is_root = frame == root;
+    if (root_of(frame) == root) { bbw_frame_drop(engine, frame); }
+    frame = is_root ? NULL : before;
+  }
+  return true;
+}
+
 void bbw_engine_clear(bbw_engine *engine) {
   bbw_ingress_event event;
   while (bbw_ingress_pop(&engine->ingress, &event)) { event_drop(engine, &event); }
+  for (size_t i = 0; i < engine->async.entries.count; i++) {
+    const bbw_parked *parked = BBW_VEC_AT(&engine->async.entries, bbw_parked, i);
+    if (parked->state != BBW_PARKED_FREE) { bbw_engine_abandon(engine, parked); }
+  }
   engine->frontier.count = 0;
   engine->locked.count = 0;
   while (engine->frames_first != NULL) { bbw_frame_drop(engine, engine->frames_first); }
@@ -98,6 +179,7 @@ void bbw_engine_clear(bbw_engine *engine) {
   }
   engine->is_first_poll_done = false; /* intervals start again */
   engine->bus.count = 0;
+  bbw_engine_release(engine, (size_t)engine->named.held_bytes);
   bbw_named_free(&engine->named);
   bbw_named_init(&engine->named, engine->mem);
   uint64_t next_token = engine->requests.next_token;
@@ -145,6 +227,8 @@ void bbw_engine_free(bbw_engine *engine) {
   bbw_backoff_free(&engine->backoff);
   bbw_dedup_free(&engine->dedup);
   bbw_requests_free(&engine->requests);
+  bbw_rtt_free(&engine->rtt);
+  bbw_backpressure_free(&engine->backpressure);
   bbw_value_release(engine->trigger, mem);
   *engine = (bbw_engine){.mem = NULL};
 }

@@ -25,9 +25,11 @@
 #include "engine/timers.h"
 #include "peers/address_book.h"
 #include "peers/backoff.h"
+#include "peers/backpressure.h"
 #include "peers/dedup.h"
 #include "peers/governor.h"
 #include "peers/request_tracker.h"
+#include "peers/rtt.h"
 
 /* A component bound to a slot. */
 struct bbw_component {
@@ -82,6 +84,9 @@ struct bbw_engine {
   bbw_backoff backoff;
   bbw_dedup dedup;
   bbw_requests requests;
+  bbw_rtt rtt;
+  bbw_backpressure backpressure;
+  uint64_t silent_drops; /* envelopes of peers that did not heed the notices */
 
   bbw_value **scratch_inputs; /* as many as the widest op has */
   bbw_value **scratch_outputs;
@@ -89,8 +94,12 @@ struct bbw_engine {
   size_t scratch_output_count;
   bbw_vec temps; /* bbw_value *: decoded inputs of the op that runs */
 
-  uint64_t ops_invoked;   /* in this poll */
-  bbw_status poll_status; /* why the poll stops early, or BBW_OK */
+  bbw_time_is_up *time_is_up; /* NULL: a poll has no time budget */
+  void *time_ctx;
+  uint64_t time_check_ops; /* it is asked after so many ops; at least 1 */
+  size_t depth_at_poll;    /* events in the ingress queue when the poll began */
+  uint64_t ops_invoked;    /* in this poll */
+  bbw_status poll_status;  /* why the poll stops early, or BBW_OK */
   bool is_budget_hit;
   bool is_held; /* work waits because the cap on live executions is reached */
 };
@@ -106,6 +115,7 @@ typedef struct bbw_resolve_failure {
   uint64_t op_ref;
 } bbw_resolve_failure;
 
+bbw_backpressure_config bbw_engine_backpressure_config(const bbw_config *config);
 bbw_status bbw_engine_init(bbw_engine *engine, const bbw_peer_id *self, const bbw_config *config, const bbw_mem *mem);
 void bbw_engine_free(bbw_engine *engine); /* safe after a failed init */
 
@@ -146,6 +156,13 @@ bbw_status bbw_engine_emit(bbw_engine *engine, bbw_str topic, bbw_value *value);
 void bbw_engine_dispatch(bbw_engine *engine, bbw_frame *frame, uint32_t op);
 /* Most bytes of step records that one dispatch of an op can write. */
 size_t bbw_engine_step_room(const bbw_op *op);
+/* Nobody waits for the command any more; tells the component behind it and forgets it. */
+void bbw_engine_abandon(bbw_engine *engine, const bbw_parked *parked);
+/*
+ * Ends the execution that `exec_id` belongs to, with the calls in it: queued and parked ops are forgotten, values and charges freed.  An invoke that still waits in the queue is taken out.
+ * False when there is no such execution.
+ */
+bool bbw_engine_cancel(bbw_engine *engine, uint64_t exec_id);
 /* Writes the results of an op that was parked and reports it. */
 void bbw_engine_finish_parked(bbw_engine *engine, bbw_parked *parked);
 

@@ -52,6 +52,7 @@ bbw_status bbw_frame_new(bbw_frame **out, bbw_engine *engine, bbw_graph *graph, 
     frame = engine->mem->alloc(engine->mem->ctx, bytes);
     if (frame == NULL) { return BBW_E_NOMEM; }
     memset(frame, 0, bytes);
+    graph->idle_frame_max = (uint32_t)(BBW_FRAMES_IDLE_BYTES_MAX / bytes) + 1;
     frame->slots = (bbw_slot *)(void *)((uint8_t *)frame + slots_at);
     frame->missing = (uint32_t *)(void *)((uint8_t *)frame + missing_at);
   }
@@ -140,7 +141,7 @@ void bbw_frame_drop(bbw_engine *engine, bbw_frame *frame) {
   engine->frame_count--;
   engine->frontier_reserved -= graph->op_count;
   engine->outputs_reserved -= graph->is_entry_point ? graph->function->output.count : 0;
-  if (graph->idle_frame_count < BBW_FRAMES_IDLE_MAX) {
+  if (graph->idle_frame_count < graph->idle_frame_max) {
     frame->next = graph->idle_frames;
     graph->idle_frames = frame;
     graph->idle_frame_count++;

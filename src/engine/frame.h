@@ -12,8 +12,8 @@
 #include "bbw/value.h"
 #include "engine/graph.h"
 
-/* Idle frames that a graph keeps for reuse. */
-#define BBW_FRAMES_IDLE_MAX 64u
+/* Bytes of idle frames that a graph keeps for reuse: a burst of executions finds its frames again. */
+#define BBW_FRAMES_IDLE_BYTES_MAX 262144u
 /* How deep function calls may nest. */
 #define BBW_CALL_DEPTH_MAX 64u
 /* In `missing`: the op was queued in this execution. */
@@ -44,6 +44,8 @@ struct bbw_frame {
   uint32_t parent_op;
   uint32_t depth;
   uint32_t work;
+  bool
+      is_reaction; /* an event of the bus started it: what fails in it makes no further events, so that handlers never keep each other going */
   uint64_t started_ns;
   struct bbw_boot_run *boot; /* of a bootstrap: its run */
   bbw_inbound *inbound;      /* NULL outside executions that an envelope started */

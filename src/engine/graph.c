@@ -187,6 +187,15 @@ static bool graph_measure(const bbw_onnx_function *function, uint32_t *names, ui
   return true;
 }
 
+/* Sites that a function has, if no output name is empty or repeated: so that the map of names does not grow step by step. */
+static size_t site_estimate(const bbw_onnx_function *function) {
+  size_t count = function->input.count;
+  for (size_t i = 0; i < function->node.count; i++) {
+    count += BBW_PROTO_AT(&function->node, bbw_onnx_node, i)->output.count;
+  }
+  return count;
+}
+
 bbw_status bbw_graph_new(bbw_graph **out, bbw_str name, const bbw_onnx_function *function, bbw_graph_kind kind,
                          uint32_t index, uint64_t site_base, const bbw_mem *mem) {
   uint32_t names, node_names;
@@ -198,6 +207,7 @@ bbw_status bbw_graph_new(bbw_graph **out, bbw_str name, const bbw_onnx_function 
   graph->index = index;
   graph->is_entry_point = kind == BBW_GRAPH_ENTRY;
   graph->is_bootstrap = kind == BBW_GRAPH_BOOTSTRAP;
+  graph->boot_component = BBW_NO_INDEX;
   graph->site_base = site_base;
   graph->op_count = (uint32_t)function->node.count;
   graph->site_index_count = node_names;
@@ -212,7 +222,8 @@ bbw_status bbw_graph_new(bbw_graph **out, bbw_str name, const bbw_onnx_function 
   graph->formal_sites = bbw_mem_array(mem, function->input.count + 1, sizeof(uint32_t));
   graph->result_sites = bbw_mem_array(mem, function->output.count + 1, sizeof(uint32_t));
   graph->result_next = bbw_mem_array(mem, function->output.count + 1, sizeof(uint32_t));
-  bool ok = graph->ops != NULL && graph->sites != NULL && graph->site_indices != NULL && graph->consumers != NULL &&
+  bool ok = bbw_map_reserve(&graph->site_by_name, site_estimate(function)) && graph->ops != NULL &&
+            graph->sites != NULL && graph->site_indices != NULL && graph->consumers != NULL &&
             graph->starters != NULL && graph->formal_sites != NULL && graph->result_sites != NULL &&
             graph->result_next != NULL;
   for (uint32_t i = 0; ok && i < graph->op_count; i++) {

@@ -68,7 +68,8 @@ struct bbw_graph {
   uint32_t index;
   bool is_entry_point;
   bool is_bootstrap;
-  uint64_t site_base; /* number of site 0 */
+  uint32_t boot_component; /* of the bootstrap of a component: which one; its only op runs it.  Else BBW_NO_INDEX */
+  uint64_t site_base;      /* number of site 0 */
   bbw_op *ops;
   uint32_t op_count;
   bbw_site *sites;
@@ -86,6 +87,7 @@ struct bbw_graph {
   bbw_map site_by_name;
   bbw_frame *idle_frames; /* pool, linked by next */
   uint32_t idle_frame_count;
+  uint32_t idle_frame_max; /* of BBW_FRAMES_IDLE_BYTES_MAX */
 };
 
 typedef enum bbw_graph_kind { BBW_GRAPH_ENTRY, BBW_GRAPH_BOOTSTRAP, BBW_GRAPH_LIBRARY } bbw_graph_kind;

@@ -259,11 +259,72 @@ static void deliver_fills(bbw_engine *engine, const bbw_inbound_event *event) {
   bbw_inbound_release(inbound, engine->mem);
 }
 
+static void note_answer(bbw_engine *engine, const bbw_peer_id *peer, const bbw_request *request) {
+  bbw_rtt_edge edge = {request->chain_id, request->hop};
+  uint64_t elapsed_ns = engine->now_ns > request->started_at_ns ? engine->now_ns - request->started_at_ns : 0;
+  /* Out of memory only means that the sample is lost. */
+  (void)bbw_rtt_observe(&engine->rtt, request->target_site, request->has_edge ? &edge : NULL, elapsed_ns,
+                        engine->now_ns);
+  bbw_engine_note_health(engine, peer, true);
+  bbw_bus_publish(&engine->bus, BBW_STR("WireResponseLanded"));
+}
+
+/* Tells a peer to wait.  When memory runs out the notice is lost, and the next one follows after the same window. */
+static bbw_status send_notice(bbw_engine *engine, const bbw_peer_id *peer, uint64_t window_ns) {
+  enum { P2P_BYTES_MAX = 8 + BBW_PEER_ID_BYTES_MAX };
+  uint8_t own_bytes[BBW_PEER_ID_BYTES_MAX], peer_bytes[BBW_PEER_ID_BYTES_MAX];
+  bbw_segment own = {.kind = BBW_SEGMENT_P2P, .bytes = {own_bytes, bbw_peer_id_encode(&engine->self_peer, own_bytes)}};
+  bbw_segment other = {.kind = BBW_SEGMENT_P2P, .bytes = {peer_bytes, bbw_peer_id_encode(peer, peer_bytes)}};
+  uint8_t suffix[P2P_BYTES_MAX], address[P2P_BYTES_MAX], payload[NOTICE_PAYLOAD_BYTES] = {0};
+  size_t suffix_len = 0, address_len = 0;
+  bbw_status rv = bbw_address_append(suffix, sizeof(suffix), &suffix_len, &own);
+  if (rv == BBW_OK) { rv = bbw_address_append(address, sizeof(address), &address_len, &other); }
+  if (rv != BBW_OK) { return rv; }
+  bbw_store_u64le(payload, window_ns);
+  bbw_store_u32le(payload + 8, BBW_OVERLOAD_QUEUE_FULL);
+  bbw_slot_fill fill = {
+      .dest_suffix = {suffix, suffix_len}, .payload = {payload, sizeof(payload)}, .type_hash = NOTICE_TYPE_HASH};
+  bbw_envelope envelope = {.fills = &fill,
+                           .fill_count = 1,
+                           .has_correlation = true,
+                           .correlation_kind = BBW_CORRELATION_NONE,
+                           .schema_version = BBW_ENVELOPE_SCHEMA_VERSION};
+  bbw_tail *tail;
+  rv = bbw_tail_new(&tail, &envelope, engine->mem);
+  if (rv != BBW_OK) { return rv; }
+  bbw_bytes destination = {address, address_len};
+  rv = bbw_outbound_push(&engine->outbound, peer, &destination, 1, tail);
+  bbw_tail_release(tail, engine->mem);
+  return rv;
+}
+
+/* Wire specification §16.3: the queue was nearly full when this poll began, and the peer adds to it. */
+static void ask_for_pause(bbw_engine *engine, const bbw_peer_id *peer) {
+  bbw_backpressure *tracker = &engine->backpressure;
+  uint64_t window_ns;
+  if (!bbw_backpressure_is_over(tracker, engine->depth_at_poll, engine->ingress.cap)) { return; }
+  if (bbw_backpressure_observe(tracker, peer, 0, engine->now_ns, &window_ns) != BBW_OVERLOAD_NOTICE) { return; }
+  if (send_notice(engine, peer, window_ns) != BBW_OK) { return; }
+  bbw_bus_publish(&engine->bus, BBW_STR("BackoffNoticeSent"));
+  const bbw_backpressure_entry *entry = bbw_backpressure_find(tracker, peer);
+  if (entry != NULL && entry->is_silent) { bbw_bus_publish(&engine->bus, BBW_STR("SilentDropActive")); }
+}
+
 void bbw_engine_deliver(bbw_engine *engine, bbw_inbound_event *event) {
   const bbw_peer_id *peer = &event->src_peer;
   /* From here on the bytes are accounted for fill by fill. */
   bbw_engine_release(engine, event->charge);
   event->charge = 0;
+  if (bbw_backpressure_is_silent(&engine->backpressure, peer, engine->now_ns)) {
+    /* It goes on sending while we are overloaded, so its silence goes on too. */
+    if (bbw_backpressure_is_over(&engine->backpressure, engine->depth_at_poll, engine->ingress.cap)) {
+      uint64_t window_ns;
+      (void)bbw_backpressure_observe(&engine->backpressure, peer, 0, engine->now_ns, &window_ns);
+    }
+    engine->silent_drops++;
+    bbw_inbound_event_del(event, engine->mem);
+    return;
+  }
   bbw_verdict verdict = bbw_governor_check_inbound(&engine->governor, peer);
   if (verdict != BBW_VERDICT_ALLOW) {
     bbw_str reason = verdict == BBW_VERDICT_BLOCKLISTED ? BBW_STR("Blocklisted") : BBW_STR("NotAllowlisted");
@@ -275,8 +336,9 @@ void bbw_engine_deliver(bbw_engine *engine, bbw_inbound_event *event) {
       bool is_answer = event->envelope.wire_req_id != 0 &&
                        bbw_requests_observe_response(&engine->requests, event->envelope.wire_req_id,
                                                      bbw_peer_id_site(peer), &request);
-      if (is_answer) { bbw_engine_note_health(engine, peer, true); }
+      if (is_answer) { note_answer(engine, peer, &request); }
       deliver_fills(engine, event);
+      ask_for_pause(engine, peer); /* not in answer to a notice: two busy nodes would go on like that */
     }
   }
   bbw_inbound_event_del(event, engine->mem);

@@ -8,13 +8,30 @@
 #define NAME_BYTES_MAX 1023u
 
 void bbw_named_init(bbw_named *named, const bbw_mem *mem) {
-  *named = (bbw_named){.mem = mem};
+  *named = (bbw_named){.mem = mem, .count_max = BBW_NAMED_COUNT_MAX};
   bbw_vec_init(&named->entries, sizeof(bbw_named_entry *), mem);
   bbw_map_init(&named->by_key, 0x4a3e, mem);
 }
 
+/* Moves what is left to the front once half of the array is used up, so a queue costs amortized O(1). */
+static void compact(bbw_vec *vec, size_t *head) {
+  if (*head * 2 < vec->count || *head == 0) { return; }
+  size_t left = vec->count - *head;
+  memmove(vec->items, (uint8_t *)vec->items + *head * vec->item_bytes, left * vec->item_bytes);
+  vec->count = left;
+  *head = 0;
+}
+
+bbw_value *bbw_named_pop(bbw_named *named, bbw_named_entry *entry) {
+  if (entry->values_head == entry->values.count) { return NULL; }
+  bbw_value *value = *BBW_VEC_AT(&entry->values, bbw_value *, entry->values_head++);
+  compact(&entry->values, &entry->values_head);
+  named->held_bytes -= bbw_named_owed(value);
+  return value;
+}
+
 static void entry_free(bbw_named *named, bbw_named_entry *entry) {
-  for (bbw_value *value = bbw_named_pop(entry); value != NULL; value = bbw_named_pop(entry)) {
+  for (bbw_value *value = bbw_named_pop(named, entry); value != NULL; value = bbw_named_pop(named, entry)) {
     bbw_value_release(value, named->mem);
   }
   bbw_vec_free(&entry->values);
@@ -47,7 +64,7 @@ bbw_named_entry *bbw_named_find(const bbw_named *named, bbw_named_kind kind, bbw
 bbw_status bbw_named_get(bbw_named *named, bbw_named_kind kind, bbw_str name, bbw_named_entry **out) {
   bbw_named_entry *entry = bbw_named_find(named, kind, name);
   if (entry == NULL) {
-    if (name.len > NAME_BYTES_MAX || named->counts[kind] >= BBW_NAMED_COUNT_MAX) { return BBW_E_LIMIT; }
+    if (name.len > NAME_BYTES_MAX || named->counts[kind] >= named->count_max) { return BBW_E_LIMIT; }
     if (!bbw_vec_reserve(&named->entries, 1) || !bbw_map_reserve(&named->by_key, 1)) { return BBW_E_NOMEM; }
     entry = bbw_mem_array(named->mem, 1, sizeof(*entry));
     if (entry == NULL) { return BBW_E_NOMEM; }
@@ -69,27 +86,20 @@ bbw_status bbw_named_get(bbw_named *named, bbw_named_kind kind, bbw_str name, bb
   return BBW_OK;
 }
 
-/* Moves what is left to the front once half of the array is used up, so a queue costs amortized O(1). */
-static void compact(bbw_vec *vec, size_t *head) {
-  if (*head * 2 < vec->count || *head == 0) { return; }
-  size_t left = vec->count - *head;
-  memmove(vec->items, (uint8_t *)vec->items + *head * vec->item_bytes, left * vec->item_bytes);
-  vec->count = left;
-  *head = 0;
+size_t bbw_named_owed(const bbw_value *value) { return value->type == BBW_TYPE_BYTES ? value->as.bytes.len : 0; }
+
+int64_t bbw_named_growth(const bbw_named_entry *entry, const bbw_value *value, size_t max) {
+  int64_t growth = (int64_t)bbw_named_owed(value);
+  if (entry->values.count - entry->values_head < max) { return growth; }
+  return growth - (int64_t)bbw_named_owed(*BBW_VEC_AT(&entry->values, bbw_value *, entry->values_head));
 }
 
 bbw_status bbw_named_push(bbw_named *named, bbw_named_entry *entry, bbw_value *value, size_t max) {
   if (!bbw_vec_append(&entry->values, &value, 1)) { return BBW_E_NOMEM; }
+  named->held_bytes += bbw_named_owed(value);
   if (entry->values.count - entry->values_head > max) {
-    bbw_value_release(bbw_named_pop(entry), named->mem);
+    bbw_value_release(bbw_named_pop(named, entry), named->mem);
     entry->dropped++;
   }
   return BBW_OK;
-}
-
-bbw_value *bbw_named_pop(bbw_named_entry *entry) {
-  if (entry->values_head == entry->values.count) { return NULL; }
-  bbw_value *value = *BBW_VEC_AT(&entry->values, bbw_value *, entry->values_head++);
-  compact(&entry->values, &entry->values_head);
-  return value;
 }

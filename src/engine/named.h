@@ -43,6 +43,8 @@ typedef struct bbw_named {
   bbw_vec entries; /* bbw_named_entry * */
   bbw_map by_key;
   uint32_t counts[BBW_NAMED_LATCH + 1];
+  uint32_t count_max;  /* of each: BBW_NAMED_COUNT_MAX */
+  uint64_t held_bytes; /* of all values; what the byte budget is charged for them */
 } bbw_named;
 
 void bbw_named_init(bbw_named *named, const bbw_mem *mem);
@@ -53,9 +55,13 @@ bbw_named_entry *bbw_named_find(const bbw_named *named, bbw_named_kind kind, bbw
 /* The entry, made when it is new.  BBW_E_LIMIT when the kind has BBW_NAMED_COUNT_MAX names, BBW_E_NOMEM. */
 bbw_status bbw_named_get(bbw_named *named, bbw_named_kind kind, bbw_str name, bbw_named_entry **out);
 
+/* What a value counts in held_bytes. */
+size_t bbw_named_owed(const bbw_value *value);
+/* By how much held_bytes would grow with a value: less what would be dropped for it; negative when it would shrink. */
+int64_t bbw_named_growth(const bbw_named_entry *entry, const bbw_value *value, size_t max);
 /* Appends a value (its reference moves in on BBW_OK); at `max` values the oldest is dropped and counted. */
 bbw_status bbw_named_push(bbw_named *named, bbw_named_entry *entry, bbw_value *value, size_t max);
 /* The oldest value, its reference moves out; NULL when empty. */
-bbw_value *bbw_named_pop(bbw_named_entry *entry);
+bbw_value *bbw_named_pop(bbw_named *named, bbw_named_entry *entry);
 
 #endif

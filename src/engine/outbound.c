@@ -76,6 +76,10 @@ bbw_status bbw_outbound_push(bbw_outbound *outbound, const bbw_peer_id *peer, co
   return BBW_OK;
 }
 
+void bbw_outbound_mark_redelivered(bbw_outbound *outbound) {
+  BBW_VEC_AT(&outbound->entries, bbw_outbound_entry, outbound->entries.count - 1)->is_redelivered = true;
+}
+
 size_t bbw_outbound_count(const bbw_outbound *outbound) { return outbound->entries.count - outbound->head; }
 
 const bbw_outbound_entry *bbw_outbound_front(const bbw_outbound *outbound) {

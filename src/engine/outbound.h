@@ -22,6 +22,7 @@ typedef struct bbw_outbound_entry {
   uint8_t *dest; /* field 1 of the envelope, once per address: tag, length, bytes */
   size_t dest_len;
   bbw_tail *tail;
+  bool is_redelivered; /* from a snapshot: it may have been sent in an earlier life */
 } bbw_outbound_entry;
 
 typedef struct bbw_outbound {
@@ -42,6 +43,8 @@ void bbw_tail_release(bbw_tail *tail, const bbw_mem *mem);
 /* Queues an envelope for one peer; takes a reference of its own on the tail. */
 bbw_status bbw_outbound_push(bbw_outbound *outbound, const bbw_peer_id *peer, const bbw_bytes *addresses, size_t count,
                              bbw_tail *tail);
+/* Marks the youngest entry. */
+void bbw_outbound_mark_redelivered(bbw_outbound *outbound);
 size_t bbw_outbound_count(const bbw_outbound *outbound);
 /* The oldest entry, or NULL; pop frees it. */
 const bbw_outbound_entry *bbw_outbound_front(const bbw_outbound *outbound);

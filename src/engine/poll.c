@@ -46,6 +46,7 @@ static bool start_source(bbw_engine *engine, bbw_graph *graph, uint32_t op_index
     return false;
   }
   const bbw_op *op = &graph->ops[op_index];
+  frame->is_reaction = !is_run;
   if (is_run) {
     bbw_frame_queue(engine, frame, op_index);
   } else if (op->output_count != 0 && op->outputs[0] != BBW_NO_INDEX) {
@@ -80,8 +81,19 @@ static void fire_timer(bbw_engine *engine, const bbw_timer *timer) {
   /* A command that is gone, or has its outcome already, is not due any more. */
   bbw_parked *parked = bbw_async_find(&engine->async, timer->subject);
   if (parked == NULL || parked->state != BBW_PARKED_WAITING || parked->frame == NULL) { return; }
-  parked->state = BBW_PARKED_COMPLETED;
+  bbw_async_settle(&engine->async, parked, BBW_PARKED_COMPLETED);
   bbw_engine_finish_parked(engine, parked);
+}
+
+/* Parked ops whose time is over fail, in the order of their deadlines.  An outcome that is here already wins. */
+static void run_deadlines(bbw_engine *engine) {
+  for (;;) {
+    bbw_parked *parked = bbw_async_next_deadline(&engine->async);
+    if (parked == NULL || parked->deadline_ns > engine->now_ns || engine->poll_status != BBW_OK) { return; }
+    if (!reserve_steps(engine, bbw_engine_step_room(&parked->frame->graph->ops[parked->op]))) { return; }
+    bbw_async_settle(&engine->async, parked, BBW_PARKED_EXPIRED);
+    bbw_engine_finish_parked(engine, parked);
+  }
 }
 
 static void run_timers(bbw_engine *engine) {
@@ -163,6 +175,11 @@ static void run_ingress(bbw_engine *engine) {
   }
 }
 
+static bool is_time_up(const bbw_engine *engine) {
+  if (engine->time_is_up == NULL || engine->ops_invoked % engine->time_check_ops != 0) { return false; }
+  return engine->time_is_up(engine->time_ctx);
+}
+
 static void drain_frontier(bbw_engine *engine) {
   while (engine->frontier.count != 0 && !engine->is_budget_hit && engine->poll_status == BBW_OK) {
     bbw_frontier_entry entry = engine->frontier.entries[engine->frontier.head];
@@ -175,7 +192,7 @@ static void drain_frontier(bbw_engine *engine) {
     }
     bbw_engine_dispatch(engine, entry.frame, entry.op);
     engine->ops_invoked++;
-    engine->is_budget_hit = engine->ops_invoked >= engine->config.cycle_op_budget;
+    engine->is_budget_hit = engine->ops_invoked >= engine->config.cycle_op_budget || is_time_up(engine);
   }
 }
 
@@ -227,6 +244,28 @@ static void run_stale_requests(bbw_engine *engine) {
   }
 }
 
+static const bbw_str liveness_kinds[] = {{"PeerLive", 8}, {"PeerSuspect", 11}, {"PeerDown", 8}};
+
+/* Peers that have gone quiet, or have come back: events for the graph, routed in the next poll. */
+static void run_liveness(bbw_engine *engine) {
+  uint64_t site;
+  bbw_phi_state state;
+  double phi;
+  while (bbw_rtt_next_change(&engine->rtt, engine->now_ns, &site, &state, &phi)) {
+    bbw_bus_publish(&engine->bus, liveness_kinds[state]);
+  }
+}
+
+static bool is_liveness_wanted(const bbw_engine *engine) {
+  for (size_t i = 0; i < engine->bus.subscriptions.count; i++) {
+    bbw_str kind = BBW_VEC_AT(&engine->bus.subscriptions, const bbw_subscription, i)->kind;
+    for (size_t k = 0; k < 3; k++) {
+      if (bbw_str_equal(kind, liveness_kinds[k])) { return true; }
+    }
+  }
+  return false;
+}
+
 static bool reacts_to(const bbw_op *op, bbw_str phase) {
   if (op->readiness != BBW_READY_SOURCE || !bbw_str_equal(op->node->op_type, BBW_STR("LifecyclePhase"))) {
     return false;
@@ -270,7 +309,7 @@ static void write_envelopes(bbw_engine *engine) {
   const bbw_outbound_entry *entry;
   while ((entry = bbw_outbound_front(&engine->outbound)) != NULL) {
     size_t count = 0;
-    size_t room = BBW_STEP_HEADER_BYTES + 16 + bbw_step_bytes_size(BBW_PEER_ID_BYTES_MAX) +
+    size_t room = BBW_STEP_HEADER_BYTES + 24 + bbw_step_bytes_size(BBW_PEER_ID_BYTES_MAX) +
                   bbw_step_bytes_size(entry->dest_len + entry->tail->len);
     bbw_bytes address;
     for (size_t at = 0; bbw_outbound_address(entry, &at, &address); count++) {
@@ -285,6 +324,7 @@ static void write_envelopes(bbw_engine *engine) {
       uint8_t *out = bbw_step_put_space(&engine->steps, entry->dest_len + entry->tail->len);
       if (entry->dest_len != 0) { memcpy(out, entry->dest, entry->dest_len); }
       memcpy(out + entry->dest_len, entry->tail->bytes, entry->tail->len);
+      bbw_step_put_u64(&engine->steps, entry->is_redelivered);
       bbw_step_end(&engine->steps);
     }
     bbw_outbound_pop(&engine->outbound);
@@ -384,6 +424,7 @@ bbw_status bbw_engine_poll(bbw_engine *engine) {
   engine->ops_invoked = 0;
   engine->is_budget_hit = false;
   engine->is_held = false;
+  engine->depth_at_poll = engine->ingress.count;
   if (engine->tick_ns > engine->now_ns) { engine->now_ns = engine->tick_ns; }
   if (!engine->is_first_poll_done) { start_self_starting(engine); }
   (void)bbw_bootstrap_advance(engine);
@@ -394,8 +435,10 @@ bbw_status bbw_engine_poll(bbw_engine *engine) {
   drain(engine);
   run_bus(engine);
   run_timers(engine);
+  run_deadlines(engine);
   run_stale_requests(engine);
   run_completions(engine);
+  run_liveness(engine);
   drain(engine);
   run_phases(engine);
   drain(engine);
@@ -405,6 +448,7 @@ bbw_status bbw_engine_poll(bbw_engine *engine) {
 }
 
 bool bbw_engine_is_idle(const bbw_engine *engine) {
+  if (engine->poll_status != BBW_OK) { return false; } /* memory ran out in the last poll: it has not come to its end */
   bool is_output_done = bbw_outbound_count(&engine->outbound) == 0 && engine->app_events.count == 0 &&
                         engine->resolve_failures.count == 0;
   bool is_work_done = engine->frontier.count == 0 && engine->bus.count == 0 && engine->async.done.count == 0;
@@ -418,9 +462,13 @@ bool bbw_engine_is_idle(const bbw_engine *engine) {
 }
 
 bool bbw_engine_next_timer(const bbw_engine *engine, uint64_t *at_ns) {
-  uint64_t expiry;
-  bool has_timer = bbw_timers_next(&engine->timers, at_ns);
-  if (!bbw_requests_next_expiry(&engine->requests, &expiry)) { return has_timer; }
-  if (!has_timer || expiry < *at_ns) { *at_ns = expiry; }
-  return true;
+  uint64_t at, next = BBW_NEVER_NS;
+  if (bbw_timers_next(&engine->timers, &at) && at < next) { next = at; }
+  if (bbw_requests_next_expiry(&engine->requests, &at) && at < next) { next = at; }
+  const bbw_parked *parked = bbw_async_next_deadline(&engine->async);
+  if (parked != NULL && parked->deadline_ns < next) { next = parked->deadline_ns; }
+  /* Silence is only worth waking up for when a graph listens. */
+  if (bbw_rtt_next_due(&engine->rtt, &at) && at < next && is_liveness_wanted(engine)) { next = at; }
+  if (next != BBW_NEVER_NS) { *at_ns = next; }
+  return next != BBW_NEVER_NS;
 }

@@ -95,7 +95,7 @@ bbw_str bbw_step_name(bbw_step_kind kind) {
 
 /* Length of the field of kind `type` that starts at `at`. */
 static size_t field_size(const uint8_t *at, char type) {
-  if (type == 'u') { return 8; }
+  if (type == 'u' || type == 'f') { return 8; }
   uint64_t count = bbw_load_u64le(at);
   if (type == 'U') { return 8 + (size_t)count * 8; }
   if (type != 'B') { return bbw_step_bytes_size((size_t)count); }

@@ -1,7 +1,7 @@
 #include "engine/timers.h"
 
 void bbw_timers_init(bbw_timers *timers, const bbw_mem *mem) {
-  *timers = (bbw_timers){.next_order = 0};
+  *timers = (bbw_timers){.cap = BBW_TIMERS_COUNT_MAX};
   bbw_vec_init(&timers->heap, sizeof(bbw_timer), mem);
 }
 
@@ -12,7 +12,7 @@ static bool is_before(const bbw_timer *a, const bbw_timer *b) {
 }
 
 bbw_status bbw_timers_add(bbw_timers *timers, uint64_t at_ns, bbw_timer_kind kind, uint64_t subject) {
-  if (timers->heap.count >= BBW_TIMERS_COUNT_MAX) {
+  if (timers->heap.count >= timers->cap) {
     timers->dropped++;
     return BBW_E_LIMIT;
   }

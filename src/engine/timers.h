@@ -28,6 +28,7 @@ typedef struct bbw_timer {
 typedef struct bbw_timers {
   bbw_vec heap; /* bbw_timer */
   uint64_t next_order;
+  size_t cap;       /* BBW_TIMERS_COUNT_MAX */
   uint64_t dropped; /* refused because the heap was full */
 } bbw_timers;
 

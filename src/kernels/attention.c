@@ -7,7 +7,7 @@
 #include "kernels/gemm.h"
 #include "kernels/softmax.h"
 
-/* Queries whose scores exist at once: whole tiles in both builds, enough to pay for packing keys and values. */
+/* Queries whose scores exist at once: whole tiles, enough to pay for packing keys and values. */
 #define BLOCK 48u
 
 /* The two products: scores of a block from packed keys, results from packed values. */

@@ -132,9 +132,15 @@ void bbw_conv_f32_scalar(const bbw_conv_plan *p, const float *x, const float *pa
 
 /* ---- paths ---- */
 
+/* A row of the input; its own loop, since rows are short and many. */
+static void copy_row(float *to, const float *from, size_t n) {
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4) { bbw_f32x4_store(to + i, bbw_f32x4_load(from + i)); }
+  for (; i < n; i++) { to[i] = from[i]; }
+}
+
 void bbw_conv_pad(const bbw_conv_plan *p, const float *x, size_t channels, float *dst) {
   const size_t *size = p->shape.size, *padded = p->padded_size;
-  memset(dst, 0, (channels * bbw_conv_product(padded) + BBW_CONV_SLACK) * sizeof(float));
   for (size_t c = 0; c < channels; c++) {
     for (size_t z = 0; z < size[0]; z++) {
       ptrdiff_t to_z = (ptrdiff_t)(z * p->insert[0]) + p->lead[0];
@@ -145,7 +151,7 @@ void bbw_conv_pad(const bbw_conv_plan *p, const float *x, size_t channels, float
         const float *from = x + ((c * size[0] + z) * size[1] + y) * size[2];
         float *row = dst + ((c * padded[0] + (size_t)to_z) * padded[1] + (size_t)to_y) * padded[2];
         if (p->insert[2] == 1 && p->lead[2] >= 0 && (size_t)p->lead[2] + size[2] <= padded[2]) {
-          memcpy(row + p->lead[2], from, size[2] * sizeof(float));
+          copy_row(row + p->lead[2], from, size[2]);
           continue;
         }
         for (size_t i = 0; i < size[2]; i++) {
@@ -155,6 +161,11 @@ void bbw_conv_pad(const bbw_conv_plan *p, const float *x, size_t channels, float
       }
     }
   }
+}
+
+/* The zeros of a padded copy lie in the same places every time, so they are written once per run. */
+static void clear_copy(const bbw_conv_plan *p, size_t channels, float *dst) {
+  memset(dst, 0, (channels * bbw_conv_product(p->padded_size) + BBW_CONV_SLACK) * sizeof(float));
 }
 
 typedef struct panel_source {
@@ -227,6 +238,7 @@ static void run_products(const bbw_conv_plan *p, const float *x, const float *pa
   float *gemm_scratch = scratch;
   if (is_panels) {
     put_offsets(p, scratch);
+    clear_copy(p, group_in(p), scratch + k);
     gemm_scratch += k + group_in(p) * bbw_conv_product(p->padded_size) + BBW_CONV_SLACK;
   }
   bbw_gemm g = {.m = m, .n = p->places, .k = k, .is_a_packed = true, .ldc = p->places, .alpha = 1.0f};
@@ -251,6 +263,7 @@ static void run_products(const bbw_conv_plan *p, const float *x, const float *pa
 static void run_depthwise(const bbw_conv_plan *p, const float *x, const float *packed, const bbw_epilogue *e,
                           float *out, float *scratch) {
   size_t m = group_out(p), taps = taps_of(p), plane = bbw_conv_product(p->shape.size);
+  clear_copy(p, 1, scratch);
   for (size_t image = 0; image < p->shape.batch; image++) {
     for (size_t channel = 0; channel < p->shape.channels; channel++) {
       bbw_conv_pad(p, x + (image * p->shape.channels + channel) * plane, 1, scratch);

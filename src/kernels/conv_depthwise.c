@@ -13,28 +13,31 @@ static inline bbw_f32x4 load_step(const float *p, size_t step, size_t count) {
 
 /*
  * Eight outputs at a time; a row of the kernel is unrolled where its width is known.  The rows stay a loop: with all taps unrolled there are more
- * loads under way than registers.
+ * loads under way than registers.  Numbers of the plan are copied out of it, since a store to out could change it, for all the compiler knows.
  */
 static inline __attribute__((always_inline)) void plane_of(const bbw_conv_plan *p, const float *plane,
                                                            const float *taps, float *out, size_t kernel_width,
                                                            size_t step, size_t dilation) {
-  size_t pitch = p->padded_size[2], width = p->out_size[2], kernel_height = p->shape.kernel[1];
-  for (size_t y = 0; y < p->out_size[1]; y++, out += width) {
-    const float *rows = plane + y * p->step[1] * pitch;
+  const size_t pitch = p->padded_size[2], width = p->out_size[2], height = p->out_size[1];
+  const size_t row_step = p->step[1] * pitch, tap_step = p->shape.dilation[1] * pitch;
+  const float *taps_end = taps + p->shape.kernel[1] * kernel_width;
+  size_t left = p->places; /* in the plane, from the row of out on */
+  for (size_t y = 0; y < height; y++, plane += row_step, out += width, left -= width) {
     for (size_t x = 0; x < width; x += 8) {
       size_t count = bbw_min_size(width - x, 8);
       bbw_f32x4 s0 = bbw_f32x4_splat(0.0f), s1 = s0;
-      const float *row = rows + x * step, *tap = taps;
-      /* Outputs past the end are computed from what lies there, and not kept. */
+      const float *row = plane + x * step;
+      /* Outputs past the end of a row are computed from what lies there. */
       size_t second = count > 4 ? 4 * step : 0, second_count = count > 4 ? count - 4 : count;
-      for (size_t i = 0; i < kernel_height; i++, row += p->shape.dilation[1] * pitch, tap += kernel_width) {
+      for (const float *tap = taps; tap != taps_end; tap += kernel_width, row += tap_step) {
         for (size_t t = 0; t < kernel_width; t++) {
           bbw_f32x4 w = bbw_f32x4_load_splat(tap + t);
           s0 = bbw_f32x4_madd(s0, w, load_step(row + t * dilation, step, count));
           s1 = bbw_f32x4_madd(s1, w, load_step(row + t * dilation + second, step, second_count));
         }
       }
-      if (count == 8) {
+      /* They may be stored, too, where the next row of out will overwrite them. */
+      if (left - x >= 8) {
         bbw_f32x4_store(out + x, s0);
         bbw_f32x4_store(out + x + 4, s1);
       } else {

@@ -12,7 +12,7 @@
 
 static inline size_t bbw_conv_product(const size_t x[BBW_CONV_AXES]) { return x[0] * x[1] * x[2]; }
 
-/* Copies `channels` channels of x into dst with the zeros that the plan puts around and between, and slack behind. */
+/* Copies `channels` channels of x to their places in dst, a padded copy whose other places (and the slack behind) are zeros already. */
 void bbw_conv_pad(const bbw_conv_plan *plan, const float *x, size_t channels, float *dst);
 
 /* A panel of patches, made from such a copy: the b of gemm.  Writes up to PANEL floats past its end. */

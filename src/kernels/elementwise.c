@@ -83,8 +83,7 @@ static float clip_one(float x, float low, float high) {
   return x < low ? low : x;
 }
 static bbw_f32x4 clip_four(bbw_f32x4 v, float low, float high) {
-  v = IF(v > bbw_f32x4_splat(high), bbw_f32x4_splat(high), v);
-  return IF(v < bbw_f32x4_splat(low), bbw_f32x4_splat(low), v);
+  return bbw_f32x4_at_least(bbw_f32x4_at_most(v, bbw_f32x4_splat(high)), bbw_f32x4_splat(low));
 }
 
 void bbw_hard_sigmoid_f32_scalar(float alpha, float beta, const float *x, float *out, size_t n) {

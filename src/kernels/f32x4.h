@@ -63,6 +63,22 @@ static inline bbw_f32x4 bbw_f32x4_select(bbw_i32x4 mask, bbw_f32x4 a, bbw_f32x4 
 #endif
 }
 
+/* v < low ? low : v, and v > high ? high : v: NaN stays, and so does -0 beside +0.  One instruction where select takes several. */
+static inline bbw_f32x4 bbw_f32x4_at_least(bbw_f32x4 v, bbw_f32x4 low) {
+#ifdef __wasm_simd128__
+  return (bbw_f32x4)wasm_f32x4_pmax((v128_t)v, (v128_t)low);
+#else
+  return bbw_f32x4_select(v < low, low, v);
+#endif
+}
+static inline bbw_f32x4 bbw_f32x4_at_most(bbw_f32x4 v, bbw_f32x4 high) {
+#ifdef __wasm_simd128__
+  return (bbw_f32x4)wasm_f32x4_pmin((v128_t)v, (v128_t)high);
+#else
+  return bbw_f32x4_select(v > high, high, v);
+#endif
+}
+
 static inline bbw_f32x4 bbw_f32x4_abs(bbw_f32x4 v) {
   return bbw_u32x4_floats(bbw_f32x4_bits(v) & bbw_u32x4_splat(0x7fffffffu));
 }

@@ -16,6 +16,9 @@ static_assert(PANEL == TILE_N, "a panel is one tile wide");
 #define SKINNY_N 2u
 /* A row against a matrix that lies in rows of k goes over so many columns at once; from half of that on it does. */
 #define STREAM_N 1024u
+/* Up to this k the whole of it fits the first-level cache for many columns, and writing c becomes the cost: its rows are written piece by piece. */
+#define SHALLOW_K     64u
+#define SHALLOW_B_MAX 4096u
 /* A b of at most this many floats is used where it lies: it fits the first-level cache in every layout. */
 #define DIRECT_B_MAX 4096u
 
@@ -296,6 +299,39 @@ static void gemm_tiles(const bbw_gemm *g, float *scratch) {
   }
 }
 
+/*
+ * Few products per element: all columns of a block of b for four rows of c, then the next four, so that c is written in long pieces.  (Panel after
+ * panel would touch every row of c for each 32 bytes of it, and as many pages.)
+ */
+static void gemm_shallow(const bbw_gemm *g, float *scratch) {
+  size_t block_n = SHALLOW_B_MAX / g->k / PANEL * PANEL;
+  float *a_scratch = scratch + (g->is_b_packed ? 0 : g->k * bbw_round_up(bbw_min_size(g->n, BLOCK_N), PANEL));
+  if (block_n > BLOCK_N) { block_n = BLOCK_N; }
+  for (size_t j0 = 0; j0 < g->n; j0 += block_n) {
+    size_t columns = bbw_min_size(g->n - j0, block_n);
+    const float *b = g->is_b_packed ? g->b + j0 * g->k : scratch;
+    for (size_t j = 0; !g->is_b_packed && j < columns; j += PANEL) {
+      size_t count = bbw_min_size(columns - j, PANEL);
+      if (g->b_panel != NULL) {
+        g->b_panel(g->b_context, scratch + j * g->k, j0 + j, count, 0, g->k);
+      } else {
+        bbw_gemm_pack_lanes(scratch + j * g->k, operand_b(g), j0 + j, count, 0, g->k, PANEL);
+      }
+    }
+    for (size_t i = 0; i < g->m; i += TILE_M) {
+      size_t rows = bbw_min_size(g->m - i, TILE_M);
+      const float *a = g->is_a_packed ? g->a + i * g->k : a_scratch;
+      if (!g->is_a_packed) { bbw_gemm_pack_lanes(a_scratch, operand_a(g), i, rows, 0, g->k, TILE_M); }
+      float *c = g->c + i * g->ldc + j0;
+      for (size_t j = 0; j < columns; j += PANEL) {
+        multiply_panel(a, b + j * g->k, PANEL, g->k, c + j, g->ldc, rows, bbw_min_size(columns - j, PANEL), g->alpha,
+                       g->is_accumulating);
+      }
+      bbw_epilogue_simd128(&g->epilogue, c, g->ldc, i, rows, j0, columns);
+    }
+  }
+}
+
 /* A product without products: +0 times alpha, or that added to c. */
 static void gemm_empty(const bbw_gemm *g) {
   float zero = 0.0f * g->alpha;
@@ -317,8 +353,13 @@ void bbw_gemm_f32_run_simd128(const bbw_gemm *g, float *scratch) {
   } else if (path == PATH_COLUMNS) {
     gemm_columns(g, scratch);
   } else {
-    gemm_tiles(g, scratch);
-    return; /* every panel was finished in its turn */
+    /* Both finish every piece of c in its turn. */
+    if (g->k <= SHALLOW_K && !is_b_direct(g)) {
+      gemm_shallow(g, scratch);
+    } else {
+      gemm_tiles(g, scratch);
+    }
+    return;
   }
   bbw_epilogue_simd128(&g->epilogue, g->c, g->ldc, 0, g->m, 0, g->n);
 }

@@ -50,7 +50,8 @@ typedef struct bbw_gemm {
   bbw_epilogue epilogue;
 } bbw_gemm;
 
-/* Floats of scratch memory that a run with these operands needs (at most about 160,000); only m, n, k and the forms of a and b are read. */
+/* Floats of scratch memory that a run with these operands needs (at most about 160,000); only m, n, k and the forms of a and b are read.
+ * A packed operand does not always need less: it may take another path. */
 size_t bbw_gemm_f32_run_scratch(const bbw_gemm *g);
 
 /* scratch holds that many floats; 16-byte alignment helps, none is needed.  The scalar version uses BBW_GEMM_PANEL * BBW_GEMM_KC, and only with b_panel. */
@@ -78,7 +79,7 @@ typedef struct bbw_gemm_options {
 /* A plain product. */
 #define BBW_GEMM_PLAIN ((bbw_gemm_options){.alpha = 1.0f})
 
-/* Floats of scratch memory for these sizes in every form. */
+/* Floats of scratch memory for these sizes and any options of the short form. */
 size_t bbw_gemm_f32_scratch(size_t m, size_t n, size_t k);
 
 /* scratch holds bbw_gemm_f32_scratch(m, n, k) floats; the scalar version does not use it.  m, n and k may be 0. */

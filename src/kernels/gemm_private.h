@@ -11,14 +11,10 @@
 #include "kernels/gemm.h"
 
 /*
- * One tile of c: 4 rows by 8 columns in eight registers.  Older engines spill with every other shape.  Engines that know relaxed SIMD keep
- * twelve sums, and need them to hide the latency of the fused form.
+ * One tile of c: 4 rows by 8 columns in eight registers.  Older engines spill with every other shape.  Eight sums are also what hides the latency
+ * of the fused form of the relaxed build: 6 by 8 was measured there too, is no faster at n >= 256 and slower below.
  */
-#ifdef BBW_RELAXED
-#define TILE_M 6u
-#else
 #define TILE_M 4u
-#endif
 #define TILE_N 8u
 #define PANEL  BBW_GEMM_PANEL
 
@@ -39,7 +35,7 @@ static inline size_t bbw_gemm_packed_index(size_t lanes, size_t width, size_t k,
   return start * bbw_round_up(lanes, width) + lane / width * width * depth + (p - start) * width + lane % width;
 }
 
-/* Lanes lane .. lane+count and depth steps from p on become dst[depth][width]; width is a multiple of 4 and at least count, or 6. */
+/* Lanes lane .. lane+count and depth steps from p on become dst[depth][width]; width is a multiple of 4 and at least count. */
 void bbw_gemm_pack_lanes(float *dst, bbw_gemm_operand from, size_t lane, size_t count, size_t p, size_t depth,
                          size_t width);
 

@@ -1,11 +1,7 @@
 #include "kernels/gemm_private.h"
 
 /* One statement per row of the tile: arrays of vectors would end in memory on older engines. */
-#ifdef BBW_RELAXED
-#define FOR_ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5)
-#else
 #define FOR_ROWS(X) X(0) X(1) X(2) X(3)
-#endif
 
 /*
  * Not inlined: the sums have to keep their registers.  gemm.c calls it from two places, since the wasm optimizer inlines what has one caller,

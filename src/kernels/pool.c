@@ -122,28 +122,33 @@ static void pool_four(const bbw_pool_plan *p, pool_kind kind, const float *plane
   bbw_f32x4_store(out, kind == POOL_MAX ? largest : sum);
 }
 
-/* Whether four outputs from this one on have all taps inside, with room for what a vector of every second element reads. */
-static bool is_inside(const bbw_pool_plan *p, size_t place) {
+/* Whether four outputs from this one on have all taps inside; a vector of every second element reads one more, which may be the first of the next line. */
+static bool is_inside(const bbw_pool_plan *p, size_t place, bool is_last_line) {
   const bbw_pool_shape *s = &p->shape;
   if (place + 4 > p->out_size[2] || place * s->stride[2] < s->pad_begin[2]) { return false; }
   size_t last = (place + 3) * s->stride[2] - s->pad_begin[2] + (s->kernel[2] - 1) * s->dilation[2];
-  return last + (s->stride[2] == 2 ? 1 : 0) < s->size[2];
+  return last + (s->stride[2] == 2 && is_last_line ? 1 : 0) < s->size[2];
 }
 
 static void pool(const bbw_pool_plan *p, pool_kind kind, const float *x, float *out, int64_t *indices, bool is_simd) {
-  const size_t *size = p->shape.size, *out_size = p->out_size;
+  const size_t *size = p->shape.size, *out_size = p->out_size, *kernel = p->shape.kernel;
   for (size_t n = 0; n < p->shape.planes; n++) {
     const float *plane = x + n * (size[0] * size[1] * size[2]);
     for (size_t row = 0; row < out_size[0] * out_size[1]; row++) {
       window z = window_of(p, 0, row / out_size[1]), y = window_of(p, 1, row % out_size[1]);
       size_t at = (n * out_size[0] * out_size[1] + row) * out_size[2];
+      bool is_last_line = n + 1 == p->shape.planes && z.start + (z.taps - 1) * p->shape.dilation[0] + 1 == size[0] &&
+                          y.start + (y.taps - 1) * p->shape.dilation[1] + 1 == size[1];
       for (size_t place = 0; place < out_size[2];) {
-        window w = window_of(p, 2, place);
-        if (is_simd && indices == NULL && is_inside(p, place)) {
-          pool_four(p, kind, plane, z, y, w, out + at + place);
-          place += 4;
+        /* The last four again rather than up to three one by one. */
+        size_t four = place + 4 > out_size[2] && out_size[2] >= 4 ? out_size[2] - 4 : place;
+        if (is_simd && indices == NULL && is_inside(p, four, is_last_line)) {
+          window all = {four * p->shape.stride[2] - p->shape.pad_begin[2], kernel[2], kernel[2]};
+          pool_four(p, kind, plane, z, y, all, out + at + four);
+          place = four + 4;
           continue;
         }
+        window w = window_of(p, 2, place);
         size_t best;
         out[at + place] = pool_one(p, kind, plane, z, y, w, &best);
         if (indices != NULL) { indices[at + place] = index_of(p, n, best); }

@@ -7,18 +7,26 @@ static bbw_boot_target *target_at(const bbw_node *node, size_t i) {
   return BBW_VEC_AT(&node->engine.bootstrap.targets, bbw_boot_target, i);
 }
 
+/* A request of the host, for a module or for the component in a slot. */
+typedef struct boot_request {
+  bbw_boot_request base;
+  bool is_slot;
+} boot_request;
+
 static bbw_status fail(bbw_error *err, bbw_status status, bbw_str target) {
   bbw_error_set(err, status);
   bbw_error_add_str(err, "target_name", target);
   return status;
 }
 
-static bbw_status unknown_target(const bbw_node *node, bbw_str name, bbw_error *err) {
-  fail(err, BBW_E_BOOT_UNKNOWN_TARGET, name);
+static bbw_status unknown_target(const bbw_node *node, bbw_str name, bool is_slot, bbw_error *err) {
+  bbw_status rv = bbw_error_set(err, is_slot ? BBW_E_BOOT_UNKNOWN_SLOT : BBW_E_BOOT_UNKNOWN_TARGET);
+  bbw_error_add_str(err, is_slot ? "slot" : "target_name", name);
   for (size_t i = 0; i < node->engine.bootstrap.targets.count; i++) {
-    bbw_error_add_item(err, "available", target_at(node, i)->name);
+    const bbw_boot_target *target = target_at(node, i);
+    if (target->is_component == is_slot) { bbw_error_add_item(err, "available", target->name); }
   }
-  return BBW_E_BOOT_UNKNOWN_TARGET;
+  return rv;
 }
 
 static bool has_input(const bbw_boot_request *request, bbw_str name) {
@@ -84,10 +92,11 @@ static bbw_status stage(bbw_node *node, const bbw_boot_request *request, bbw_boo
   return BBW_OK;
 }
 
-static bbw_status make_run(bbw_node *node, const bbw_boot_request *request, bbw_boot_run **out, bbw_error *err) {
+static bbw_status make_run(bbw_node *node, const boot_request *wanted, bbw_boot_run **out, bbw_error *err) {
   const bbw_bootstrap *bootstrap = &node->engine.bootstrap;
-  uint32_t target = bbw_bootstrap_find(bootstrap, request->target);
-  if (target == BBW_NO_INDEX) { return unknown_target(node, request->target, err); }
+  const bbw_boot_request *request = &wanted->base;
+  uint32_t target = bbw_bootstrap_find(bootstrap, request->target, wanted->is_slot);
+  if (target == BBW_NO_INDEX) { return unknown_target(node, request->target, wanted->is_slot, err); }
   if (bbw_bootstrap_is_open(bootstrap, target)) { return fail(err, BBW_E_BOOT_ALREADY_QUEUED, request->target); }
   bbw_status rv = check_inputs(target_at(node, target)->graph, request, err);
   if (rv != BBW_OK) { return rv; }
@@ -102,19 +111,21 @@ static bbw_status make_run(bbw_node *node, const bbw_boot_request *request, bbw_
   return BBW_OK;
 }
 
-/* The targets that are left to do, as requests without inputs. */
-static size_t list_open_targets(const bbw_node *node, bbw_boot_request *out) {
-  size_t count = 0;
-  for (size_t i = 0; i < node->engine.bootstrap.targets.count; i++) {
+/* The targets that are left to do, as requests without inputs: components first, for modules use them. */
+static size_t list_open_targets(const bbw_node *node, boot_request *out) {
+  size_t count = 0, targets = node->engine.bootstrap.targets.count;
+  for (size_t k = 0; k < 2 * targets; k++) {
+    size_t i = k % targets;
     const bbw_boot_target *target = target_at(node, i);
     bool is_open = bbw_bootstrap_is_open(&node->engine.bootstrap, (uint32_t)i);
-    if (target->is_done || is_open || target->graph->function->input.count != 0) { continue; }
-    out[count++] = (bbw_boot_request){.target = target->name};
+    if (target->is_component != (k < targets) || target->is_done || is_open) { continue; }
+    if (target->graph->function->input.count != 0) { continue; }
+    out[count++] = (boot_request){{.target = target->name}, target->is_component};
   }
   return count;
 }
 
-static bbw_status queue_requests(bbw_node *node, const bbw_boot_request *requests, size_t count, bool is_chained,
+static bbw_status queue_requests(bbw_node *node, const boot_request *requests, size_t count, bool is_chained,
                                  bbw_error *err) {
   bbw_engine *engine = &node->engine;
   bbw_boot_run **runs = bbw_mem_array(node->mem, count + 1, sizeof(*runs));
@@ -124,8 +135,9 @@ static bbw_status queue_requests(bbw_node *node, const bbw_boot_request *request
   size_t made = 0;
   for (; rv == BBW_OK && made < count; made++) {
     for (size_t k = 0; rv == BBW_OK && k < made; k++) {
-      if (bbw_str_equal(requests[k].target, requests[made].target)) {
-        rv = fail(err, BBW_E_BOOT_ALREADY_QUEUED, requests[made].target);
+      bool is_same_kind = requests[k].is_slot == requests[made].is_slot;
+      if (is_same_kind && bbw_str_equal(requests[k].base.target, requests[made].base.target)) {
+        rv = fail(err, BBW_E_BOOT_ALREADY_QUEUED, requests[made].base.target);
       }
     }
     if (rv == BBW_OK) { rv = make_run(node, &requests[made], &runs[made], err); }
@@ -147,12 +159,25 @@ static bbw_status queue_requests(bbw_node *node, const bbw_boot_request *request
 bbw_status bbw_node_run_bootstrap(bbw_node *node, const bbw_boot_request *requests, size_t count, bbw_error *err) {
   if (node->engine.is_running) { return bbw_error_set(err, BBW_E_BUSY); }
   bbw_error_set(err, BBW_OK);
-  if (count != 0) { return queue_requests(node, requests, count, false, err); }
-  size_t targets = node->engine.bootstrap.targets.count;
-  bbw_boot_request *open = bbw_mem_array(node->mem, targets + 1, sizeof(*open));
-  if (open == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
-  bbw_status rv = queue_requests(node, open, list_open_targets(node, open), true, err);
-  bbw_mem_array_free(node->mem, open, targets + 1, sizeof(*open));
+  bool is_all = count == 0;
+  size_t room = (is_all ? node->engine.bootstrap.targets.count : count) + 1;
+  boot_request *list = bbw_mem_array(node->mem, room, sizeof(*list));
+  if (list == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
+  for (size_t i = 0; i < count; i++) { list[i] = (boot_request){requests[i], false}; }
+  if (is_all) { count = list_open_targets(node, list); }
+  bbw_status rv = queue_requests(node, list, count, is_all, err);
+  bbw_mem_array_free(node->mem, list, room, sizeof(*list));
+  return rv;
+}
+
+bbw_status bbw_node_run_bootstrap_slots(bbw_node *node, const bbw_str *slots, size_t count, bbw_error *err) {
+  if (node->engine.is_running) { return bbw_error_set(err, BBW_E_BUSY); }
+  bbw_error_set(err, BBW_OK);
+  boot_request *list = bbw_mem_array(node->mem, count + 1, sizeof(*list));
+  if (list == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
+  for (size_t i = 0; i < count; i++) { list[i] = (boot_request){{.target = slots[i]}, true}; }
+  bbw_status rv = queue_requests(node, list, count, false, err);
+  bbw_mem_array_free(node->mem, list, count + 1, sizeof(*list));
   return rv;
 }
 
@@ -167,4 +192,8 @@ bbw_str bbw_node_bootstrap_name(const bbw_node *node, size_t index, bool *is_don
   if (index >= bbw_node_bootstrap_count(node)) { return (bbw_str){NULL, 0}; }
   *is_done = target_at(node, index)->is_done;
   return target_at(node, index)->name;
+}
+
+bool bbw_node_bootstrap_is_slot(const bbw_node *node, size_t index) {
+  return index < bbw_node_bootstrap_count(node) && target_at(node, index)->is_component;
 }

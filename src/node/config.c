@@ -14,6 +14,10 @@ void bbw_config_init(bbw_config *config) {
       .bus_capacity = 1024,
       .max_executions = MAX_EXECUTIONS_DEFAULT,
       .per_hop_budget_ns = 100000000,
+      .async_deadline_ns = 0,
+      .backpressure_high_water_pct = 75,
+      .backpressure_k_before_silent = 3,
+      .backpressure_min_notice_interval_ns = 1000000000,
       .ingress_byte_budget = 268435456,
       .max_app_event_bytes = 1048576,
       .max_invoke_inputs = 100,
@@ -40,6 +44,10 @@ bbw_status bbw_config_check(const bbw_config *config, bbw_error *err) {
   if (config->bus_capacity == 0 || config->bus_capacity > UINT32_MAX / 4) { field = "bus_capacity"; }
   if (config->max_outbound_queue == 0) { field = "max_outbound_queue"; }
   if (config->max_executions == 0) { field = "max_executions"; }
+  uint64_t pct = config->backpressure_high_water_pct;
+  if (pct == 0 || pct > 100) { field = "backpressure_high_water_pct"; }
+  if (config->backpressure_k_before_silent == 0) { field = "backpressure_k_before_silent"; }
+  if (config->backpressure_min_notice_interval_ns == 0) { field = "backpressure_min_notice_interval_ns"; }
   if (field == NULL) { return BBW_OK; }
   bbw_error_set(err, BBW_E_ARG);
   bbw_error_add_str(err, "field", (bbw_str){field, strlen(field)});
@@ -63,5 +71,6 @@ bbw_status bbw_node_set_config(bbw_node *node, const bbw_config *config, bbw_err
   engine->steps.mask = engine->config.step_mask;
   engine->ingress.cap = (size_t)config->bus_capacity * 4;
   engine->outbound.cap = config->max_outbound_queue;
+  engine->backpressure.config = bbw_engine_backpressure_config(config); /* what peers were told stays known */
   return BBW_OK;
 }

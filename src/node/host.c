@@ -15,6 +15,12 @@ void bbw_node_set_tap(bbw_node *node, bbw_tap *tap, void *ctx) {
   node->tap_ctx = ctx;
 }
 
+void bbw_node_set_time_budget(bbw_node *node, bbw_time_is_up *is_up, void *ctx, uint64_t every_ops) {
+  node->engine.time_is_up = is_up;
+  node->engine.time_ctx = ctx;
+  node->engine.time_check_ops = every_ops == 0 ? 1 : every_ops;
+}
+
 void bbw_node_set_waker(bbw_node *node, bbw_wake *wake, void *ctx) {
   node->wake = wake;
   node->wake_ctx = ctx;
@@ -82,15 +88,16 @@ bbw_status bbw_node_add_local_address(bbw_node *node, bbw_bytes address, bbw_err
   /* An entry that was emptied is filled again, without another reference. */
   rv = bbw_address_book_register_address(book, &node->engine.self_peer, address);
   if (rv == BBW_E_AB_UNKNOWN_PEER) { rv = bbw_address_book_add_peer(book, &node->engine.self_peer, &address, 1); }
-  return bbw_error_set(err, rv);
+  return bbw_node_book_failed(node, rv, &node->engine.self_peer, 1, err);
 }
 
 bbw_status bbw_node_forget_local_address(bbw_node *node, bbw_bytes address, bbw_error *err) {
   bbw_status rv = enter(node, err);
   if (rv == BBW_OK) { rv = bbw_address_check(address, err); }
   if (rv != BBW_OK) { return rv; }
-  return bbw_error_set(err,
-                       bbw_address_book_forget_address(&node->engine.address_book, &node->engine.self_peer, address));
+  const bbw_peer_id *self = &node->engine.self_peer;
+  rv = bbw_address_book_forget_address(&node->engine.address_book, self, address);
+  return bbw_node_book_failed(node, rv, self, 0, err);
 }
 
 bool bbw_node_slot(const bbw_node *node, bbw_str slot, size_t *index) {

@@ -234,6 +234,25 @@ static bbw_status add_library(installer *in, uint64_t *site_base) {
   return rv;
 }
 
+/* A component that has to be set up gets a graph of one op, so that its bootstrap waits, fails, locks and survives a restore like that of a module. */
+static bbw_status add_component_bootstraps(installer *in, uint64_t *site_base) {
+  bbw_engine *engine = &in->node->engine;
+  for (size_t i = 0; i < engine->components.count; i++) {
+    const bbw_component *component = bbw_engine_component(engine, i);
+    if (component->type->bootstrap == NULL) { continue; }
+    bbw_onnx_function *function = bbw_arena_array(&in->node->arena, 1, sizeof(*function));
+    bbw_onnx_node *node = bbw_arena_array(&in->node->arena, 1, sizeof(*node));
+    if (function == NULL || node == NULL) { return BBW_E_NOMEM; }
+    node->op_type = BBW_STR("Bootstrap");
+    function->name = component->slot;
+    function->node = (bbw_proto_list){node, 1};
+    bbw_status rv = add_graph(in, component->slot, function, BBW_GRAPH_BOOTSTRAP, site_base);
+    if (rv != BBW_OK) { return rv; }
+    bbw_engine_graph(engine, engine->graphs.count - 1)->boot_component = (uint32_t)i;
+  }
+  return BBW_OK;
+}
+
 /* Every Recv of a target can be addressed by its number and by its stable id; nothing else is reachable. */
 static bbw_status add_routes(bbw_engine *engine, const bbw_graph *graph) {
   for (uint32_t s = 0; s < graph->numbered_count; s++) {
@@ -270,8 +289,9 @@ static bbw_status add_graphs(installer *in) {
     if (rv == BBW_OK) { node->modules[i] = bbw_engine_graph(&node->engine, i); }
   }
   if (rv == BBW_OK) { rv = add_library(in, &site_base); }
+  if (rv == BBW_OK) { rv = add_component_bootstraps(in, &site_base); }
   if (rv != BBW_OK) { return rv; }
-  rv = bbw_resolve_graphs(&node->engine, &in->bindings);
+  rv = bbw_resolve_graphs(&node->engine, &in->bindings, in->err);
   if (rv == BBW_OK) { rv = bbw_bootstrap_register(&node->engine); }
   for (size_t i = 0; rv == BBW_OK && i < node->module_count; i++) {
     rv = add_routes(&node->engine, node->modules[i]);

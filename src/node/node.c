@@ -238,6 +238,13 @@ bbw_status bbw_node_deliver_inbound(bbw_node *node, bbw_bytes peer, bbw_bytes en
   return BBW_OK;
 }
 
+/* The error of an outcome; of one that nobody waits for it says why. */
+static void note_refused(bbw_node *node, bbw_status rv, uint64_t cmd_id, bbw_error *err) {
+  bbw_error_set(err, rv);
+  if (rv != BBW_OK) { bbw_error_add_u64(err, "cmd_id", cmd_id); }
+  if (rv == BBW_E_UNKNOWN_COMMAND) { bbw_error_add_str(err, "reason", bbw_async_why(&node->engine.async, cmd_id)); }
+}
+
 bbw_status bbw_node_complete(bbw_node *node, uint64_t cmd_id, const bbw_typed_bytes *results, size_t count,
                              bbw_error *err) {
   bbw_engine *engine = &node->engine;
@@ -256,8 +263,7 @@ bbw_status bbw_node_complete(bbw_node *node, uint64_t cmd_id, const bbw_typed_by
   }
   if (rv == BBW_OK) {
     rv = bbw_async_complete(&engine->async, cmd_id, values, count);
-    bbw_error_set(err, rv);
-    if (rv != BBW_OK) { bbw_error_add_u64(err, "cmd_id", cmd_id); }
+    note_refused(node, rv, cmd_id, err);
   }
   for (size_t i = 0; rv != BBW_OK && i < count; i++) { bbw_value_release(values[i], node->mem); }
   bbw_mem_array_free(node->mem, values, count + 1, sizeof(*values));
@@ -273,10 +279,21 @@ bbw_status bbw_node_fail(bbw_node *node, uint64_t cmd_id, bbw_str detail, bbw_er
     while (detail.len > 0 && ((uint8_t)detail.ptr[detail.len] & 0xc0) == 0x80) { detail.len--; }
   }
   rv = bbw_async_fail(&node->engine.async, cmd_id, detail);
-  bbw_error_set(err, rv);
-  if (rv != BBW_OK) { bbw_error_add_u64(err, "cmd_id", cmd_id); }
+  note_refused(node, rv, cmd_id, err);
   if (rv == BBW_OK) { bbw_node_notify(node); }
   return rv;
+}
+
+bbw_status bbw_node_cancel(bbw_node *node, uint64_t exec_id, bbw_error *err) {
+  bbw_status rv = enter(node, err);
+  if (rv != BBW_OK) { return rv; }
+  if (bbw_engine_cancel(&node->engine, exec_id)) {
+    bbw_node_notify(node); /* work that was held by the cap on executions may go on */
+    return BBW_OK;
+  }
+  bbw_error_set(err, BBW_E_UNKNOWN_EXECUTION);
+  bbw_error_add_u64(err, "exec_id", exec_id);
+  return BBW_E_UNKNOWN_EXECUTION;
 }
 
 bbw_status bbw_node_send_failed(bbw_node *node, bbw_bytes peer, uint64_t wire_req_id, bbw_str reason, bbw_error *err) {
@@ -311,20 +328,35 @@ bbw_status bbw_node_poll(bbw_node *node, bbw_bytes *steps, bool *is_pending, bbw
 
 bool bbw_node_next_timer(const bbw_node *node, uint64_t *at_ns) { return bbw_engine_next_timer(&node->engine, at_ns); }
 
+bbw_status bbw_node_book_failed(const bbw_node *node, bbw_status rv, const bbw_peer_id *peer, size_t requested,
+                                bbw_error *err) {
+  char text[BBW_PEER_ID_TEXT_BYTES_MAX];
+  bbw_error_set(err, rv);
+  switch (rv) {
+  case BBW_E_AB_UNKNOWN_PEER: bbw_error_add_str(err, "peer", (bbw_str){text, bbw_peer_id_to_text(peer, text)}); break;
+  case BBW_E_AB_FULL: bbw_error_add_u64(err, "cap", node->engine.address_book.cap); break;
+  case BBW_E_AB_ALLOCATION_FAILED: bbw_error_add_u64(err, "requested", requested); break;
+  default: break;
+  }
+  return rv;
+}
+
 bbw_status bbw_node_add_peer(bbw_node *node, bbw_bytes peer, const bbw_bytes *addresses, size_t count, bbw_error *err) {
   bbw_peer_id id;
   bbw_status rv = enter(node, err);
   if (rv == BBW_OK) { rv = take_peer(&id, peer, err); }
   for (size_t i = 0; rv == BBW_OK && i < count; i++) { rv = bbw_address_check(addresses[i], err); }
   if (rv != BBW_OK) { return rv; }
-  return bbw_error_set(err, bbw_address_book_add_peer(&node->engine.address_book, &id, addresses, count));
+  rv = bbw_address_book_add_peer(&node->engine.address_book, &id, addresses, count);
+  return bbw_node_book_failed(node, rv, &id, count, err);
 }
 
 bbw_status bbw_node_drop_peer(bbw_node *node, bbw_bytes peer, bbw_error *err) {
   bbw_peer_id id;
   bbw_status rv = enter(node, err);
   if (rv == BBW_OK) { rv = take_peer(&id, peer, err); }
-  return rv == BBW_OK ? bbw_error_set(err, bbw_address_book_drop_peer(&node->engine.address_book, &id)) : rv;
+  if (rv != BBW_OK) { return rv; }
+  return bbw_node_book_failed(node, bbw_address_book_drop_peer(&node->engine.address_book, &id), &id, 0, err);
 }
 
 bbw_status bbw_node_block_peer(bbw_node *node, bbw_bytes peer, bbw_error *err) {
@@ -373,6 +405,10 @@ void bbw_node_stats(const bbw_node *node, bbw_stats *out) {
       .timers = engine->timers.heap.count,
       .timers_dropped = engine->timers.dropped,
       .unknown_completions = engine->async.unknown_completions,
+      .late_completions = engine->async.late_completions,
+      .duplicate_completions = engine->async.duplicate_completions,
+      .silent_drops = engine->silent_drops,
+      .held_bytes = engine->named.held_bytes,
       .unresolved_ops = node->unresolved_ops,
   };
 }

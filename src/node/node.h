@@ -39,6 +39,10 @@ struct bbw_node {
 /* BBW_E_ARG (field) for a limit that has no meaning. */
 bbw_status bbw_config_check(const bbw_config *config, bbw_error *err);
 
+/* The error of the address book with the fields of Node specification §13.7: peer, cap, requested. */
+bbw_status bbw_node_book_failed(const bbw_node *node, bbw_status rv, const bbw_peer_id *peer, size_t requested,
+                                bbw_error *err);
+
 /* New work is there: wakes the host if it sleeps. */
 void bbw_node_notify(bbw_node *node);
 

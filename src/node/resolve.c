@@ -63,6 +63,7 @@ typedef struct resolver {
   bbw_map callees; /* name and overload -> index of the graph */
   bbw_map by_slot; /* role << 32 | slot id -> component */
   role_index roles[BBW_ROLE_COUNT];
+  bbw_error *err; /* what a component refuses */
 } resolver;
 
 static uint64_t slot_key(bbw_role role, uint32_t slot_id) { return (uint64_t)role << 32 | slot_id; }
@@ -116,7 +117,7 @@ static bbw_status index_callees(resolver *r) {
     for (size_t g = 0; g < r->engine->graphs.count; g++) {
       const bbw_graph *graph = bbw_engine_graph(r->engine, g);
       bool is_of_pass = bbw_str_equal(graph->function->domain, DOMAIN_MODULE) == (pass == 0);
-      if (graph->is_entry_point || !is_of_pass) { continue; }
+      if (graph->is_entry_point || graph->boot_component != BBW_NO_INDEX || !is_of_pass) { continue; }
       if (!key_build(&r->key, graph->function->name, graph->function->overload)) { return BBW_E_NOMEM; }
       bool ok;
       uint64_t taken;
@@ -160,6 +161,12 @@ static void resolver_free(resolver *r) {
 static bbw_status resolve_op(resolver *r, const bbw_graph *graph, bbw_op *op) {
   op->kind = BBW_DISPATCH_UNRESOLVED;
   op->readiness = BBW_READY_ALL;
+  if (graph->boot_component != BBW_NO_INDEX) {
+    op->kind = BBW_DISPATCH_COMPONENT;
+    op->component = graph->boot_component;
+    op->role = BBW_ROLE_COUNT;
+    return BBW_OK;
+  }
   op->row = bbw_op_find(op->node->domain, op->node->op_type);
   if (op->row != NULL) {
     op->kind = BBW_DISPATCH_STATELESS;
@@ -180,13 +187,16 @@ static bbw_status resolve_op(resolver *r, const bbw_graph *graph, bbw_op *op) {
   const bbw_component *component = bbw_engine_component(r->engine, op->component);
   bool is_supported = component->type->supports == NULL ||
                       component->type->supports(component->self, role, op->node->op_type);
-  if (is_supported) { op->kind = BBW_DISPATCH_COMPONENT; }
-  return BBW_OK;
+  if (!is_supported) { return BBW_OK; }
+  op->kind = BBW_DISPATCH_COMPONENT;
+  bool is_prepared = component->type->prepare == NULL;
+  return is_prepared ? BBW_OK : component->type->prepare(component->self, op->node, r->err);
 }
 
-bbw_status bbw_resolve_graphs(bbw_engine *engine, const bbw_vec *bindings) {
+bbw_status bbw_resolve_graphs(bbw_engine *engine, const bbw_vec *bindings, bbw_error *err) {
   resolver r;
   bbw_status rv = resolver_init(&r, engine, bindings);
+  r.err = err;
   for (size_t g = 0; rv == BBW_OK && g < engine->graphs.count; g++) {
     bbw_graph *graph = bbw_engine_graph(engine, g);
     /* Bodies of this domain belong to a backend; their nodes are not ours to run. */

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "node/node.h"
 #include "node/snapshot_capture.h"
+#include "node/snapshot_import.h"
 #include "node/snapshot_rebuild.h"
 
 #define HEADER_BYTES 24u
@@ -242,6 +243,7 @@ static bbw_status check_components(const bbw_node *node, const bbw_snap *snap, b
 typedef struct restorer {
   bbw_node *node;
   const bbw_snap *snap;
+  bool has_lost_values;
   bbw_engine next;
   bool *is_fresh; /* per component: next has an instance of its own */
   bbw_error *err;
@@ -299,7 +301,8 @@ static bbw_status prepare(restorer *r) {
 }
 
 static bbw_status rebuild(restorer *r, bbw_arena *arena) {
-  bbw_rebuild work = {.snap = r->snap, .engine = &r->next, .arena = arena, .err = r->err};
+  bbw_rebuild work = {
+      .snap = r->snap, .engine = &r->next, .arena = arena, .err = r->err, .has_lost_values = r->has_lost_values};
   bbw_status rv = bbw_rebuild_executions(&work);
   if (rv == BBW_OK) { rv = bbw_rebuild_queues(&work); }
   if (rv == BBW_OK) { rv = bbw_rebuild_peers(&work); }
@@ -342,6 +345,9 @@ static void commit(restorer *r) {
   r->next.scratch_outputs = old.scratch_outputs;
   r->next.scratch_input_count = old.scratch_input_count;
   r->next.scratch_output_count = old.scratch_output_count;
+  r->next.time_is_up = old.time_is_up; /* of the host, not of the state */
+  r->next.time_ctx = old.time_ctx;
+  r->next.time_check_ops = old.time_check_ops;
   old.scratch_inputs = NULL;
   old.scratch_outputs = NULL;
   r->node->engine = r->next;
@@ -351,8 +357,9 @@ static void commit(restorer *r) {
   bbw_node_notify(r->node);
 }
 
-static bbw_status restore(bbw_node *node, const bbw_snap *snap, bbw_arena *arena, bbw_error *err) {
-  restorer r = {.node = node, .snap = snap, .err = err};
+static bbw_status restore(bbw_node *node, const bbw_snap *snap, bool has_lost_values, bbw_arena *arena,
+                          bbw_error *err) {
+  restorer r = {.node = node, .snap = snap, .has_lost_values = has_lost_values, .err = err};
   r.is_fresh = bbw_arena_array(arena, node->engine.components.count, sizeof(bool));
   if (r.is_fresh == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
   if (snap->config == NULL || bbw_config_check(snap->config, NULL) != BBW_OK ||
@@ -383,7 +390,19 @@ bbw_status bbw_node_restore(bbw_node *node, bbw_bytes snapshot, bbw_error *err) 
   if (rv == BBW_OK) { rv = check_peer(node, &snap, err); }
   if (rv == BBW_OK) { rv = check_artifact(node, &snap, err); }
   if (rv == BBW_OK) { rv = check_components(node, &snap, err); }
-  if (rv == BBW_OK) { rv = restore(node, &snap, &arena, err); }
+  if (rv == BBW_OK) { rv = restore(node, &snap, false, &arena, err); }
+  bbw_arena_free(&arena);
+  return rv;
+}
+
+bbw_status bbw_node_import_snapshot(bbw_node *node, bbw_bytes snapshot, bbw_error *err) {
+  if (node->engine.is_running) { return bbw_error_set(err, BBW_E_BUSY); }
+  bbw_error_set(err, BBW_OK);
+  bbw_snap snap;
+  bbw_arena arena;
+  bbw_arena_init(&arena, node->mem);
+  bbw_status rv = bbw_snapshot_import(&snap, node, snapshot, &arena, err);
+  if (rv == BBW_OK) { rv = restore(node, &snap, true, &arena, err); }
   bbw_arena_free(&arena);
   return rv;
 }

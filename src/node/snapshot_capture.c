@@ -130,6 +130,7 @@ static void put_frames(capture *c, bbw_snap *out) {
         .started_ns = frame->started_ns,
         .parent = frame->parent == NULL ? 0 : index_of(c, frame->parent) + 1, /* callers are older */
         .parent_op = frame->parent_op,
+        .is_reaction = frame->is_reaction,
         .run = frame->boot == NULL ? 0 : run_number(&engine->bootstrap, frame->boot),
     };
     put_inbound(c, &frames[at], frame->inbound);
@@ -153,6 +154,7 @@ static void put_parked_one(capture *c, bbw_snap_parked *out, const bbw_parked *p
       .op = parked->op,
       .state = parked->state,
       .detail = {parked->detail, parked->detail_len},
+      .deadline_ns = parked->deadline_ns == BBW_NEVER_NS ? 0 : parked->deadline_ns,
   };
   bbw_snap_value *results = list_new(c, &out->results, parked->result_count, sizeof(*results));
   for (size_t i = 0; results != NULL && i < parked->result_count; i++) {
@@ -179,6 +181,8 @@ static void put_async(capture *c, bbw_snap *out) {
   if (async->done.count != 0) { memcpy(done, async->done.items, async->done.count * sizeof(*done)); }
   out->next_cmd_id = async->next_cmd_id;
   out->unknown_completions = async->unknown_completions;
+  out->late_completions = async->late_completions;
+  out->duplicate_completions = async->duplicate_completions;
 }
 
 static void put_timers(capture *c, bbw_snap *out) {
@@ -390,6 +394,7 @@ static void put_backoff(capture *c, bbw_snap *out) {
         .attempts = backoff->attempts,
         .last_attempt_ns = backoff->last_attempt_ns,
         .next_retry_ns = backoff->next_retry_ns,
+        .is_advisory = backoff->is_advisory,
     };
   }
 }
@@ -406,9 +411,70 @@ static void put_requests(capture *c, bbw_snap *out) {
   bbw_sort(keys, count);
   for (size_t i = 0; i < count; i++) {
     const bbw_request *request = &heap[keys[i].index];
-    list[i] = (bbw_snap_request){request->id, request->started_at_ns, request->expires_at_ns, request->target_site};
+    list[i] = (bbw_snap_request){request->id,          request->started_at_ns, request->expires_at_ns,
+                                 request->target_site, request->has_edge,      request->chain_id,
+                                 request->hop};
   }
   out->next_token = requests->next_token;
+}
+
+static bbw_snap_rtt_edge rtt_edge(uint64_t chain_id, uint32_t hop, const bbw_rtt_estimator *e) {
+  return (bbw_snap_rtt_edge){chain_id, hop, e->srtt_ns, e->rttvar_ns, e->sample_count};
+}
+
+static void put_rtt_site(capture *c, bbw_snap_rtt_site *out, const bbw_rtt_site *site) {
+  const bbw_phi *phi = &site->phi;
+  *out = (bbw_snap_rtt_site){
+      .site = site->site,
+      .srtt_ns = site->estimator.srtt_ns,
+      .rttvar_ns = site->estimator.rttvar_ns,
+      .sample_count = site->estimator.sample_count,
+      .last_seen_ns = phi->last_seen_ns,
+      .told = (uint32_t)site->told,
+      .due_ns = site->due_ns,
+  };
+  bbw_snap_rtt_edge *edges = list_new(c, &out->edges, site->edges.count, sizeof(*edges));
+  uint64_t *intervals = list_new(c, &out->intervals, phi->count, sizeof(*intervals));
+  if (edges == NULL || intervals == NULL) { return; }
+  for (size_t i = 0; i < site->edges.count; i++) {
+    const bbw_rtt_edge_entry *entry = BBW_VEC_AT(&site->edges, const bbw_rtt_edge_entry, i);
+    edges[i] = rtt_edge(entry->edge.chain_id, entry->edge.hop, &entry->estimator);
+  }
+  for (size_t i = 0; i < phi->count; i++) { intervals[i] = phi->intervals[(phi->head + i) % phi->size]; }
+}
+
+static void put_rtt(capture *c, bbw_snap *out) {
+  const bbw_rtt *rtt = &c->engine->rtt;
+  bbw_snap_rtt_site *sites = list_new(c, &out->rtt_sites, rtt->heap.count, sizeof(*sites));
+  bbw_snap_rtt_edge *chains = list_new(c, &out->rtt_chains, rtt->chains.count, sizeof(*chains));
+  bbw_proto_list one;
+  bbw_snap_rtt_edge *global = list_new(c, &one, 1, sizeof(*global));
+  if (sites == NULL || chains == NULL || global == NULL) { return; }
+  for (const bbw_rtt_site *site = rtt->first; site != NULL; site = site->after) { put_rtt_site(c, sites++, site); }
+  for (size_t i = 0; i < rtt->chains.count; i++) {
+    const bbw_rtt_chain *chain = BBW_VEC_AT(&rtt->chains, const bbw_rtt_chain, i);
+    chains[i] = rtt_edge(chain->chain_id, 0, &chain->estimator);
+  }
+  *global = rtt_edge(0, 0, &rtt->global);
+  if (rtt->global.sample_count != 0) { out->rtt_global = global; }
+}
+
+static void put_overloads(capture *c, bbw_snap *out) {
+  const bbw_peer_table *table = &c->engine->backpressure.entries;
+  bbw_snap_overload *list = list_new(c, &out->overloads, table->count, sizeof(*list));
+  const bbw_peer_entry *entry = table->first;
+  for (size_t i = 0; list != NULL && entry != NULL; i++, entry = entry->after) {
+    const bbw_backpressure_entry *overload = (const bbw_backpressure_entry *)entry;
+    list[i] = (bbw_snap_overload){
+        .peer = {entry->key, entry->key_len},
+        .notice_count = overload->notice_count,
+        .last_notice_ns = overload->last_notice_ns,
+        .window_ns = overload->window_ns,
+        .last_overload_ns = overload->last_overload_ns,
+        .is_silent = overload->is_silent,
+    };
+  }
+  out->silent_drops = c->engine->silent_drops;
 }
 
 static void put_peers(capture *c, bbw_snap *out) {
@@ -426,6 +492,8 @@ static void put_peers(capture *c, bbw_snap *out) {
     hashes[i] = dedup->order[(dedup->head + i) % dedup->size];
   }
   put_requests(c, out);
+  put_rtt(c, out);
+  put_overloads(c, out);
 }
 
 bbw_status bbw_snapshot_capture(bbw_snap *out, const bbw_node *node, bbw_arena *arena) {

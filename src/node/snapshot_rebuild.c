@@ -143,6 +143,7 @@ static bbw_status rebuild_backoff(const bbw_rebuild *r) {
     entry->attempts = from->attempts;
     entry->last_attempt_ns = from->last_attempt_ns;
     entry->next_retry_ns = from->next_retry_ns;
+    entry->is_advisory = from->is_advisory;
   }
   bool is_complete = table->count == r->snap->backoff.count;
   return is_complete ? BBW_OK : bbw_rebuild_bad(r, "the backoff table is not valid");
@@ -170,10 +171,73 @@ static bbw_status rebuild_requests(const bbw_rebuild *r) {
     uint64_t ttl_ns = is_capped ? UINT64_MAX : from->expires_at_ns - from->started_at_ns;
     bbw_status rv = bbw_requests_register(requests, from->id, from->started_at_ns, from->target_site, ttl_ns);
     if (rv != BBW_OK) { return bbw_rebuild_failed(r, rv, "too many requests"); }
+    if (from->has_edge) { bbw_requests_set_edge(requests, from->id, from->chain_id, from->hop); }
   }
   requests->next_token = r->snap->next_token;
   bool is_complete = bbw_requests_in_flight(requests) == r->snap->requests.count;
   return is_complete ? BBW_OK : bbw_rebuild_bad(r, "a request is listed twice");
+}
+
+static bbw_rtt_estimator estimator_of(const bbw_snap_rtt_edge *from) {
+  return (bbw_rtt_estimator){from->srtt_ns, from->rttvar_ns, from->sample_count};
+}
+
+static bbw_status rebuild_rtt_site(const bbw_rebuild *r, const bbw_snap_rtt_site *from) {
+  size_t count = from->edges.count;
+  bbw_rtt_edge_entry *edges = bbw_arena_array(r->arena, count, sizeof(*edges));
+  if (edges == NULL) { return bbw_error_set(r->err, BBW_E_NOMEM); }
+  for (size_t i = 0; i < count; i++) {
+    const bbw_snap_rtt_edge *edge = BBW_PROTO_AT(&from->edges, bbw_snap_rtt_edge, i);
+    edges[i] = (bbw_rtt_edge_entry){{edge->chain_id, edge->hop}, estimator_of(edge)};
+  }
+  if (from->told > BBW_PHI_STATE_DOWN) { return bbw_rebuild_bad(r, "a peer is in no state"); }
+  bbw_rtt_site site = {
+      .site = from->site,
+      .estimator = {from->srtt_ns, from->rttvar_ns, from->sample_count},
+      .edges = {.items = edges, .count = count},
+      .phi = {.last_seen_ns = from->last_seen_ns},
+      .told = (bbw_phi_state)from->told,
+      .due_ns = from->due_ns,
+  };
+  bbw_status rv = bbw_rtt_restore_site(&r->engine->rtt, &site, from->intervals.items, from->intervals.count);
+  return bbw_rebuild_failed(r, rv, "the times of a peer are not valid");
+}
+
+static bbw_status rebuild_rtt(const bbw_rebuild *r) {
+  const bbw_snap *snap = r->snap;
+  bbw_status rv = BBW_OK;
+  for (size_t i = 0; rv == BBW_OK && i < snap->rtt_sites.count; i++) {
+    rv = rebuild_rtt_site(r, BBW_PROTO_AT(&snap->rtt_sites, bbw_snap_rtt_site, i));
+  }
+  for (size_t i = 0; rv == BBW_OK && i < snap->rtt_chains.count; i++) {
+    const bbw_snap_rtt_edge *from = BBW_PROTO_AT(&snap->rtt_chains, bbw_snap_rtt_edge, i);
+    bbw_rtt_chain chain = {from->chain_id, estimator_of(from)};
+    rv = bbw_rebuild_failed(r, bbw_rtt_restore_chain(&r->engine->rtt, &chain), "too many chains");
+  }
+  bool is_complete = rv != BBW_OK || r->engine->rtt.chains.count == snap->rtt_chains.count;
+  if (!is_complete) { return bbw_rebuild_bad(r, "a chain is listed twice"); }
+  if (snap->rtt_global != NULL) { r->engine->rtt.global = estimator_of(snap->rtt_global); }
+  return rv;
+}
+
+static bbw_status rebuild_overloads(const bbw_rebuild *r) {
+  bbw_peer_table *table = &r->engine->backpressure.entries;
+  for (size_t i = 0; i < r->snap->overloads.count; i++) {
+    const bbw_snap_overload *from = BBW_PROTO_AT(&r->snap->overloads, bbw_snap_overload, i);
+    bbw_peer_id id;
+    bbw_status rv = bbw_rebuild_peer(r, from->peer, &id);
+    if (rv != BBW_OK) { return rv; }
+    bbw_backpressure_entry *entry = bbw_peer_table_touch(table, &id, BBW_BACKPRESSURE_PEERS_MAX);
+    if (entry == NULL) { return bbw_error_set(r->err, BBW_E_NOMEM); }
+    entry->notice_count = from->notice_count;
+    entry->last_notice_ns = from->last_notice_ns;
+    entry->window_ns = from->window_ns;
+    entry->last_overload_ns = from->last_overload_ns;
+    entry->is_silent = from->is_silent;
+  }
+  r->engine->silent_drops = r->snap->silent_drops;
+  bool is_complete = table->count == r->snap->overloads.count;
+  return is_complete ? BBW_OK : bbw_rebuild_bad(r, "a peer is listed twice");
 }
 
 bbw_status bbw_rebuild_peers(bbw_rebuild *r) {
@@ -182,5 +246,7 @@ bbw_status bbw_rebuild_peers(bbw_rebuild *r) {
   if (rv == BBW_OK) { rv = rebuild_health(r); }
   if (rv == BBW_OK) { rv = rebuild_backoff(r); }
   if (rv == BBW_OK) { rv = rebuild_dedup(r); }
-  return rv == BBW_OK ? rebuild_requests(r) : rv;
+  if (rv == BBW_OK) { rv = rebuild_requests(r); }
+  if (rv == BBW_OK) { rv = rebuild_rtt(r); }
+  return rv == BBW_OK ? rebuild_overloads(r) : rv;
 }

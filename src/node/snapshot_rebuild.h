@@ -18,6 +18,7 @@ typedef struct bbw_rebuild {
   bbw_arena *arena;   /* for the time of the rebuild */
   bbw_frame **frames; /* by index in the snapshot */
   bbw_error *err;
+  bool has_lost_values; /* executions come without the values that their ops have used */
 } bbw_rebuild;
 
 /* In this order. */

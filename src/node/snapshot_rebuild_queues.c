@@ -137,10 +137,12 @@ static bbw_status rebuild_named_one(const bbw_rebuild *r, const bbw_snap_named *
     bbw_value *value;
     rv = bbw_rebuild_value(r, BBW_PROTO_AT(&from->values, bbw_snap_value, i), &value);
     if (rv != BBW_OK) { return rv; }
-    rv = bbw_named_push(named, entry, value, from->values.count);
+    size_t charge;
+    rv = bbw_rebuild_charge(r, bbw_named_owed(value), &charge);
+    if (rv == BBW_OK) { rv = bbw_error_set(r->err, bbw_named_push(named, entry, value, from->values.count)); }
     if (rv != BBW_OK) {
       bbw_value_release(value, r->engine->mem);
-      return bbw_error_set(r->err, rv);
+      return rv;
     }
   }
   bool ok = bbw_vec_append(&entry->waiters, from->waiters.items, from->waiters.count);
@@ -206,6 +208,7 @@ static bbw_status rebuild_outbound_one(const bbw_rebuild *r, const bbw_snap_outb
   if (from->tail.len != 0) { memcpy(tail->bytes, from->tail.ptr, from->tail.len); }
   rv = bbw_outbound_push(&r->engine->outbound, &peer, from->addresses.items, from->addresses.count, tail);
   bbw_tail_release(tail, mem);
+  if (rv == BBW_OK) { bbw_outbound_mark_redelivered(&r->engine->outbound); }
   return bbw_error_set(r->err, rv);
 }
 

@@ -146,7 +146,7 @@ static bbw_status mark_fired(const bbw_rebuild *r, bbw_frame *frame, const bbw_p
   uint64_t next = 0; /* the lowest op that may follow */
   for (size_t i = 0; i < fired->count; i++) {
     uint64_t op = *BBW_PROTO_AT(fired, uint64_t, i);
-    bool is_valid = op >= next && op < frame->graph->op_count && may_fire(frame, (uint32_t)op);
+    bool is_valid = op >= next && op < frame->graph->op_count && (r->has_lost_values || may_fire(frame, (uint32_t)op));
     if (!is_valid) { return bbw_rebuild_bad(r, "an op has fired without its inputs"); }
     frame->missing[op] = BBW_OP_FIRED;
     next = op + 1;
@@ -183,6 +183,7 @@ static bbw_status rebuild_frame(bbw_rebuild *r, size_t index, bbw_frame **owners
   if (rv != BBW_OK) { return bbw_error_set(r->err, rv); }
   r->frames[index] = frame;
   frame->started_ns = from->started_ns;
+  frame->is_reaction = from->is_reaction;
   rv = fill_slots(r, frame, &from->slots);
   if (rv == BBW_OK) { rv = mark_fired(r, frame, &from->fired); }
   if (rv == BBW_OK) { rv = take_inbound(r, frame, from->inbound); }
@@ -254,6 +255,7 @@ static bbw_status rebuild_parked_one(const bbw_rebuild *r, const bbw_snap_parked
   bbw_parked *parked = bbw_async_find(async, from->cmd_id);
   parked->frame = frame;
   parked->op = from->op;
+  bbw_async_set_deadline(async, parked, from->deadline_ns == 0 ? BBW_NEVER_NS : from->deadline_ns);
   return BBW_OK;
 }
 
@@ -311,6 +313,8 @@ static bbw_status rebuild_async(const bbw_rebuild *r) {
   if (outcomes != r->snap->done.count) { return bbw_rebuild_bad(r, "a command has an outcome that is not listed"); }
   async->next_cmd_id = r->snap->next_cmd_id;
   async->unknown_completions = r->snap->unknown_completions;
+  async->late_completions = r->snap->late_completions;
+  async->duplicate_completions = r->snap->duplicate_completions;
   return rebuild_done(r);
 }
 

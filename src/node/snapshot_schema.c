@@ -38,9 +38,9 @@ static const bbw_proto_message inbound_type = MESSAGE("Inbound", STRUCT, inbound
 
 #define STRUCT bbw_snap_frame
 static const bbw_proto_field frame_fields[] = {
-    ONE(1, U32, graph),     ONE(2, I64, exec_id), ONE(3, I64, started_ns),       ONE(4, U32, parent),
-    ONE(5, U32, parent_op), ONE(6, U32, run),     SUB(7, inbound, inbound_type), SUBS(8, slots, seed_type),
-    MANY(9, I64, fired),
+    ONE(1, U32, graph),     ONE(2, I64, exec_id),       ONE(3, I64, started_ns),       ONE(4, U32, parent),
+    ONE(5, U32, parent_op), ONE(6, U32, run),           SUB(7, inbound, inbound_type), SUBS(8, slots, seed_type),
+    MANY(9, I64, fired),    ONE(10, BOOL, is_reaction),
 };
 static const bbw_proto_message frame_type = MESSAGE("Frame", STRUCT, frame_fields);
 #undef STRUCT
@@ -52,8 +52,8 @@ static const bbw_proto_message ready_type = MESSAGE("Ready", STRUCT, ready_field
 
 #define STRUCT bbw_snap_parked
 static const bbw_proto_field parked_fields[] = {
-    ONE(1, I64, cmd_id), ONE(2, U32, frame),           ONE(3, U32, op),
-    ONE(4, U32, state),  SUBS(5, results, value_type), ONE(6, BYTES, detail),
+    ONE(1, I64, cmd_id),          ONE(2, U32, frame),    ONE(3, U32, op),          ONE(4, U32, state),
+    SUBS(5, results, value_type), ONE(6, BYTES, detail), ONE(7, I64, deadline_ns),
 };
 static const bbw_proto_message parked_type = MESSAGE("Parked", STRUCT, parked_fields);
 #undef STRUCT
@@ -121,14 +121,47 @@ static const bbw_proto_message health_type = MESSAGE("Health", STRUCT, health_fi
 
 #define STRUCT bbw_snap_backoff
 static const bbw_proto_field backoff_fields[] = {ONE(1, BYTES, peer), ONE(2, U32, attempts),
-                                                 ONE(3, I64, last_attempt_ns), ONE(4, I64, next_retry_ns)};
+                                                 ONE(3, I64, last_attempt_ns), ONE(4, I64, next_retry_ns),
+                                                 ONE(5, BOOL, is_advisory)};
 static const bbw_proto_message backoff_type = MESSAGE("Backoff", STRUCT, backoff_fields);
 #undef STRUCT
 
 #define STRUCT bbw_snap_request
-static const bbw_proto_field request_fields[] = {ONE(1, I64, id), ONE(2, I64, started_at_ns),
-                                                 ONE(3, I64, expires_at_ns), ONE(4, I64, target_site)};
+static const bbw_proto_field request_fields[] = {
+    ONE(1, I64, id),        ONE(2, I64, started_at_ns), ONE(3, I64, expires_at_ns), ONE(4, I64, target_site),
+    ONE(5, BOOL, has_edge), ONE(6, I64, chain_id),      ONE(7, U32, hop),
+};
 static const bbw_proto_message request_type = MESSAGE("Request", STRUCT, request_fields);
+#undef STRUCT
+
+#define STRUCT bbw_snap_rtt_edge
+static const bbw_proto_field rtt_edge_fields[] = {
+    ONE(1, I64, chain_id), ONE(2, U32, hop), ONE(3, I64, srtt_ns), ONE(4, I64, rttvar_ns), ONE(5, I64, sample_count),
+};
+static const bbw_proto_message rtt_edge_type = MESSAGE("RttEdge", STRUCT, rtt_edge_fields);
+#undef STRUCT
+
+#define STRUCT bbw_snap_rtt_site
+static const bbw_proto_field rtt_site_fields[] = {
+    ONE(1, I64, site),
+    ONE(2, I64, srtt_ns),
+    ONE(3, I64, rttvar_ns),
+    ONE(4, I64, sample_count),
+    SUBS(5, edges, rtt_edge_type),
+    ONE(6, I64, last_seen_ns),
+    MANY(7, I64, intervals),
+    ONE(8, U32, told),
+    ONE(9, I64, due_ns),
+};
+static const bbw_proto_message rtt_site_type = MESSAGE("RttSite", STRUCT, rtt_site_fields);
+#undef STRUCT
+
+#define STRUCT bbw_snap_overload
+static const bbw_proto_field overload_fields[] = {
+    ONE(1, BYTES, peer),    ONE(2, U32, notice_count),     ONE(3, I64, last_notice_ns),
+    ONE(4, I64, window_ns), ONE(5, I64, last_overload_ns), ONE(6, BOOL, is_silent),
+};
+static const bbw_proto_message overload_type = MESSAGE("Overload", STRUCT, overload_fields);
 #undef STRUCT
 
 #define STRUCT bbw_snap_component
@@ -152,6 +185,10 @@ static const bbw_proto_field config_fields[] = {
     ONE(11, I64, max_completion_result_bytes),
     ONE(12, I64, rng_seed),
     ONE(13, I64, step_mask),
+    ONE(14, I64, async_deadline_ns),
+    ONE(15, I64, backpressure_high_water_pct),
+    ONE(16, I64, backpressure_k_before_silent),
+    ONE(17, I64, backpressure_min_notice_interval_ns),
     ONE(20, I64, envelope_caps.max_total_bytes),
     ONE(21, I64, envelope_caps.max_slot_fills),
     ONE(22, I64, envelope_caps.max_per_fill_bytes),
@@ -187,6 +224,8 @@ static const bbw_proto_field snapshot_fields[] = {
     SUBS(27, timers, timer_type),
     ONE(28, I64, next_timer_order),
     ONE(29, I64, timers_dropped),
+    ONE(30, I64, late_completions),
+    ONE(31, I64, duplicate_completions),
     SUBS(40, ingress, event_type),
     ONE(41, I64, ingress_dropped),
     MANY(42, I64, bus),
@@ -213,6 +252,11 @@ static const bbw_proto_field snapshot_fields[] = {
     MANY(87, I64, dedup),
     SUBS(88, requests, request_type),
     ONE(89, I64, next_token),
+    SUBS(90, rtt_sites, rtt_site_type),
+    SUBS(91, rtt_chains, rtt_edge_type),
+    SUB(92, rtt_global, rtt_edge_type),
+    SUBS(93, overloads, overload_type),
+    ONE(94, I64, silent_drops),
 };
 const bbw_proto_message bbw_snap_type = MESSAGE("Snapshot", STRUCT, snapshot_fields);
 #undef STRUCT

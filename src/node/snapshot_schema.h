@@ -30,6 +30,7 @@ typedef struct bbw_snap_frame {
   uint32_t graph;
   uint64_t exec_id, started_ns;
   uint32_t parent, parent_op, run;
+  bool is_reaction;
   const bbw_snap_inbound *inbound;
   bbw_proto_list slots; /* bbw_snap_seed */
   bbw_proto_list fired; /* uint64_t */
@@ -44,6 +45,7 @@ typedef struct bbw_snap_parked {
   uint32_t frame, op, state;
   bbw_proto_list results; /* bbw_snap_value */
   bbw_bytes detail;
+  uint64_t deadline_ns;
 } bbw_snap_parked;
 
 typedef struct bbw_snap_timer {
@@ -111,11 +113,37 @@ typedef struct bbw_snap_backoff {
   bbw_bytes peer;
   uint32_t attempts;
   uint64_t last_attempt_ns, next_retry_ns;
+  bool is_advisory;
 } bbw_snap_backoff;
 
 typedef struct bbw_snap_request {
   uint64_t id, started_at_ns, expires_at_ns, target_site;
+  bool has_edge;
+  uint64_t chain_id;
+  uint32_t hop;
 } bbw_snap_request;
+
+typedef struct bbw_snap_rtt_edge {
+  uint64_t chain_id;
+  uint32_t hop;
+  uint64_t srtt_ns, rttvar_ns, sample_count;
+} bbw_snap_rtt_edge;
+
+typedef struct bbw_snap_rtt_site {
+  uint64_t site, srtt_ns, rttvar_ns, sample_count;
+  bbw_proto_list edges; /* bbw_snap_rtt_edge */
+  uint64_t last_seen_ns;
+  bbw_proto_list intervals; /* uint64_t */
+  uint32_t told;
+  uint64_t due_ns;
+} bbw_snap_rtt_site;
+
+typedef struct bbw_snap_overload {
+  bbw_bytes peer;
+  uint32_t notice_count;
+  uint64_t last_notice_ns, window_ns, last_overload_ns;
+  bool is_silent;
+} bbw_snap_overload;
 
 typedef struct bbw_snap_component {
   bbw_str slot, type_name;
@@ -138,7 +166,7 @@ typedef struct bbw_snap {
   bbw_proto_list frames;   /* bbw_snap_frame */
   bbw_proto_list frontier; /* bbw_snap_ready */
   bbw_proto_list locked;   /* bbw_snap_ready */
-  uint64_t next_cmd_id, unknown_completions;
+  uint64_t next_cmd_id, unknown_completions, late_completions, duplicate_completions;
   bbw_proto_list parked; /* bbw_snap_parked */
   bbw_proto_list done;   /* uint64_t */
   bbw_proto_list timers; /* bbw_snap_timer */
@@ -170,6 +198,11 @@ typedef struct bbw_snap {
   bbw_proto_list dedup;    /* uint64_t */
   bbw_proto_list requests; /* bbw_snap_request */
   uint64_t next_token;
+  bbw_proto_list rtt_sites;  /* bbw_snap_rtt_site */
+  bbw_proto_list rtt_chains; /* bbw_snap_rtt_edge */
+  const bbw_snap_rtt_edge *rtt_global;
+  bbw_proto_list overloads; /* bbw_snap_overload */
+  uint64_t silent_drops;
 } bbw_snap;
 
 extern const bbw_proto_message bbw_snap_type;

@@ -53,13 +53,14 @@ static bool number(const fuser *f, uint32_t v, float *out) {
   return true;
 }
 
-static bool is_near(float x, double want) { return fabs((double)x - want) <= 1e-3 * fabs(want); }
+/* As near as f32 comes to a number that exporters have computed. */
+static bool is_near(float x, double want) { return fabs((double)x - want) <= 3e-7 * fabs(want); }
 
 /* Of two inputs, the position of the one that is this number; -1: neither. */
 static int number_side(const fuser *f, const bbw_op_node *node, double want) {
   float x;
-  for (int i = 0; i < 2; i++) {
-    if (number(f, node->inputs[i], &x) && is_near(x, want)) { return i; }
+  for (int i = 0; i < 2; i++) { /* without dimensions: a list of one would give its rank to a result without */
+    if (number(f, node->inputs[i], &x) && is_near(x, want) && constant(f, node->inputs[i])->rank == 0) { return i; }
   }
   return -1;
 }
@@ -217,8 +218,11 @@ static bool activation_of(const fuser *f, const bbw_op_node *node, bbw_fused *ou
     out->activation = BBW_ACTIVATION_CLIP;
     out->low = p->min;
     out->high = p->max;
-    return (node->input_count < 2 || node->inputs[1] == BBW_VALUE_NONE || number(f, node->inputs[1], &out->low)) &&
-           (node->input_count < 3 || node->inputs[2] == BBW_VALUE_NONE || number(f, node->inputs[2], &out->high));
+    bool has_low = node->input_count < 2 || node->inputs[1] == BBW_VALUE_NONE || number(f, node->inputs[1], &out->low);
+    bool has_high = node->input_count < 3 || node->inputs[2] == BBW_VALUE_NONE ||
+                    number(f, node->inputs[2], &out->high);
+    return has_low && has_high &&
+           out->low <= out->high; /* else the higher one wins, which is not what the epilogue does */
   }
   if (node->op->run != bbw_unary_run) { return false; }
   const bbw_unary *unary = node->op->ctx;
@@ -249,11 +253,12 @@ static bool is_erf_of(const fuser *f, uint32_t v, uint32_t *x) {
   const bbw_op_node *erf = only_producer(f, sum->inputs[1 - one]);
   const bbw_op_node *scaled = is_op(erf, "Erf") ? only_producer(f, erf->inputs[0]) : NULL;
   float by;
-  if (is_op(scaled, "Div") && number(f, scaled->inputs[1], &by) && is_near(by, 1.41421356)) {
+  if (is_op(scaled, "Div") && number(f, scaled->inputs[1], &by) && is_near(by, 1.4142135623730951) &&
+      constant(f, scaled->inputs[1])->rank == 0) {
     *x = scaled->inputs[0];
     return true;
   }
-  int side = is_op(scaled, "Mul") ? number_side(f, scaled, 0.70710678) : -1;
+  int side = is_op(scaled, "Mul") ? number_side(f, scaled, 0.70710678118654752) : -1;
   if (side < 0) { return false; }
   *x = scaled->inputs[1 - side];
   return true;
@@ -324,7 +329,7 @@ static bbw_status fuse_layer_norm(fuser *f, bbw_op_node *node) {
       if (bbw_body_value_at(f->body, quotient->inputs[0])->readers != (is_product ? 3u : 2u)) { continue; }
       bbw_layer_norm_params *params = bbw_arena_array(&f->program->arena, 1, sizeof *params);
       if (params == NULL) { return bbw_error_set(f->err, BBW_E_NOMEM); }
-      *params = (bbw_layer_norm_params){.epsilon = epsilon, .axis = -1};
+      *params = (bbw_layer_norm_params){.epsilon = epsilon, .axis = -1, .is_fused = true};
       const uint32_t inputs[] = {difference->inputs[0], scaled->inputs[1 - i], node->inputs[1 - side]};
       const bbw_onnx_op *op = bbw_onnx_op_find(BBW_STR(""), BBW_STR("LayerNormalization"), 17, NULL);
       return become(f, node, op, 17, params, sizeof *params, inputs, 3);

@@ -7,12 +7,16 @@
 #include "base/mem.h"
 #include "onnx/tensor.h"
 
+/* Operator sets that a model may import; every node looks its own up among them. */
+#define OPSETS_MAX 64u
+
 /* The names of one graph while it is read; the graph around it is the parent. */
 typedef struct scope {
   bbw_body *body;
   bbw_map names; /* name -> value */
   struct scope *parent;
   bbw_op_node *owner; /* the node whose body this is; captured values become its inputs */
+  uint32_t room;      /* inputs that fit into the list of the owner; doubled, because the arena keeps the old lists */
   uint32_t depth;
 } scope;
 
@@ -34,14 +38,7 @@ static bbw_status invalid_value(loader *l, bbw_str name, const char *detail) {
   return BBW_E_ONNX_INVALID;
 }
 
-static bbw_status no_memory(loader *l) {
-  if (l->program->arena.is_over_limit || l->scratch->is_over_limit) {
-    bbw_error_set(l->err, BBW_E_LIMIT);
-    bbw_error_add_u64(l->err, "cap", l->program->constant_bytes_max);
-    return BBW_E_LIMIT;
-  }
-  return bbw_error_set(l->err, BBW_E_NOMEM);
-}
+static bbw_status no_memory(loader *l) { return bbw_error_set(l->err, BBW_E_NOMEM); }
 
 static bool keep_text(loader *l, bbw_str from, bbw_str *out) {
   bool ok = true;
@@ -83,13 +80,17 @@ static bbw_status resolve(loader *l, scope *s, bbw_str name, uint32_t *out) {
     scope *inner = s;
     while (inner->parent != at) { inner = inner->parent; }
     bbw_op_node *owner = inner->owner;
-    uint32_t *inputs = bbw_arena_array(&l->program->arena, owner->input_count + 1u, sizeof *inputs);
     bbw_capture *capture = bbw_vec_push(&inner->body->captures);
-    if (inputs == NULL || capture == NULL) { return no_memory(l); }
-    if (owner->input_count > 0) { memcpy(inputs, owner->inputs, owner->input_count * sizeof *inputs); }
-    inputs[owner->input_count] = (uint32_t)number;
-    owner->inputs = inputs;
-    owner->input_count++;
+    if (capture == NULL) { return no_memory(l); }
+    if (owner->input_count >= inner->room) {
+      uint32_t room = owner->input_count * 2 + 8;
+      uint32_t *inputs = bbw_arena_array(&l->program->arena, room, sizeof *inputs);
+      if (inputs == NULL) { return no_memory(l); }
+      if (owner->input_count > 0) { memcpy(inputs, owner->inputs, owner->input_count * sizeof *inputs); }
+      owner->inputs = inputs;
+      inner->room = room;
+    }
+    owner->inputs[owner->input_count++] = (uint32_t)number;
     uint32_t value;
     bbw_status rv = add_value(l, inner, name, NULL, &value);
     if (rv != BBW_OK) { return rv; }
@@ -234,7 +235,7 @@ static bbw_status read_bodies(loader *l, scope *s, const bbw_onnx_node *proto, b
     if (a == NULL || a->g == NULL) { continue; }
     if (s->depth + 1 >= BBW_ONNX_DEPTH_MAX) { return invalid_value(l, node->name, "graphs are nested too deeply"); }
     if (node->body_count == 2) { break; }
-    scope inner = {.parent = s, .owner = node, .depth = s->depth + 1};
+    scope inner = {.parent = s, .owner = node, .room = node->input_count, .depth = s->depth + 1};
     bbw_map_init(&inner.names, 0, l->program->mem);
     bbw_status rv = read_graph(l, &inner, a->g);
     bbw_map_free(&inner.names);
@@ -260,7 +261,8 @@ static bbw_status read_node(loader *l, scope *s, const bbw_onnx_node *proto) {
   node->op = op;
   node->opset = opset;
   size_t inputs = proto->input.count, outputs = proto->output.count;
-  while (inputs > 0 && BBW_PROTO_AT(&proto->input, bbw_str, inputs - 1)->len == 0) { inputs--; }
+  /* Absent inputs at the end are none, except where the operator counts them: a Loop without a condition. */
+  while (inputs > op->in_min && BBW_PROTO_AT(&proto->input, bbw_str, inputs - 1)->len == 0) { inputs--; }
   while (outputs > 0 && BBW_PROTO_AT(&proto->output, bbw_str, outputs - 1)->len == 0) { outputs--; }
   if (inputs < op->in_min || inputs > op->in_max) {
     return bbw_op_node_error(l->err, BBW_E_ONNX_INVALID, node, NULL, -1, "operator has too few or too many inputs");
@@ -269,10 +271,10 @@ static bbw_status read_node(loader *l, scope *s, const bbw_onnx_node *proto) {
     return bbw_op_node_error(l->err, BBW_E_ONNX_INVALID, node, NULL, -1, "operator has too many outputs");
   }
   node->inputs = bbw_arena_array(&program->arena, inputs, sizeof *node->inputs);
-  node->outputs = bbw_arena_array(&program->arena, outputs, sizeof *node->outputs);
+  node->outputs = bbw_arena_array(&program->arena, outputs > 0 ? outputs : 1, sizeof *node->outputs);
   if (node->inputs == NULL || node->outputs == NULL) { return no_memory(l); }
   node->input_count = (uint32_t)inputs;
-  node->output_count = (uint32_t)outputs;
+  node->output_count = outputs > 0 ? (uint32_t)outputs : 1;
   for (size_t i = 0; i < inputs; i++) {
     bbw_str name = *BBW_PROTO_AT(&proto->input, bbw_str, i);
     node->inputs[i] = BBW_VALUE_NONE;
@@ -287,6 +289,12 @@ static bbw_status read_node(loader *l, scope *s, const bbw_onnx_node *proto) {
     uint64_t number = BBW_VALUE_NONE;
     if (name.len != 0) { bbw_map_get_bytes(&s->names, bbw_str_bytes(name), &number); }
     node->outputs[i] = (uint32_t)number;
+  }
+  if (outputs == 0 || node->outputs[0] == BBW_VALUE_NONE) { /* operators may count on their first output */
+    bbw_body_value *unnamed = bbw_vec_push(&s->body->values);
+    if (unnamed == NULL) { return no_memory(l); }
+    unnamed->producer = BBW_VALUE_NONE;
+    node->outputs[0] = (uint32_t)(s->body->values.count - 1);
   }
   if (op->flags & BBW_OP_RUNS_GRAPHS) { BBW_TRY(read_bodies(l, s, proto, node)); }
   if (op->prepare != NULL) {
@@ -448,6 +456,9 @@ static bbw_status read_graph(loader *l, scope *s, const bbw_onnx_graph *graph) {
 bbw_status bbw_program_load(bbw_program *program, const bbw_onnx_model *model, bbw_arena *scratch, bbw_error *err) {
   loader l = {.program = program, .model = model, .scratch = scratch, .err = err};
   if (model->graph == NULL) { return invalid_value(&l, BBW_STR(""), "model has no graph"); }
+  if (model->opset_import.count > OPSETS_MAX) {
+    return invalid_value(&l, BBW_STR(""), "model imports too many operator sets");
+  }
   scope s = {.depth = 0};
   bbw_map_init(&s.names, 0, program->mem);
   bbw_status rv = read_graph(&l, &s, model->graph);

@@ -216,6 +216,11 @@ bbw_status bbw_call_axis(bbw_call *call, int64_t given, uint32_t rank, uint32_t 
   return BBW_OK;
 }
 
+void bbw_array_settle(bbw_array *array) {
+  static const uint64_t nothing[8]; /* never written: there is no element to write */
+  if (array->count == 0 && array->dtype != BBW_DTYPE_NONE) { array->data = (void *)(uintptr_t)nothing; }
+}
+
 size_t bbw_dims_product(const size_t *dims, uint32_t from, uint32_t to) {
   size_t product = 1;
   for (uint32_t d = from; d < to; d++) { product *= dims[d]; }

@@ -11,7 +11,7 @@
  *            The outputs have memory of their own, except with BBW_OP_IS_VIEW.  Allocates nothing.
  *   pack     once per node, after folding: may make a packed form of constant inputs, which run finds in call->packed.
  *
- * Inputs that are left out, and outputs that nobody reads, are NULL.  The functions must be pure: same inputs, same outputs; randomness comes from
+ * Inputs that are left out, and outputs that nobody reads, are NULL; except for the first output, which is always there.  The functions must be pure: same inputs, same outputs; randomness comes from
  * attributes (a seed).
  */
 #ifndef BBW_ONNX_OP_H
@@ -158,6 +158,9 @@ bbw_status bbw_call_int(bbw_call *call, uint32_t i, int64_t otherwise, int64_t *
 bbw_status bbw_call_float(bbw_call *call, uint32_t i, double otherwise, double *out);
 /* The axis counted from the end when negative; BBW_E_ONNX_INVALID when out of range.  rank 0 has no axis. */
 bbw_status bbw_call_axis(bbw_call *call, int64_t given, uint32_t rank, uint32_t *out);
+
+/* Gives an array without elements a place, so that run may add offsets of 0 to it: kernels see no NULL. */
+void bbw_array_settle(bbw_array *array);
 
 /* Product of dims[from..to); fits, because arrays are checked when they are shaped. */
 size_t bbw_dims_product(const size_t *dims, uint32_t from, uint32_t to);

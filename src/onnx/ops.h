@@ -33,9 +33,9 @@ bbw_op_call_fn bbw_unary_infer, bbw_unary_run;
 
 typedef struct bbw_curve {
   void (*f64)(const double *x, double *out, size_t n, const double *p);
-  bbw_scaled_f32_fn *f32; /* for the first number alone, or NULL */
-  const char *names[2];   /* of the attributes, or NULL */
-  float otherwise[2];     /* their defaults */
+  bbw_scaled2_f32_fn *f32; /* or NULL */
+  const char *names[2];    /* of the attributes, or NULL */
+  float otherwise[2];      /* their defaults */
   bool takes_integers;
 } bbw_curve;
 extern const bbw_curve bbw_curve_celu, bbw_curve_elu, bbw_curve_hard_sigmoid, bbw_curve_leaky_relu, bbw_curve_selu,
@@ -188,6 +188,7 @@ bbw_op_prepare_fn bbw_quantize_prepare, bbw_conv_integer_prepare;
 bbw_op_call_fn bbw_quantize_infer, bbw_quantize_run, bbw_dequantize_infer, bbw_dequantize_run,
     bbw_dynamic_quantize_infer, bbw_dynamic_quantize_run, bbw_matmul_integer_infer, bbw_matmul_integer_run,
     bbw_conv_integer_infer, bbw_conv_integer_run;
+bbw_op_pack_fn bbw_matmul_integer_pack, bbw_conv_integer_pack;
 
 /* ---- ops_norm.c ---- */
 bbw_op_prepare_fn bbw_batch_norm_prepare, bbw_group_norm_prepare, bbw_layer_norm_prepare, bbw_lrn_prepare;
@@ -208,5 +209,25 @@ bbw_op_call_fn bbw_resize_infer, bbw_resize_run;
 
 /* ---- ops_attention.c ---- */
 bbw_op_call_fn bbw_attention_infer, bbw_attention_run;
+
+/* ---- ops_vision.c: boxes and sampling of images ---- */
+bbw_op_prepare_fn bbw_nms_prepare, bbw_grid_sample_prepare, bbw_roi_align_prepare;
+bbw_op_call_fn bbw_nms_infer, bbw_nms_run, bbw_grid_sample_infer, bbw_grid_sample_run, bbw_roi_align_infer,
+    bbw_roi_align_run;
+
+/* ---- ops_signal.c ---- */
+bbw_op_prepare_fn bbw_dft_prepare, bbw_stft_prepare, bbw_mel_prepare;
+bbw_op_call_fn bbw_dft_infer, bbw_dft_run, bbw_stft_infer, bbw_stft_run, bbw_mel_infer, bbw_mel_run;
+
+/* ---- ops_training.c: one step of an optimizer ---- */
+
+struct step_params;
+typedef struct bbw_step {
+  void (*step)(const struct step_params *p, double rate, double steps, double *x, double g, double *v, double *h);
+  uint32_t states; /* arrays beside x and its gradient: 1 or 2 */
+} bbw_step;
+extern const bbw_step bbw_step_momentum, bbw_step_adagrad, bbw_step_adam;
+bbw_op_prepare_fn bbw_step_prepare;
+bbw_op_call_fn bbw_step_infer, bbw_step_run;
 
 #endif

@@ -12,7 +12,7 @@
 #define LETTERS_MAX  24u
 #define ELLIPSIS     0xffu /* in a term: stands for the axes that the letters leave */
 /* Products of one Einsum: an hour of work is no answer. */
-#define PRODUCTS_MAX ((uint64_t)1 << 38)
+#define PRODUCTS_MAX ((uint64_t)1 << 30)
 
 typedef struct term {
   uint8_t letters[BBW_ARRAY_RANK_MAX + 1]; /* positions in the alphabet of the equation */

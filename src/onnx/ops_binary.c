@@ -74,14 +74,12 @@ const bbw_binary bbw_binary_less_or_equal = {.f64 = less_or_equal_f64, .i64 = le
 
 #define LARGER(x, y)  ((x) > (y) || (x) != (x) ? (x) : (y))
 #define SMALLER(x, y) ((x) < (y) || (x) != (x) ? (x) : (y))
-F32(max, LARGER(x, y))
 F64(max, LARGER(x, y))
 I64(max, is_less(x, y, is_unsigned) ? y : x)
-F32(min, SMALLER(x, y))
 F64(min, SMALLER(x, y))
 I64(min, is_less(x, y, is_unsigned) ? x : y)
-const bbw_binary bbw_binary_max = {.f32 = max_f32, .f64 = max_f64, .i64 = max_i64};
-const bbw_binary bbw_binary_min = {.f32 = min_f32, .f64 = min_f64, .i64 = min_i64};
+const bbw_binary bbw_binary_max = {.f32 = bbw_max_f32_simd128, .f64 = max_f64, .i64 = max_i64};
+const bbw_binary bbw_binary_min = {.f32 = bbw_min_f32_simd128, .f64 = min_f64, .i64 = min_i64};
 
 /* ---- truth values and bits ---- */
 

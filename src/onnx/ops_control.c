@@ -72,6 +72,9 @@ static bbw_status stack_output(bbw_call *call, uint32_t i, const stack *s, const
   size_t dims[BBW_ARRAY_RANK_MAX];
   bbw_dtype dtype = s->count > 0 ? s->row.dtype : declared->dtype;
   uint32_t rank = s->count > 0 ? s->row.rank : declared->rank;
+  if (dtype == BBW_DTYPE_NONE) {
+    return bbw_call_refuse(call, -1, "a scanned output without rows has no type: the body does not declare it");
+  }
   if (rank + 1 > BBW_ARRAY_RANK_MAX) { return bbw_call_refuse(call, -1, "a scanned output has too many dimensions"); }
   dims[0] = s->count;
   for (uint32_t d = 0; d < rank; d++) {
@@ -104,7 +107,7 @@ static bbw_status read_flag(bbw_call *call, const bbw_array *array, bool *out) {
 /* ---- If ---- */
 
 bbw_status bbw_if_run(bbw_call *call) {
-  bool is_true;
+  bool is_true = false;
   BBW_TRY(read_flag(call, call->inputs[0], &is_true));
   uint32_t which = is_true ? 0 : 1;
   if (bbw_graphs_count_of(call) != 2) { return bbw_call_refuse(call, -1, "a branch is missing"); }
@@ -180,12 +183,21 @@ static bbw_status iterate(bbw_call *call, loop *l) {
   return BBW_OK;
 }
 
+/* Inputs of the node without those that its bodies capture, which stand behind them. */
+static uint32_t given_inputs(const bbw_call *call) {
+  uint32_t count = call->input_count;
+  for (uint32_t i = 0; i < bbw_graphs_count_of(call); i++) {
+    count -= (uint32_t)bbw_graphs_body(call, i)->captures.count;
+  }
+  return count;
+}
+
 bbw_status bbw_loop_run(bbw_call *call) {
   if (bbw_graphs_count_of(call) != 1) { return bbw_call_refuse(call, -1, "the body is missing"); }
   const bbw_body *body = bbw_graphs_body(call, 0);
   if (body->input_count < 2 || body->input_count > PORTS_MAX || body->output_count > PORTS_MAX ||
       body->output_count < body->input_count - 1 || call->output_count > body->output_count - 1 ||
-      call->input_count < body->input_count) {
+      given_inputs(call) < body->input_count) {
     return bbw_call_refuse(call, -1, "the body has another number of inputs or outputs");
   }
   loop *l = bbw_graphs_alloc(call, sizeof *l);
@@ -330,7 +342,7 @@ bbw_status bbw_scan_run(bbw_call *call) {
   const bbw_body *body = bbw_graphs_body(call, 0);
   uint32_t scanned_inputs = (uint32_t)p->scan_inputs;
   if (body->input_count < scanned_inputs || body->input_count > PORTS_MAX || body->output_count > PORTS_MAX ||
-      call->input_count < body->input_count || body->output_count < body->input_count - scanned_inputs ||
+      given_inputs(call) < body->input_count || body->output_count < body->input_count - scanned_inputs ||
       call->output_count > body->output_count) {
     return bbw_call_refuse(call, -1, "the body has another number of inputs or outputs");
   }

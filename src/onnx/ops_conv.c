@@ -40,13 +40,13 @@ bbw_status bbw_conv_prepare(bbw_prep *prep) {
 }
 
 /* What the weights alone say about the shape: [out, in / groups, kernel], or [in, out / groups, kernel] for the transpose. */
-static void weights_shape(const params *p, bool is_transposed, const bbw_array *w, bbw_conv_shape *shape) {
-  *shape = (bbw_conv_shape){.groups = (size_t)p->groups, .is_volume = w->rank == 5};
+static void weights_shape(size_t groups, bool is_transposed, const bbw_array *w, bbw_conv_shape *shape) {
+  *shape = (bbw_conv_shape){.groups = groups, .is_volume = w->rank == 5};
   shape->out_channels = is_transposed ? w->dims[1] * shape->groups : w->dims[0];
   shape->channels = is_transposed ? w->dims[0] : w->dims[1] * shape->groups;
 }
 
-static void take_window(const bbw_window *w, bbw_conv_shape *shape) {
+void bbw_window_shape(const bbw_window *w, bbw_conv_shape *shape) {
   for (uint32_t d = 0; d < BBW_WINDOW_AXES; d++) {
     shape->size[d] = w->size[d];
     shape->kernel[d] = w->kernel[d];
@@ -64,7 +64,7 @@ static bbw_status transpose_pads(bbw_call *call, const params *p, bbw_window *w,
       (p->out_shape_count >= 0 && p->out_shape_count != (int32_t)axes)) {
     return bbw_call_refuse(call, -1, "output_padding or output_shape do not fit the axes of the input");
   }
-  take_window(w, shape);
+  bbw_window_shape(w, shape);
   for (uint32_t i = 0; i < axes; i++) {
     uint32_t d = BBW_WINDOW_AXES - axes + i;
     if (p->out_pad_count >= 0) { shape->out_pad[d] = (size_t)p->out_pad[i]; }
@@ -109,7 +109,7 @@ bbw_status bbw_conv_infer(bbw_call *call) {
   }
   bbw_conv_shape shape;
   bbw_window window;
-  weights_shape(p, is_transposed, w, &shape);
+  weights_shape((size_t)p->groups, is_transposed, w, &shape);
   if (x->dims[1] != shape.channels || shape.channels % shape.groups != 0 || shape.out_channels % shape.groups != 0) {
     return bbw_call_refuse(call, 1, "the channels of input, weights and group do not fit together");
   }
@@ -121,7 +121,7 @@ bbw_status bbw_conv_infer(bbw_call *call) {
     BBW_TRY(transpose_pads(call, p, &window, &shape));
   } else {
     BBW_TRY(bbw_window_make(call, &p->window, x, w->dims + 2, &window));
-    take_window(&window, &shape);
+    bbw_window_shape(&window, &shape);
   }
   shape.batch = x->dims[0];
   if (!(is_transposed ? bbw_conv_transpose_plan_make : bbw_conv_plan_make)(&s->conv, &shape)) {
@@ -156,14 +156,9 @@ bbw_status bbw_conv_run(bbw_call *call) {
   return BBW_OK;
 }
 
-bbw_status bbw_conv_pack(bbw_onnx_pack *pack) {
-  const params *p = pack->params;
-  const bbw_array *w = pack->constants[1];
-  bool is_transposed = is_transpose(pack->op);
-  if (w == NULL || w->dtype != BBW_DTYPE_F32 || w->rank < 3 || w->rank > 5 || w->count == 0) { return BBW_OK; }
+bool bbw_conv_form(bbw_conv_plan *form, const bbw_array *w, size_t groups, bool is_transposed) {
   bbw_conv_shape shape;
-  bbw_conv_plan form;
-  weights_shape(p, is_transposed, w, &shape);
+  weights_shape(groups, is_transposed, w, &shape);
   shape.batch = 1;
   for (uint32_t d = 0; d < BBW_WINDOW_AXES; d++) {
     shape.size[d] = shape.kernel[d] = shape.stride[d] = shape.dilation[d] = 1;
@@ -172,7 +167,15 @@ bbw_status bbw_conv_pack(bbw_onnx_pack *pack) {
   for (uint32_t i = 2; i < w->rank; i++) {
     shape.size[BBW_WINDOW_AXES - w->rank + i] = shape.kernel[BBW_WINDOW_AXES - w->rank + i] = w->dims[i];
   }
-  if (!(is_transposed ? bbw_conv_transpose_plan_make : bbw_conv_plan_make)(&form, &shape)) {
+  return (is_transposed ? bbw_conv_transpose_plan_make : bbw_conv_plan_make)(form, &shape);
+}
+
+bbw_status bbw_conv_pack(bbw_onnx_pack *pack) {
+  const params *p = pack->params;
+  const bbw_array *w = pack->constants[1];
+  if (w == NULL || w->dtype != BBW_DTYPE_F32 || w->rank < 3 || w->rank > 5 || w->count == 0) { return BBW_OK; }
+  bbw_conv_plan form;
+  if (!bbw_conv_form(&form, w, (size_t)p->groups, is_transpose(pack->op))) {
     return BBW_OK;
   } /* infer says what is wrong */
   if (pack->packed == NULL) {

@@ -33,15 +33,30 @@ CURVE(thresholded_relu, x > a ? x : 0.0)
 CURVE(gelu, 0.5 * x * (1.0 + bbw_erf_f64(x * 0.70710678118654752440)))
 CURVE(gelu_tanh, 0.5 * x * (1.0 + bbw_tanh_f64(0.79788456080286535588 * (x + 0.044715 * x * x * x))))
 
+/* Kernels of f32 with the form of a curve. */
+static void leaky_relu_f32(float a, float b, const float *x, float *out, size_t n) {
+  (void)b;
+  bbw_leaky_relu_f32_simd128(a, x, out, n);
+}
+static void gelu_f32(float a, float b, const float *x, float *out, size_t n) {
+  (void)a, (void)b;
+  bbw_gelu_erf_f32_simd128(x, out, n);
+}
+static void gelu_tanh_f32(float a, float b, const float *x, float *out, size_t n) {
+  (void)a, (void)b;
+  bbw_gelu_f32_simd128(x, out, n);
+}
+
 const bbw_curve bbw_curve_celu = {celu_f64, NULL, {"alpha", NULL}, {1.0f, 0.0f}, false};
 const bbw_curve bbw_curve_elu = {elu_f64, NULL, {"alpha", NULL}, {1.0f, 0.0f}, false};
-const bbw_curve bbw_curve_hard_sigmoid = {hard_sigmoid_f64, NULL, {"alpha", "beta"}, {0.2f, 0.5f}, false};
-const bbw_curve bbw_curve_leaky_relu = {
-    leaky_relu_f64, bbw_leaky_relu_f32_simd128, {"alpha", NULL}, {0.01f, 0.0f}, false};
+const bbw_curve bbw_curve_hard_sigmoid = {
+    hard_sigmoid_f64, bbw_hard_sigmoid_f32_simd128, {"alpha", "beta"}, {0.2f, 0.5f}, false};
+const bbw_curve bbw_curve_leaky_relu = {leaky_relu_f64, leaky_relu_f32, {"alpha", NULL}, {0.01f, 0.0f}, false};
 const bbw_curve bbw_curve_selu = {selu_f64, NULL, {"alpha", "gamma"}, {1.67326319f, 1.05070102f}, false};
 const bbw_curve bbw_curve_shrink = {shrink_f64, NULL, {"bias", "lambd"}, {0.0f, 0.5f}, .takes_integers = true};
 const bbw_curve bbw_curve_thresholded_relu = {thresholded_relu_f64, NULL, {"alpha", NULL}, {1.0f, 0.0f}, false};
-static const bbw_curve curve_gelu = {.f64 = gelu_f64}, curve_gelu_tanh = {.f64 = gelu_tanh_f64};
+static const bbw_curve curve_gelu = {.f64 = gelu_f64, .f32 = gelu_f32},
+                       curve_gelu_tanh = {.f64 = gelu_tanh_f64, .f32 = gelu_tanh_f32};
 
 typedef struct curve_params {
   const bbw_curve *curve;
@@ -84,7 +99,7 @@ bbw_status bbw_curve_run(bbw_call *call) {
   const bbw_curve *curve = params->curve;
   const bbw_array *x = call->inputs[0];
   if (x->dtype == BBW_DTYPE_F32 && curve->f32 != NULL) {
-    curve->f32((float)params->p[0], x->data, call->outputs[0]->data, x->count);
+    curve->f32((float)params->p[0], (float)params->p[1], x->data, call->outputs[0]->data, x->count);
     return BBW_OK;
   }
   for (size_t at = 0; at < x->count; at += BBW_CONVERT_BLOCK) {
@@ -121,14 +136,6 @@ bbw_status bbw_clip_infer(bbw_call *call) {
   return bbw_call_output_like(call, 0, x);
 }
 
-static void clip_f32(const float *in, float *out, size_t n, float low, float high) {
-  for (size_t i = 0; i < n; i++) {
-    float x = in[i];
-    x = x < low ? low : x;
-    out[i] = x > high ? high : x;
-  }
-}
-
 /* The limits are read before anything is written: the result may lie over one of them. */
 static void clip_integers(const bbw_array *x, const bbw_array *min, const bbw_array *max, bbw_array *out) {
   int64_t flip = x->dtype == BBW_DTYPE_U64 ? INT64_MIN : 0; /* makes unsigned order signed */
@@ -160,7 +167,8 @@ bbw_status bbw_clip_run(bbw_call *call) {
   if (min != NULL) { bbw_load_f64(min, 0, 1, &low); }
   if (max != NULL) { bbw_load_f64(max, 0, 1, &high); }
   if (x->dtype == BBW_DTYPE_F32) {
-    clip_f32(x->data, out->data, x->count, (float)low, (float)high);
+    float from = (float)low, to = (float)high;
+    bbw_clip_f32_simd128(from > to ? to : from, to, x->data, out->data, x->count); /* max wins over min */
     return BBW_OK;
   }
   for (size_t at = 0; at < x->count; at += BBW_CONVERT_BLOCK) {

@@ -93,8 +93,10 @@ static void batch_statistics(const channel_plan *s, const float *x, size_t chann
 bbw_status bbw_batch_norm_run(bbw_call *call) {
   const bbw_batch_norm_params *p = call->params;
   const channel_plan *s = call->plan;
-  const float *x = call->inputs[0]->data, *scale = call->packed, *shift = scale + s->channels;
-  if (call->packed == NULL || p->is_training) {
+  const float *x = call->inputs[0]->data, *scale = call->packed, *shift;
+  if (call->packed != NULL && !p->is_training) {
+    shift = scale + s->channels;
+  } else {
     float *made = call->scratch;
     const float *gamma = floats(call, 1), *beta = floats(call, 2), *means = floats(call, 3),
                 *variances = floats(call, 4);
@@ -194,6 +196,7 @@ bbw_status bbw_layer_norm_prepare(bbw_prep *prep) {
 
 typedef struct layer_plan {
   size_t rows, length;
+  size_t spread; /* 0, or the length of gamma and beta where rows have one element */
 } layer_plan;
 
 bbw_status bbw_layer_norm_infer(bbw_call *call) {
@@ -210,12 +213,20 @@ bbw_status bbw_layer_norm_infer(bbw_call *call) {
     const bbw_array *g = bbw_call_input(call, i);
     if (g == NULL) { continue; }
     if (g->dtype != BBW_DTYPE_F32) { return bbw_call_refuse_type(call, i); }
+    if (p->is_fused && s->length == 1 && g->count > 1) {
+      s->spread = g->count; /* gamma and beta are of one length: fuse.c */
+      continue;
+    }
     if (g->count != s->length) {
       return bbw_call_refuse(call, (int32_t)i, "must have the shape of what is normalized");
     }
   }
   size_t dims[BBW_ARRAY_RANK_MAX];
   for (uint32_t d = 0; d < x->rank; d++) { dims[d] = d < axis ? x->dims[d] : 1; }
+  if (s->spread > 0) {
+    dims[x->rank - 1] = s->spread;
+    return bbw_call_output(call, 0, BBW_DTYPE_F32, x->rank, dims);
+  }
   BBW_TRY(bbw_call_output_like(call, 0, x));
   BBW_TRY(bbw_call_output(call, 1, BBW_DTYPE_F32, x->rank, dims));
   return bbw_call_output(call, 2, BBW_DTYPE_F32, x->rank, dims);
@@ -226,6 +237,13 @@ bbw_status bbw_layer_norm_run(bbw_call *call) {
   const layer_plan *s = call->plan;
   bbw_array *means = bbw_call_result(call, 1), *inverses = bbw_call_result(call, 2);
   if (s->rows * s->length == 0) { return BBW_OK; }
+  for (size_t i = 0; i < s->rows * s->spread; i++) { /* the one element is its own mean */
+    float x = ((const float *)call->inputs[0]->data)[i / s->spread];
+    ((float *)call->outputs[0]->data)[i] = (x - x) / sqrtf((x - x) * (x - x) + p->epsilon) *
+                                               floats(call, 1)[i % s->spread] +
+                                           floats(call, 2)[i % s->spread];
+  }
+  if (s->spread > 0) { return BBW_OK; }
   bbw_layer_norm_f32_simd128(call->inputs[0]->data, floats(call, 1), floats(call, 2), p->epsilon,
                              call->outputs[0]->data, means != NULL ? means->data : NULL,
                              inverses != NULL ? inverses->data : NULL, s->rows, s->length);

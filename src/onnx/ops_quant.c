@@ -2,6 +2,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/mem.h"
+#include "kernels/conv_i8.h"
+#include "kernels/gemm_i8.h"
+#include "kernels/quantize.h"
 #include "onnx/convert.h"
 #include "onnx/ops.h"
 #include "onnx/window.h"
@@ -15,15 +19,17 @@ static int64_t rounded(float x) {
 }
 
 static bool range_of(bbw_dtype dtype, int64_t *low, int64_t *high) {
+  *low = *high = 0;
   switch (dtype) {
   case BBW_DTYPE_U8: *low = 0, *high = UINT8_MAX; return true;
   case BBW_DTYPE_I8: *low = INT8_MIN, *high = INT8_MAX; return true;
   case BBW_DTYPE_U16: *low = 0, *high = UINT16_MAX; return true;
   case BBW_DTYPE_I16: *low = INT16_MIN, *high = INT16_MAX; return true;
-  default: return false;
+  default: *low = *high = 0; return false;
   }
 }
 
+static bool is_byte(const bbw_array *x) { return x->dtype == BBW_DTYPE_U8 || x->dtype == BBW_DTYPE_I8; }
 static int64_t saturated(int64_t x, int64_t low, int64_t high) { return x < low ? low : x > high ? high : x; }
 
 static float f32_at(const bbw_array *x, size_t i) {
@@ -87,11 +93,28 @@ bbw_status bbw_quantize_infer(bbw_call *call) {
   return bbw_call_output(call, 0, dtype, x->rank, x->dims);
 }
 
+/* The kernels' form, where scales are f32 and the whole numbers are bytes. */
+static bool is_kernel_case(const linear_plan *s, const bbw_array *floats, const bbw_array *scale, const bbw_array *zero,
+                           const bbw_array *whole, bbw_quantization *out) {
+  *out = (bbw_quantization){.scale = scale->data,
+                            .zero = zero != NULL ? zero->data : NULL,
+                            .is_signed = whole->dtype == BBW_DTYPE_I8,
+                            .outer = s->outer,
+                            .channels = s->channels,
+                            .inner = s->inner};
+  return floats->dtype == BBW_DTYPE_F32 && scale->dtype == BBW_DTYPE_F32 && is_byte(whole);
+}
+
 bbw_status bbw_quantize_run(bbw_call *call) {
   const linear_plan *s = call->plan;
   const bbw_array *x = call->inputs[0], *scale = call->inputs[1], *zero = bbw_call_input(call, 2);
   bbw_array *out = call->outputs[0];
   int64_t low, high;
+  bbw_quantization kernel;
+  if (is_kernel_case(s, x, scale, zero, out, &kernel)) {
+    bbw_quantize_f32_simd128(&kernel, x->data, out->data);
+    return BBW_OK;
+  }
   range_of(out->dtype, &low, &high);
   for (size_t run = 0; run < s->outer * s->channels; run++) {
     size_t channel = run % s->channels;
@@ -123,6 +146,11 @@ bbw_status bbw_dequantize_infer(bbw_call *call) {
 bbw_status bbw_dequantize_run(bbw_call *call) {
   const linear_plan *s = call->plan;
   const bbw_array *x = call->inputs[0], *scale = call->inputs[1], *zero = bbw_call_input(call, 2);
+  bbw_quantization kernel;
+  if (is_kernel_case(s, call->outputs[0], scale, zero, x, &kernel)) {
+    bbw_dequantize_f32_simd128(&kernel, x->data, call->outputs[0]->data);
+    return BBW_OK;
+  }
   for (size_t run = 0; run < s->outer * s->channels; run++) {
     size_t channel = run % s->channels;
     float by = f32_at(scale, channel);
@@ -151,33 +179,21 @@ bbw_status bbw_dynamic_quantize_infer(bbw_call *call) {
 
 bbw_status bbw_dynamic_quantize_run(bbw_call *call) {
   const bbw_array *x = call->inputs[0];
-  const float *data = x->data;
-  float low = 0.0f, high = 0.0f;
-  for (size_t i = 0; i < x->count; i++) {
-    low = data[i] < low ? data[i] : low;
-    high = data[i] > high ? data[i] : high;
-  }
-  float scale = (high - low) / 255.0f;
-  if (scale == 0.0f) { scale = 1.0f; } /* all zeros: any scale is right */
-  int64_t zero = saturated(rounded(0.0f - low / scale), 0, 255);
-  bbw_array *out = bbw_call_result(call, 0);
-  for (size_t i = 0; out != NULL && i < x->count; i++) {
-    ((uint8_t *)out->data)[i] = (uint8_t)saturated(rounded(data[i] / scale) + zero, 0, 255);
-  }
-  if (bbw_call_result(call, 1) != NULL) { *(float *)bbw_call_result(call, 1)->data = scale; }
-  if (bbw_call_result(call, 2) != NULL) { *(uint8_t *)bbw_call_result(call, 2)->data = (uint8_t)zero; }
+  bbw_array *out = bbw_call_result(call, 0), *scales = bbw_call_result(call, 1), *zeros = bbw_call_result(call, 2);
+  float scale;
+  uint8_t zero;
+  bbw_dynamic_range_f32(x->data, x->count, &scale, &zero);
+  bbw_quantization q = {.scale = &scale, .zero = &zero, .outer = 1, .channels = 1, .inner = x->count};
+  if (out != NULL) { bbw_quantize_f32_simd128(&q, x->data, out->data); }
+  if (scales != NULL) { *(float *)scales->data = scale; }
+  if (zeros != NULL) { *(uint8_t *)zeros->data = zero; }
   return BBW_OK;
 }
 
 /* ---- products of 8-bit numbers ---- */
 
-/* A scale or zero point: one for all, or one per place. */
-static int64_t zero_at(const bbw_array *zero, size_t i) {
-  return zero == NULL ? 0 : i64_at(zero, zero->count == 1 ? 0 : i);
-}
+/* A scale: one for all, or one per place. */
 static float scale_at(const bbw_array *scale, size_t i) { return f32_at(scale, scale->count == 1 ? 0 : i); }
-
-static bool is_byte(const bbw_array *x) { return x->dtype == BBW_DTYPE_U8 || x->dtype == BBW_DTYPE_I8; }
 
 /* Element types of the operands, and zero points of theirs. */
 static bbw_status check_operands(bbw_call *call, uint32_t a, uint32_t a_zero, uint32_t b, uint32_t b_zero,
@@ -219,17 +235,57 @@ typedef struct places {
   bool is_linear;
 } places;
 static const places integer_places = {0, 2, 1, 3, false}, linear_places = {0, 2, 3, 5, true};
-static places places_of(const bbw_call *call) { return call->op->ctx != NULL ? linear_places : integer_places; }
+static places places_of(const bbw_onnx_op *op) { return op->ctx != NULL ? linear_places : integer_places; }
 const uint32_t bbw_quant_is_linear = 1;
+
+/* Parts of the scratch memory: sums and scales of a QLinear... operator, weights that are not packed already, what the kernel needs. */
+typedef struct scratch_plan {
+  size_t sums, scales; /* numbers of 32 bits */
+  size_t packed;       /* numbers of 16 bits */
+} scratch_plan;
+
+static bbw_status plan_scratch(bbw_call *call, const scratch_plan *s, size_t kernel) {
+  size_t bytes = 0;
+  const size_t parts[] = {s->sums, s->sums, s->scales, s->scales, s->packed, kernel};
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+    if (parts[i] > SIZE_MAX / 2 || !bbw_size_add(bytes, 2 * parts[i], &bytes)) { bytes = SIZE_MAX; }
+  }
+  if (bytes / sizeof(float) > call->elements_max) {
+    call->detail = "the operands are too large";
+    return BBW_E_LIMIT;
+  }
+  call->scratch_bytes = bytes;
+  return BBW_OK;
+}
+
+static int16_t *packed_place(const bbw_call *call, const scratch_plan *s) {
+  return (int16_t *)((float *)call->scratch + s->sums + s->scales);
+}
+
+static const uint8_t *zeros_of(const bbw_array *zero) { return zero != NULL ? zero->data : NULL; }
+static bool has_zeros(const bbw_array *zero) { return zero != NULL && zero->count != 1; }
+
+/* Weights that can be packed, with their zero points: constants, and of sizes that fit (infer refuses others).  *zero is NULL when there is none. */
+static const bbw_array *constant_weights(const bbw_onnx_pack *pack, const places *at, const bbw_array **zero,
+                                         uint32_t channel_axis) {
+  const bbw_array *w = pack->constants[at->b];
+  *zero = at->b_zero < pack->input_count ? pack->constants[at->b_zero] : NULL;
+  if (w == NULL || !is_byte(w) || w->count == 0 || w->rank <= channel_axis) { return NULL; }
+  /* NULL is also a zero point that is computed, or left out with an empty name. */
+  if (*zero == NULL) { return at->b_zero < pack->input_count ? NULL : w; }
+  bool fits = (*zero)->dtype == w->dtype && ((*zero)->count == 1 || (*zero)->count == w->dims[channel_axis]);
+  return fits ? w : NULL;
+}
 
 typedef struct matmul_plan {
   size_t m, n, k, batch;
+  scratch_plan scratch;
   uint32_t rank;
   size_t dims[BBW_ARRAY_RANK_MAX], a_steps[BBW_ARRAY_RANK_MAX], b_steps[BBW_ARRAY_RANK_MAX];
 } matmul_plan;
 
 bbw_status bbw_matmul_integer_infer(bbw_call *call) {
-  places at = places_of(call);
+  places at = places_of(call->op);
   const bbw_array *a = call->inputs[at.a], *b = call->inputs[at.b];
   matmul_plan *s = bbw_call_plan(call, sizeof *s);
   if (s == NULL) { return BBW_E_NOMEM; }
@@ -268,43 +324,58 @@ bbw_status bbw_matmul_integer_infer(bbw_call *call) {
   }
   BBW_TRY(bbw_call_output(call, 0, dtype, s->rank + 2, dims));
   for (uint32_t d = 0; d < s->rank; d++) { s->batch *= s->dims[d]; }
-  return BBW_OK;
+  bbw_gemm_i8 g = {.m = s->m, .n = s->n, .k = s->k};
+  if (call->packed == NULL) { s->scratch.packed = bbw_gemm_i8_pack_b_size(s->n, s->k); }
+  if (at.is_linear && !bbw_size_mul(s->m, s->n, &s->scratch.sums)) { s->scratch.sums = SIZE_MAX; }
+  return plan_scratch(call, &s->scratch, bbw_gemm_i8_scratch(&g));
 }
 
-/* A sum of products as an element of the result: as it is, or in the scale of the result. */
-static void put_result(bbw_call *call, const places *at, size_t place, int64_t sum, size_t row, size_t column) {
-  bbw_array *out = call->outputs[0];
-  if (at->is_linear) {
-    int64_t low, high;
-    float scale = scale_at(call->inputs[1], row) * scale_at(call->inputs[4], column) / f32_at(call->inputs[6], 0);
-    range_of(out->dtype, &low, &high);
-    sum = saturated(rounded((float)sum * scale) + i64_at(call->inputs[7], 0), low, high);
+static bbw_gemm_i8_operand operand_of(const bbw_array *x, const bbw_array *zero, size_t at, size_t stride) {
+  return (bbw_gemm_i8_operand){.x = (const uint8_t *)x->data + at,
+                               .stride = stride,
+                               .is_signed = x->dtype == BBW_DTYPE_I8,
+                               .zero = zeros_of(zero),
+                               .has_zeros = has_zeros(zero)};
+}
+
+/* Sums of rows of a matrix in the scale of the result. */
+static void scale_sums(const bbw_call *call, const matmul_plan *s, const int32_t *sums, size_t out_at) {
+  const bbw_array *a_scale = call->inputs[1], *b_scale = call->inputs[4], *out = call->outputs[0];
+  bool is_one = b_scale->count == 1;
+  for (size_t row = 0; row < s->m; row++) {
+    for (size_t column = 0; column < s->n; column += is_one ? s->n : 1) {
+      float scale = scale_at(a_scale, row) * scale_at(b_scale, column) / f32_at(call->inputs[6], 0);
+      bbw_quantization q = {.scale = &scale,
+                            .zero = call->inputs[7]->data,
+                            .is_signed = out->dtype == BBW_DTYPE_I8,
+                            .outer = 1,
+                            .channels = 1,
+                            .inner = is_one ? s->n : 1};
+      size_t place = row * s->n + column;
+      bbw_requantize_i32_simd128(&q, sums + place, NULL, (uint8_t *)out->data + out_at + place);
+    }
   }
-  bbw_store_i64(out, place, 1, &sum);
-}
-
-static int32_t byte_at(const bbw_array *x, size_t i) {
-  return x->dtype == BBW_DTYPE_U8 ? (int32_t)((const uint8_t *)x->data)[i] : (int32_t)((const int8_t *)x->data)[i];
 }
 
 bbw_status bbw_matmul_integer_run(bbw_call *call) {
-  places at = places_of(call);
+  places at = places_of(call->op);
   const matmul_plan *s = call->plan;
   const bbw_array *a = call->inputs[at.a], *b = call->inputs[at.b];
   const bbw_array *a_zero = bbw_call_input(call, at.a_zero), *b_zero = bbw_call_input(call, at.b_zero);
   size_t index[BBW_ARRAY_RANK_MAX] = {0}, a_at = 0, b_at = 0;
+  int16_t *packed = packed_place(call, &s->scratch);
+  if (call->outputs[0]->count == 0) { return BBW_OK; }
   for (size_t i = 0; i < s->batch; i++) {
-    for (size_t row = 0; row < s->m; row++) {
-      for (size_t column = 0; column < s->n; column++) {
-        int32_t az = (int32_t)zero_at(a_zero, row), bz = (int32_t)zero_at(b_zero, column);
-        int64_t sum = 0;
-        for (size_t p = 0; p < s->k; p++) {
-          sum += (int64_t)(byte_at(a, (a_at * s->m + row) * s->k + p) - az) *
-                 (byte_at(b, (b_at * s->k + p) * s->n + column) - bz);
-        }
-        put_result(call, &at, (i * s->m + row) * s->n + column, sum, row, column);
-      }
+    bbw_gemm_i8_operand left = operand_of(a, a_zero, a_at * s->m * s->k, s->k);
+    bbw_gemm_i8 g = {.m = s->m, .n = s->n, .k = s->k, .a = &left, .b_packed = call->packed, .ldc = s->n};
+    if (call->packed == NULL) {
+      bbw_gemm_i8_operand right = operand_of(b, b_zero, b_at * s->k * s->n, s->n);
+      bbw_gemm_i8_pack_b(packed, &right, s->n, s->k);
+      g.b_packed = packed;
     }
+    g.c = at.is_linear ? call->scratch : (int32_t *)call->outputs[0]->data + i * s->m * s->n;
+    bbw_gemm_i8_simd128(&g, packed + s->scratch.packed);
+    if (at.is_linear) { scale_sums(call, s, g.c, i * s->m * s->n); }
     for (uint32_t d = s->rank; d-- > 0;) {
       a_at += s->a_steps[d];
       b_at += s->b_steps[d];
@@ -317,10 +388,30 @@ bbw_status bbw_matmul_integer_run(bbw_call *call) {
   return BBW_OK;
 }
 
+bbw_status bbw_matmul_integer_pack(bbw_onnx_pack *pack) {
+  places at = places_of(pack->op);
+  const bbw_array *zero, *b = constant_weights(pack, &at, &zero, 1);
+  if (b == NULL || b->rank != 2) { return BBW_OK; }
+  size_t k = b->dims[0], n = b->dims[1], count = bbw_gemm_i8_pack_b_size(n, k);
+  if (pack->packed == NULL) {
+    pack->bytes = count > SIZE_MAX / sizeof(int16_t) ? 0 : count * sizeof(int16_t);
+    return BBW_OK;
+  }
+  bbw_gemm_i8_operand right = operand_of(b, zero, 0, n);
+  bbw_gemm_i8_pack_b(pack->packed, &right, n, k);
+  pack->replaced = 1u << at.b;
+  return BBW_OK;
+}
+
 typedef struct conv_params {
   bbw_window_params window;
   int64_t groups;
 } conv_params;
+
+typedef struct conv_plan {
+  bbw_conv_plan conv;
+  scratch_plan scratch;
+} conv_plan;
 
 bbw_status bbw_conv_integer_prepare(bbw_prep *prep) {
   conv_params *p = bbw_prep_params(prep, sizeof *p);
@@ -331,12 +422,13 @@ bbw_status bbw_conv_integer_prepare(bbw_prep *prep) {
 }
 
 bbw_status bbw_conv_integer_infer(bbw_call *call) {
-  places at = places_of(call);
+  places at = places_of(call->op);
   const conv_params *p = call->params;
   const bbw_array *x = call->inputs[at.a], *w = call->inputs[at.b],
                   *bias = at.is_linear ? bbw_call_input(call, 8) : NULL;
-  bbw_window *window = bbw_call_plan(call, sizeof *window);
-  if (window == NULL) { return BBW_E_NOMEM; }
+  conv_plan *s = bbw_call_plan(call, sizeof *s);
+  if (s == NULL) { return BBW_E_NOMEM; }
+  bbw_window window;
   if (w->rank != x->rank || w->rank < 3) {
     return bbw_call_refuse(call, (int32_t)at.b, "must have as many dimensions as the input");
   }
@@ -345,7 +437,17 @@ bbw_status bbw_conv_integer_infer(bbw_call *call) {
     return bbw_call_refuse(call, (int32_t)at.b, "the channels of input, weights and group do not fit together");
   }
   BBW_TRY(check_operands(call, at.a, at.a_zero, at.b, at.b_zero, 1, w->dims[0]));
-  BBW_TRY(bbw_window_make(call, &p->window, x, w->dims + 2, window));
+  BBW_TRY(bbw_window_make(call, &p->window, x, w->dims + 2, &window));
+  bbw_conv_shape shape = {.batch = x->dims[0],
+                          .channels = x->dims[1],
+                          .out_channels = w->dims[0],
+                          .groups = groups,
+                          .is_volume = w->rank == 5};
+  bbw_window_shape(&window, &shape);
+  if (!bbw_conv_plan_make(&s->conv, &shape)) {
+    return bbw_call_refuse(call, 0, "sizes, kernel and pads do not fit together, or are too large");
+  }
+  for (uint32_t d = 0; d < BBW_WINDOW_AXES; d++) { window.out_size[d] = s->conv.out_size[d]; }
   bbw_dtype dtype = BBW_DTYPE_I32;
   if (at.is_linear) {
     BBW_TRY(check_scale(call, 1, 1));
@@ -356,54 +458,70 @@ bbw_status bbw_conv_integer_infer(bbw_call *call) {
       return bbw_call_refuse(call, 8, "must have one int32 per output channel");
     }
   }
-  return bbw_window_output(call, 0, dtype, x->dims[0], w->dims[0], window);
+  BBW_TRY(bbw_window_output(call, 0, dtype, x->dims[0], w->dims[0], &window));
+  if (call->packed == NULL) { s->scratch.packed = bbw_conv_i8_pack_size(&s->conv); }
+  if (at.is_linear) { /* the sums fit, because the output does */
+    s->scratch.sums = x->dims[0] * w->dims[0] * s->conv.places;
+    s->scratch.scales = w->dims[0];
+  }
+  return plan_scratch(call, &s->scratch, bbw_conv_i8_scratch(&s->conv));
 }
 
-/* Sum over one window; places outside of the input count as its zero point, that is as nothing. */
-static int64_t window_sum(const bbw_window *s, const bbw_array *x, size_t x_start, int32_t x_zero, const bbw_array *w,
-                          size_t w_start, int32_t w_zero, const size_t *place) {
-  int64_t sum = 0;
-  for (size_t kz = 0; kz < s->kernel[0]; kz++) {
-    size_t z = place[0] * s->stride[0] + kz * s->dilation[0] -
-               s->pad_begin[0]; /* wraps below zero, and is then too large */
-    for (size_t ky = 0; ky < s->kernel[1] && z < s->size[0]; ky++) {
-      size_t y = place[1] * s->stride[1] + ky * s->dilation[1] - s->pad_begin[1];
-      for (size_t kx = 0; kx < s->kernel[2] && y < s->size[1]; kx++) {
-        size_t i = place[2] * s->stride[2] + kx * s->dilation[2] - s->pad_begin[2];
-        if (i >= s->size[2]) { continue; }
-        size_t from = (z * s->size[1] + y) * s->size[2] + i, weight = (kz * s->kernel[1] + ky) * s->kernel[2] + kx;
-        sum += (int64_t)(byte_at(x, x_start + from) - x_zero) * (byte_at(w, w_start + weight) - w_zero);
-      }
-    }
-  }
-  return sum;
+static bbw_conv_i8_weights weights_of(const bbw_array *w, const bbw_array *zero) {
+  return (bbw_conv_i8_weights){w->data, w->dtype == BBW_DTYPE_I8, zeros_of(zero), has_zeros(zero)};
 }
 
 bbw_status bbw_conv_integer_run(bbw_call *call) {
-  places at = places_of(call);
-  const conv_params *p = call->params;
-  const bbw_window *s = call->plan;
+  places at = places_of(call->op);
+  const conv_plan *s = call->plan;
   const bbw_array *x = call->inputs[at.a], *w = call->inputs[at.b],
                   *bias = at.is_linear ? bbw_call_input(call, 8) : NULL;
-  const bbw_array *x_zero = bbw_call_input(call, at.a_zero), *w_zero = bbw_call_input(call, at.b_zero);
-  size_t channels = w->dims[1], per_group = w->dims[0] / (size_t)p->groups;
-  size_t plane = s->size[0] * s->size[1] * s->size[2], taps = s->kernel[0] * s->kernel[1] * s->kernel[2], out = 0;
-  if (call->outputs[0]->count == 0) { return BBW_OK; }
-  int32_t xz = (int32_t)zero_at(x_zero, 0);
-  for (size_t image = 0; image < x->dims[0]; image++) {
-    for (size_t o = 0; o < w->dims[0]; o++) {
-      int32_t wz = (int32_t)zero_at(w_zero, o);
-      for (size_t i = 0; i < s->out_size[0] * s->out_size[1] * s->out_size[2]; i++, out++) {
-        const size_t place[] = {i / (s->out_size[1] * s->out_size[2]), i / s->out_size[2] % s->out_size[1],
-                                i % s->out_size[2]};
-        int64_t sum = bias != NULL ? i64_at(bias, o) : 0;
-        for (size_t c = 0; c < channels; c++) {
-          size_t channel = image * x->dims[1] + o / per_group * channels + c;
-          sum += window_sum(s, x, channel * plane, xz, w, (o * channels + c) * taps, wz, place);
-        }
-        put_result(call, &at, out, sum, 0, o);
-      }
-    }
+  const bbw_array *x_zero = bbw_call_input(call, at.a_zero);
+  bbw_array *out = call->outputs[0];
+  if (out->count == 0) { return BBW_OK; }
+  int16_t *scratch = packed_place(call, &s->scratch);
+  const int16_t *packed = call->packed;
+  if (packed == NULL) {
+    bbw_conv_i8_weights weights = weights_of(w, bbw_call_input(call, at.b_zero));
+    bbw_conv_i8_pack(&s->conv, &weights, scratch);
+    packed = scratch;
   }
+  int32_t *sums = at.is_linear ? call->scratch : out->data;
+  bbw_conv_i8_simd128(&s->conv, x->data, x->dtype == BBW_DTYPE_I8, x_zero != NULL ? *(const uint8_t *)x_zero->data : 0,
+                      packed, sums, scratch + s->scratch.packed);
+  if (!at.is_linear) { return BBW_OK; }
+  float *scale = (float *)call->scratch + s->scratch.sums;
+  for (size_t o = 0; o < s->scratch.scales; o++) {
+    scale[o] = f32_at(call->inputs[1], 0) * scale_at(call->inputs[4], o) / f32_at(call->inputs[6], 0);
+  }
+  /* One zero point for all channels, so each is a call of its own. */
+  for (size_t run = 0; run < s->conv.shape.batch * s->scratch.scales; run++) {
+    size_t o = run % s->scratch.scales, start = run * s->conv.places;
+    bbw_quantization q = {.scale = scale + o,
+                          .zero = call->inputs[7]->data,
+                          .is_signed = out->dtype == BBW_DTYPE_I8,
+                          .outer = 1,
+                          .channels = 1,
+                          .inner = s->conv.places};
+    bbw_requantize_i32_simd128(&q, sums + start, bias != NULL ? (const int32_t *)bias->data + o : NULL,
+                               (uint8_t *)out->data + start);
+  }
+  return BBW_OK;
+}
+
+bbw_status bbw_conv_integer_pack(bbw_onnx_pack *pack) {
+  places at = places_of(pack->op);
+  const conv_params *p = pack->params;
+  const bbw_array *zero, *w = constant_weights(pack, &at, &zero, 0);
+  bbw_conv_plan form;
+  if (w == NULL || w->rank < 3 || w->rank > 5 || !bbw_conv_form(&form, w, (size_t)p->groups, false)) { return BBW_OK; }
+  if (pack->packed == NULL) {
+    size_t count = bbw_conv_i8_pack_size(&form);
+    pack->bytes = count > SIZE_MAX / sizeof(int16_t) ? 0 : count * sizeof(int16_t);
+    return BBW_OK;
+  }
+  bbw_conv_i8_weights weights = weights_of(w, zero);
+  bbw_conv_i8_pack(&form, &weights, pack->packed);
+  pack->replaced = 1u << at.b;
   return BBW_OK;
 }

@@ -64,6 +64,7 @@ F64(asinh, bbw_asinh_f64(x))
 F64(acosh, bbw_acosh_f64(x))
 F64(atanh, bbw_atanh_f64(x))
 F64(erf, bbw_erf_f64(x))
+F64(gelu_erf, 0.5 * x * (1.0 + bbw_erf_f64(x * 0.70710678118654752440)))
 F32(ceil, ceilf(x))
 F64(ceil, ceil(x))
 F32(floor, floorf(x))
@@ -72,9 +73,7 @@ F64(round, round_even(x))
 F64(sign, x > 0.0 ? 1.0 : x < 0.0 ? -1.0 : x)
 I64(sign, x == 0 ? 0 : x < 0 && !is_unsigned ? -1 : 1)
 F64(softplus, softplus(x))
-F32(softsign, x / (1.0f + fabsf(x)))
 F64(softsign, x / (1.0 + fabs(x)))
-F32(hard_swish, x *(x <= -3.0f ? 0.0f : x >= 3.0f ? 1.0f : (x + 3.0f) / 6.0f))
 F64(hard_swish, x *(x <= -3.0 ? 0.0 : x >= 3.0 ? 1.0 : (x + 3.0) / 6.0))
 F64(mish, x *bbw_tanh_f64(softplus(x)))
 I64(bitwise_not, ~(uint64_t)x)
@@ -100,14 +99,14 @@ const bbw_unary bbw_unary_asinh = {NULL, asinh_f64, NULL};
 const bbw_unary bbw_unary_acosh = {NULL, acosh_f64, NULL};
 const bbw_unary bbw_unary_atanh = {NULL, atanh_f64, NULL};
 const bbw_unary bbw_unary_erf = {bbw_erf_f32_simd128, erf_f64, NULL};
-const bbw_unary bbw_unary_gelu_erf = {bbw_gelu_erf_f32_simd128, NULL, NULL}; /* made by fuse.c */
+const bbw_unary bbw_unary_gelu_erf = {bbw_gelu_erf_f32_simd128, gelu_erf_f64, NULL}; /* made by fuse.c */
 const bbw_unary bbw_unary_ceil = {ceil_f32, ceil_f64, NULL};
 const bbw_unary bbw_unary_floor = {floor_f32, floor_f64, NULL};
 const bbw_unary bbw_unary_round = {NULL, round_f64, NULL};
 const bbw_unary bbw_unary_sign = {NULL, sign_f64, sign_i64};
-const bbw_unary bbw_unary_softplus = {NULL, softplus_f64, NULL};
-const bbw_unary bbw_unary_softsign = {softsign_f32, softsign_f64, NULL};
-const bbw_unary bbw_unary_hard_swish = {hard_swish_f32, hard_swish_f64, NULL};
+const bbw_unary bbw_unary_softplus = {bbw_softplus_f32_simd128, softplus_f64, NULL};
+const bbw_unary bbw_unary_softsign = {bbw_softsign_f32_simd128, softsign_f64, NULL};
+const bbw_unary bbw_unary_hard_swish = {bbw_hard_swish_f32_simd128, hard_swish_f64, NULL};
 const bbw_unary bbw_unary_mish = {NULL, mish_f64, NULL};
 const bbw_unary bbw_unary_bitwise_not = {NULL, NULL, bitwise_not_i64};
 

@@ -35,6 +35,7 @@ typedef struct bbw_batch_norm_params {
 typedef struct bbw_layer_norm_params {
   float epsilon;
   int64_t axis;
+  bool is_fused; /* from its parts: rows of one element may be spread over gamma and beta */
 } bbw_layer_norm_params;
 
 /* The fused operator of attention.  Inputs: q, k, v, each [batch, rows, heads, size] (or [batch, heads, rows, size]), and optionally a mask that is added to

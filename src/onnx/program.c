@@ -19,6 +19,13 @@ bbw_status bbw_op_node_error(bbw_error *err, bbw_status rv, const bbw_op_node *n
   return rv;
 }
 
+bbw_status bbw_arena_status(bbw_status rv, const bbw_arena *arena, bbw_error *err) {
+  if (rv != BBW_E_NOMEM || !arena->is_over_limit) { return rv; }
+  bbw_error_set(err, BBW_E_LIMIT);
+  bbw_error_add_u64(err, "cap", arena->limit_bytes);
+  return BBW_E_LIMIT;
+}
+
 void *bbw_program_alloc(bbw_program *program, size_t bytes, bbw_error *err, bbw_status *rv) {
   *rv = BBW_OK;
   size_t held;
@@ -47,12 +54,13 @@ bbw_status bbw_program_constant(bbw_program *program, const bbw_array *shape, bb
   constant->array = *shape;
   constant->array.data = NULL;
   if (bytes > 0) { constant->array.data = bbw_program_alloc(program, bytes, err, &rv); }
+  bbw_array_settle(&constant->array);
   if (rv == BBW_OK) { *out = constant; }
   return rv;
 }
 
 static void free_data(bbw_program *program, bbw_constant *constant) {
-  if (constant->array.data == NULL) { return; }
+  if (constant->array.data == NULL || constant->array.count == 0) { return; }
   size_t bytes = bbw_array_bytes(&constant->array);
   program->mem->free(program->mem->ctx, constant->array.data, bytes);
   program->constant_bytes -= bytes;
@@ -95,8 +103,8 @@ static bbw_status simplify(bbw_program *program, bool is_plain, bbw_error *err) 
   return BBW_OK;
 }
 
-bbw_status bbw_program_new(bbw_program **out, bbw_bytes model, const bbw_program_options *options, const bbw_mem *mem,
-                           bbw_error *err) {
+bbw_status bbw_program_make(bbw_program **out, const bbw_onnx_model *model, const bbw_program_options *options,
+                            const bbw_mem *mem, bbw_error *err) {
   bbw_program *program = bbw_mem_array(mem, 1, sizeof *program);
   if (program == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
   size_t bytes_max = options != NULL && options->memory_bytes_max != 0 ? options->memory_bytes_max : SIZE_MAX;
@@ -110,17 +118,27 @@ bbw_status bbw_program_new(bbw_program **out, bbw_bytes model, const bbw_program
   bbw_vec_init(&program->constants, sizeof(bbw_constant *), mem);
   bbw_arena scratch;
   bbw_arena_init(&scratch, mem);
-  bbw_onnx_model decoded;
-  bbw_status rv = bbw_onnx_model_decode(&decoded, model, &scratch, err);
-  if (rv == BBW_OK) { rv = bbw_program_load(program, &decoded, &scratch, err); }
+  bbw_status rv = bbw_program_load(program, model, &scratch, err);
   bbw_arena_free(&scratch);
   if (rv == BBW_OK) { rv = simplify(program, options != NULL && options->is_plain, err); }
+  rv = bbw_arena_status(rv, &program->arena, err);
   if (rv != BBW_OK) {
     bbw_program_release(program);
     return rv;
   }
   *out = program;
   return BBW_OK;
+}
+
+bbw_status bbw_program_new(bbw_program **out, bbw_bytes model, const bbw_program_options *options, const bbw_mem *mem,
+                           bbw_error *err) {
+  bbw_arena arena;
+  bbw_onnx_model decoded;
+  bbw_arena_init(&arena, mem);
+  bbw_status rv = bbw_onnx_model_decode(&decoded, model, &arena, err);
+  if (rv == BBW_OK) { rv = bbw_program_make(out, &decoded, options, mem, err); }
+  bbw_arena_free(&arena);
+  return rv;
 }
 
 bbw_program *bbw_program_retain(bbw_program *program) {

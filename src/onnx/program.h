@@ -101,6 +101,9 @@ typedef struct bbw_program_options {
  */
 bbw_status bbw_program_new(bbw_program **out, bbw_bytes model, const bbw_program_options *options, const bbw_mem *mem,
                            bbw_error *err);
+/* The same from a decoded model, which is not kept either. */
+bbw_status bbw_program_make(bbw_program **out, const bbw_onnx_model *model, const bbw_program_options *options,
+                            const bbw_mem *mem, bbw_error *err);
 bbw_program *bbw_program_retain(bbw_program *program);
 void bbw_program_release(bbw_program *program); /* NULL does nothing */
 
@@ -131,6 +134,9 @@ void bbw_program_sweep(bbw_program *program, bbw_body *body);
 bbw_status bbw_program_fuse(bbw_program *program, bbw_body *body, bbw_error *err);
 /* Lets operators pack their constant inputs. */
 bbw_status bbw_program_pack(bbw_program *program, bbw_body *body, bbw_error *err);
+
+/* What ran out: BBW_E_LIMIT with the cap when the arena was not allowed more, else rv as it is. */
+bbw_status bbw_arena_status(bbw_status rv, const bbw_arena *arena, bbw_error *err);
 
 /* Reads: value `v` is needed by one more, one less.  At zero the producer is dead and sweep removes it. */
 void bbw_body_retain_value(bbw_body *body, uint32_t v);

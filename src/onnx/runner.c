@@ -139,6 +139,7 @@ static bbw_status make_storage(bbw_runner *r, uint32_t value, bbw_array *array, 
   *s = (storage){memory, bytes, 1};
   r->storage_of[value] = (uint32_t)r->storages.count;
   array->data = memory;
+  bbw_array_settle(array);
   return BBW_OK;
 }
 
@@ -191,7 +192,9 @@ static bbw_status run_dynamic(bbw_runner *r, bbw_schedule *s, const bbw_schedule
   call.scratch = scratch;
   if (rv == BBW_OK && !is_view) { rv = node->op->run(&call); }
   give_memory(r, scratch, call.scratch_bytes);
+  bbw_status limited = bbw_arena_status(rv, &arena, err);
   bbw_arena_free(&arena);
+  if (limited != rv) { return limited; }
   if (rv != BBW_OK && (!runs_graphs || err == NULL || err->status == BBW_OK)) {
     return step_error(node, &call, rv, err);
   }
@@ -303,10 +306,14 @@ bbw_status bbw_runner_run(bbw_runner *r, const bbw_array *inputs, uint32_t input
   BBW_TRY(make_block(r, s, err));
   bbw_schedule_bind(s, r->memory);
   for (uint32_t i = 0; i < r->body->input_count; i++) {
-    s->values[r->body->inputs[i].value].array.data = inputs[i].data;
+    bbw_array *array = &s->values[r->body->inputs[i].value].array;
+    array->data = inputs[i].data;
+    bbw_array_settle(array);
   }
   for (uint32_t i = 0; i < r->body->captures.count; i++) {
-    s->values[BBW_VEC_AT(&r->body->captures, bbw_capture, i)->value].array.data = inputs[r->body->input_count + i].data;
+    bbw_array *array = &s->values[BBW_VEC_AT(&r->body->captures, bbw_capture, i)->value].array;
+    array->data = inputs[r->body->input_count + i].data;
+    bbw_array_settle(array);
   }
   for (uint32_t i = 0; i < s->input_view_count; i++) {
     bbw_schedule_value *view = &s->values[s->input_views[i]];

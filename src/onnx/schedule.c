@@ -14,10 +14,7 @@ typedef struct builder {
 } builder;
 
 static bbw_status no_memory(const builder *b) {
-  if (!b->s->arena.is_over_limit) { return bbw_error_set(b->err, BBW_E_NOMEM); }
-  bbw_error_set(b->err, BBW_E_LIMIT);
-  bbw_error_add_u64(b->err, "cap", b->s->arena.limit_bytes);
-  return BBW_E_LIMIT;
+  return bbw_arena_status(bbw_error_set(b->err, BBW_E_NOMEM), &b->s->arena, b->err);
 }
 
 static bool is_known(const bbw_array *array) { return array->data != NULL || array->count == 0; }
@@ -73,7 +70,9 @@ static bool can_fold(const bbw_op_node *node, const bbw_call *call) {
 static bbw_status fold(builder *b, const bbw_op_node *node, bbw_call *call) {
   for (uint32_t i = 0; i < call->output_count; i++) {
     if (call->outputs[i] == NULL) { continue; }
-    call->outputs[i]->data = bbw_arena_array(&b->s->arena, bbw_array_bytes(call->outputs[i]), 1);
+    if (call->outputs[i]->count > 0) {
+      call->outputs[i]->data = bbw_arena_array(&b->s->arena, bbw_array_bytes(call->outputs[i]), 1);
+    }
     if (call->outputs[i]->data == NULL) { return no_memory(b); }
     b->s->values[node->outputs[i]].place = BBW_PLACE_CONSTANT;
   }
@@ -158,6 +157,9 @@ static bbw_status plan_node(builder *b, uint32_t index, uint32_t *last) {
     if (rv != BBW_OK && rv != BBW_LATER) {
       return bbw_op_node_error(b->err, rv, node, NULL, call->input, call->detail);
     }
+    for (uint32_t o = 0; rv == BBW_OK && o < call->output_count; o++) {
+      if (call->outputs[o] != NULL) { bbw_array_settle(call->outputs[o]); }
+    }
   }
   if (!is_dynamic && can_fold(node, call)) { return fold(b, node, call); }
   bool is_view = (node->op->flags & BBW_OP_IS_VIEW) != 0;
@@ -225,12 +227,12 @@ static bbw_status place_all(builder *b, const uint32_t *last, size_t bytes_max) 
         if (gaps[best].bytes == 0) { memmove(&gaps[best], &gaps[best + 1], (--gap_count - best) * sizeof *gaps); }
       } else if (gap_count > 0 && gaps[gap_count - 1].offset + gaps[gap_count - 1].bytes == end) {
         s->values[v].offset = gaps[--gap_count].offset; /* the gap at the end grows */
-        end = s->values[v].offset + bytes;
+        if (!bbw_size_add(s->values[v].offset, bytes, &end)) { end = SIZE_MAX; }
       } else {
         s->values[v].offset = end;
         if (!bbw_size_add(end, bytes, &end)) { end = SIZE_MAX; }
       }
-      if (end > bytes_max) {
+      if (end == SIZE_MAX || end > bytes_max) { /* without a cap bytes_max is SIZE_MAX too */
         bbw_error_set(b->err, BBW_E_LIMIT);
         bbw_error_add_str(b->err, "node", node->name);
         bbw_error_add_u64(b->err, "cap", bytes_max);
@@ -285,6 +287,7 @@ static bbw_status set_input(builder *b, uint32_t value, uint32_t shape) {
   v->place = BBW_PLACE_INPUT;
   v->array = b->s->shapes[shape];
   v->array.data = NULL;
+  bbw_array_settle(&v->array);
   return BBW_OK;
 }
 

@@ -5,9 +5,10 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "onnx/runner.h"
+#include "onnx/session.h"
 
 /* Far above what models do, and some seconds of work: a loop that never ends is an error and not a page that hangs. */
-#define STEPS_MAX ((uint64_t)1 << 26)
+#define STEPS_MAX ((uint64_t)1 << 24)
 
 struct bbw_session {
   bbw_program *program;
@@ -37,20 +38,34 @@ static bbw_status make(bbw_session **out, bbw_program *program, size_t bytes_max
   return BBW_OK;
 }
 
-bbw_status bbw_session_new(bbw_session **out, bbw_bytes model, const bbw_session_options *options, const bbw_mem *mem,
-                           bbw_error *err) {
-  bbw_program_options program_options = {0};
-  if (options != NULL) {
-    program_options = (bbw_program_options){.memory_bytes_max = options->memory_bytes_max,
-                                            .elements_max = options->elements_max,
-                                            .is_plain = options->is_plain};
-  }
-  bbw_program *program;
-  bbw_status rv = bbw_program_new(&program, model, &program_options, mem, err);
-  if (rv != BBW_OK) { return rv; }
-  rv = make(out, program, program->constant_bytes_max, steps_of(options), err);
+static bbw_program_options program_options(const bbw_session_options *options) {
+  if (options == NULL) { return (bbw_program_options){0}; }
+  return (bbw_program_options){.memory_bytes_max = options->memory_bytes_max,
+                               .elements_max = options->elements_max,
+                               .is_plain = options->is_plain};
+}
+
+/* The program's reference goes to the session. */
+static bbw_status adopt(bbw_session **out, bbw_program *program, const bbw_session_options *options, bbw_error *err) {
+  bbw_status rv = make(out, program, program->constant_bytes_max, steps_of(options), err);
   if (rv != BBW_OK) { bbw_program_release(program); }
   return rv;
+}
+
+bbw_status bbw_session_new(bbw_session **out, bbw_bytes model, const bbw_session_options *options, const bbw_mem *mem,
+                           bbw_error *err) {
+  bbw_program_options for_program = program_options(options);
+  bbw_program *program;
+  bbw_status rv = bbw_program_new(&program, model, &for_program, mem, err);
+  return rv == BBW_OK ? adopt(out, program, options, err) : rv;
+}
+
+bbw_status bbw_session_make(bbw_session **out, const bbw_onnx_model *model, const bbw_session_options *options,
+                            const bbw_mem *mem, bbw_error *err) {
+  bbw_program_options for_program = program_options(options);
+  bbw_program *program;
+  bbw_status rv = bbw_program_make(&program, model, &for_program, mem, err);
+  return rv == BBW_OK ? adopt(out, program, options, err) : rv;
 }
 
 bbw_status bbw_session_share(bbw_session **out, bbw_session *session, bbw_error *err) {

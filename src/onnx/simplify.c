@@ -36,7 +36,9 @@ static bbw_status fold_node(bbw_program *program, bbw_body *body, bbw_op_node *n
     inputs[i] = &bbw_body_value_at(body, node->inputs[i])->constant->array;
     bytes += bbw_array_bytes(inputs[i]);
   }
-  for (uint32_t i = 0; i < node->output_count; i++) { outputs[i] = is_used(body, node->outputs[i]) ? &made[i] : NULL; }
+  for (uint32_t i = 0; i < node->output_count; i++) {
+    outputs[i] = i == 0 || is_used(body, node->outputs[i]) ? &made[i] : NULL;
+  }
   bbw_call call = {.op = node->op,
                    .params = node->params,
                    .inputs = inputs,
@@ -49,7 +51,8 @@ static bbw_status fold_node(bbw_program *program, bbw_body *body, bbw_op_node *n
                    .input = -1};
   bbw_status rv = node->op->infer(&call);
   if (rv == BBW_LATER) { return BBW_OK; }
-  if (rv != BBW_OK) { return bbw_op_node_error(err, rv, node, NULL, call.input, call.detail); }
+  if (rv == BBW_E_NOMEM) { return bbw_error_set(err, rv); }
+  if (rv != BBW_OK) { return BBW_OK; } /* wrong, but perhaps in a branch that is never taken: said when it runs */
   for (uint32_t i = 0; i < node->output_count; i++) {
     if (outputs[i] != NULL && bbw_array_bytes(outputs[i]) > bytes) {
       return BBW_OK;
@@ -70,12 +73,16 @@ static bbw_status fold_node(bbw_program *program, bbw_body *body, bbw_op_node *n
     }
   } else {
     rv = node->op->run(&call);
-    if (rv != BBW_OK) { return bbw_op_node_error(err, rv, node, NULL, call.input, call.detail); }
+    for (uint32_t i = 0; i < node->output_count && rv != BBW_OK; i++) {
+      if (constants[i] != NULL) { bbw_program_constant_drop(program, constants[i]); }
+    }
+    if (rv != BBW_OK) { return BBW_OK; }
   }
   for (uint32_t i = 0; i < node->output_count; i++) {
     if (outputs[i] == NULL) { continue; }
     bbw_body_value *value = bbw_body_value_at(body, node->outputs[i]);
-    constants[i]->readers = value->readers;
+    constants[i]->readers = value->readers; /* 0 for a first output that nobody reads: freed below */
+    if (value->readers == 0) { bbw_program_constant_drop(program, constants[i]); }
     value->constant = constants[i];
     value->producer = BBW_VALUE_NONE;
   }
@@ -99,7 +106,7 @@ bbw_status bbw_program_fold(bbw_program *program, bbw_body *body, bbw_error *err
     if (node->op == NULL || !is_constant(body, node)) { continue; }
     bbw_arena_init(&scratch, program->mem);
     scratch.limit_bytes = program->constant_bytes_max;
-    rv = fold_node(program, body, node, &scratch, &is_done, err);
+    rv = bbw_arena_status(fold_node(program, body, node, &scratch, &is_done, err), &scratch, err);
     bbw_arena_free(&scratch);
     if (is_done) { remove_node(program, body, node); }
   }
@@ -122,7 +129,7 @@ void bbw_program_sweep(bbw_program *program, bbw_body *body) {
     if (node->op == NULL) { continue; }
     for (uint32_t o = 0; o < node->output_count; o++) {
       if (node->outputs[o] == BBW_VALUE_NONE) { continue; }
-      if (!is_used(body, node->outputs[o])) {
+      if (o > 0 && !is_used(body, node->outputs[o])) {
         node->outputs[o] = BBW_VALUE_NONE;
       } else {
         bbw_body_value_at(body, node->outputs[o])->producer = kept;

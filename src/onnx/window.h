@@ -6,6 +6,7 @@
 #ifndef BBW_ONNX_WINDOW_H
 #define BBW_ONNX_WINDOW_H
 
+#include "kernels/conv.h"
 #include "onnx/op.h"
 
 #define BBW_WINDOW_AXES 3u
@@ -37,5 +38,10 @@ bbw_status bbw_window_base(bbw_call *call, const bbw_window_params *params, cons
 /* [batch, channels, out sizes], as many axes as the input has. */
 bbw_status bbw_window_output(bbw_call *call, uint32_t i, bbw_dtype dtype, size_t batch, size_t channels,
                              const bbw_window *window);
+
+/* The sizes as those of a convolution; its channels and groups stay. */
+void bbw_window_shape(const bbw_window *window, bbw_conv_shape *shape);
+/* A plan with the form of packed weights of rank 3 to 5, for any input; false when they fit none. */
+bool bbw_conv_form(bbw_conv_plan *form, const bbw_array *w, size_t groups, bool is_transposed);
 
 #endif

@@ -46,6 +46,8 @@ bbw_status bbw_op_limit_release(bbw_ctx *ctx) {
       entry->waiters_head = 0;
       entry->waiters.count = 0;
     }
+    /* Who waits no more (its deadline passed, its execution was ended) is passed over. */
+    if (bbw_async_find(&ctx->engine->async, cmd_id) == NULL) { continue; }
     if (bbw_async_complete(&ctx->engine->async, cmd_id, NULL, 0) == BBW_OK) {
       return BBW_OK;
     } /* the place has a new holder */
@@ -95,6 +97,19 @@ static bbw_status take_bytes(bbw_ctx *ctx, bbw_value **out) {
   return BBW_OK;
 }
 
+/* The bytes of what is held under names stay in the byte budget, for a graph may hold more than it lets through. */
+static bbw_status hold(bbw_ctx *ctx, bbw_named_entry *entry, bbw_value *value, size_t max) {
+  bbw_engine *engine = ctx->engine;
+  if (!bbw_vec_reserve(&entry->values, 1)) { return BBW_E_NOMEM; }
+  int64_t growth = bbw_named_growth(entry, value, max);
+  if (growth > 0 && !bbw_engine_charge(engine, (size_t)growth)) {
+    return bbw_ctx_fail(ctx, BBW_OP_EXECUTION_FAILED, "budget_exceeded",
+                        BBW_STR("the byte budget does not allow to hold the value"));
+  }
+  if (growth < 0) { bbw_engine_release(engine, (size_t)-growth); }
+  return bbw_named_push(&engine->named, entry, value, max); /* room is reserved */
+}
+
 /* Appends the input's bytes to a named list of at most `max` values. */
 static bbw_status append_bytes(bbw_ctx *ctx, bbw_named_kind kind, const char *attribute, size_t max) {
   bbw_value *value;
@@ -102,15 +117,17 @@ static bbw_status append_bytes(bbw_ctx *ctx, bbw_named_kind kind, const char *at
   if (rv != BBW_OK) { return rv; }
   bbw_named_entry *entry;
   rv = bbw_named_get(&ctx->engine->named, kind, bbw_op_attr_text(ctx, attribute), &entry);
-  if (rv == BBW_OK) { rv = bbw_named_push(&ctx->engine->named, entry, value, max); }
+  if (rv == BBW_OK) { rv = hold(ctx, entry, value, max); }
   if (rv != BBW_OK) { bbw_value_release(value, bbw_ctx_mem(ctx)); }
   return named_failed(ctx, rv);
 }
 
 static void pop_bytes(bbw_ctx *ctx, bbw_named_kind kind, const char *attribute) {
   bbw_named_entry *entry = bbw_named_find(&ctx->engine->named, kind, bbw_op_attr_text(ctx, attribute));
-  bbw_value *value = entry == NULL ? NULL : bbw_named_pop(entry);
-  if (value != NULL) { bbw_ctx_set_output(ctx, 0, value); }
+  bbw_value *value = entry == NULL ? NULL : bbw_named_pop(&ctx->engine->named, entry);
+  if (value == NULL) { return; }
+  bbw_engine_release(ctx->engine, bbw_named_owed(value));
+  bbw_ctx_set_output(ctx, 0, value);
 }
 
 bbw_status bbw_op_serialize_enqueue(bbw_ctx *ctx) {

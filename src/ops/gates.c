@@ -57,7 +57,7 @@ bbw_status bbw_op_dedup_gate_rx(bbw_ctx *ctx) {
   bool is_refused_later =
       ctx->inbound != NULL &&
       (bbw_governor_check_inbound(&ctx->engine->governor, &ctx->inbound->src_peer) != BBW_VERDICT_ALLOW ||
-       !bbw_backoff_should_retry(&ctx->engine->backoff, &ctx->inbound->src_peer, bbw_ctx_now_ns(ctx)));
+       !bbw_backoff_should_listen(&ctx->engine->backoff, &ctx->inbound->src_peer, bbw_ctx_now_ns(ctx)));
   if (is_refused_later) { return forward_first(ctx); }
   uint64_t key = 0;
   bbw_status rv = dedup_key(ctx, &key);
@@ -77,7 +77,7 @@ bbw_status bbw_op_peer_health_gate_rx(bbw_ctx *ctx) {
 bbw_status bbw_op_backoff_gate_rx(bbw_ctx *ctx) {
   bbw_status rv = rx_check(ctx);
   if (rv != BBW_OK) { return rv; }
-  bool is_allowed = bbw_backoff_should_retry(&ctx->engine->backoff, &ctx->inbound->src_peer, bbw_ctx_now_ns(ctx));
+  bool is_allowed = bbw_backoff_should_listen(&ctx->engine->backoff, &ctx->inbound->src_peer, bbw_ctx_now_ns(ctx));
   return is_allowed ? forward_first(ctx) : denied(ctx, BBW_VERDICT_COOLDOWN);
 }
 

@@ -1,16 +1,25 @@
 /* telemetry: events for the application and counters (operator specification §3.8). */
+#include <string.h>
+
 #include "base/bytes.h"
 #include "engine/engine.h"
 #include "ops/ops.h"
 
-static bool is_reserved(bbw_str topic) {
-  return bbw_str_starts_with(topic, BBW_STR("bb.")) || bbw_str_starts_with(topic, BBW_STR("ai.bytesandbrains."));
-}
+/* The detail names the prefix; the topic itself is the node's attribute. */
+static const struct {
+  bbw_str prefix;
+  const char *detail;
+} reserved[] = {
+    {{"bb.", 3}, "the topic begins with `bb.`, which is reserved"},
+    {{"ai.bytesandbrains.", 18}, "the topic begins with `ai.bytesandbrains.`, which is reserved"},
+};
 
 static bbw_status emit(bbw_ctx *ctx, bbw_value *value) {
   bbw_str topic = bbw_op_attr_text(ctx, "name");
-  if (is_reserved(topic)) {
-    return bbw_ctx_fail(ctx, BBW_OP_BAD_INPUT, "reserved_topic_prefix", BBW_STR("the topic has a reserved prefix"));
+  for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
+    if (!bbw_str_starts_with(topic, reserved[i].prefix)) { continue; }
+    bbw_str detail = {reserved[i].detail, strlen(reserved[i].detail)};
+    return bbw_ctx_fail(ctx, BBW_OP_BAD_INPUT, "reserved_topic_prefix", detail);
   }
   bbw_status rv = bbw_engine_emit(ctx->engine, topic, value);
   if (rv != BBW_OK) { return rv; }

@@ -64,6 +64,8 @@ typedef struct send {
   uint64_t request_id;
   bool is_forwarder;
   uint64_t deadline_ns;
+  bool has_edge; /* the compiler has written where in a chain this Send stands */
+  bbw_rtt_edge edge;
 } send;
 
 /* First an input with one of the known names, else the second input. */
@@ -156,7 +158,22 @@ static uint64_t deadline_of(const bbw_ctx *ctx, const send *s) {
   }
   int64_t deadline_ns;
   if (bbw_ctx_attr_i64(ctx, "deadline_ns", &deadline_ns)) { return deadline_ns < 0 ? 0 : (uint64_t)deadline_ns; }
-  return s->peer_count == 0 ? 0 : ctx->engine->config.per_hop_budget_ns;
+  bbw_peer_id first;
+  uint64_t fallback_ns = ctx->engine->config.per_hop_budget_ns;
+  if (s->peer_count == 0) { return 0; }
+  if (bbw_peer_id_decode(&first, s->peers[0], NULL) != BBW_OK) { return fallback_ns; }
+  return bbw_rtt_estimate_ns(&ctx->engine->rtt, bbw_peer_id_site(&first), s->has_edge ? &s->edge : NULL, fallback_ns);
+}
+
+/* Wire specification §12.2: a chain is known by the hash of its targets as they are written. */
+static void find_edge(const bbw_ctx *ctx, send *s) {
+  bbw_str targets, hop_text;
+  uint64_t hop = 0;
+  s->has_edge = bbw_ctx_metadata(ctx, "ai.bytesandbrains.wire.chain_targets", &targets);
+  if (!s->has_edge) { return; }
+  bool has_hop = bbw_ctx_metadata(ctx, "ai.bytesandbrains.wire.chain_hop_index", &hop_text) &&
+                 bbw_parse_u64(hop_text, &hop) && hop <= UINT8_MAX;
+  s->edge = (bbw_rtt_edge){bbw_rtt_chain_id(targets), has_hop ? (uint32_t)hop : 0};
 }
 
 static void choose_request_id(bbw_ctx *ctx, send *s) {
@@ -179,7 +196,7 @@ static bbw_status note_unresolved(bbw_ctx *ctx, const bbw_peer_id *peer) {
   bbw_resolve_failure *failure = bbw_vec_push(&ctx->engine->resolve_failures);
   if (failure == NULL) { return BBW_E_NOMEM; }
   *failure = (bbw_resolve_failure){.peer = *peer, .op_ref = bbw_ctx_op_ref(ctx)};
-  bbw_bus_publish(&ctx->engine->bus, BBW_STR("PeerResolveFailure"));
+  if (!ctx->frame->is_reaction) { bbw_bus_publish(&ctx->engine->bus, BBW_STR("PeerResolveFailure")); }
   return BBW_OK;
 }
 
@@ -206,6 +223,7 @@ static bbw_status send_run(bbw_ctx *ctx, bbw_arena *arena) {
   if (rv != BBW_OK) { return rv; }
   bbw_value *handle;
   choose_request_id(ctx, &s);
+  find_edge(ctx, &s);
   s.deadline_ns = deadline_of(ctx, &s);
   rv = bbw_value_new_plain(&handle, BBW_TYPE_WIRE_REQ_ID, s.request_id, engine->mem);
   if (rv != BBW_OK) { return rv; }
@@ -233,6 +251,9 @@ static bbw_status send_run(bbw_ctx *ctx, bbw_arena *arena) {
     uint64_t ttl_ns = s.deadline_ns == 0 ? 1 : s.deadline_ns;
     if (rv == BBW_OK) {
       rv = bbw_requests_register(&engine->requests, s.request_id, engine->now_ns, bbw_peer_id_site(&first), ttl_ns);
+    }
+    if (rv == BBW_OK && s.has_edge) {
+      bbw_requests_set_edge(&engine->requests, s.request_id, s.edge.chain_id, s.edge.hop);
     }
   }
   if (rv == BBW_OK) { rv = push_to_peers(ctx, &s, tail); }

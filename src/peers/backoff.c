@@ -31,6 +31,7 @@ bbw_status bbw_backoff_record_failure(bbw_backoff *backoff, const bbw_peer_id *p
   bbw_backoff_entry *entry = count_attempt(backoff, peer, now_ns);
   if (entry == NULL) { return BBW_E_NOMEM; }
   entry->next_retry_ns = plus(now_ns, delay_ns(backoff, entry->attempts));
+  entry->is_advisory = false;
   return BBW_OK;
 }
 
@@ -39,6 +40,7 @@ bbw_status bbw_backoff_record_remote_advisory(bbw_backoff *backoff, const bbw_pe
   bbw_backoff_entry *entry = count_attempt(backoff, peer, now_ns);
   if (entry == NULL) { return BBW_E_NOMEM; }
   entry->next_retry_ns = plus(now_ns, min_ns < backoff->cap_ns ? min_ns : backoff->cap_ns);
+  entry->is_advisory = true;
   return BBW_OK;
 }
 
@@ -50,6 +52,11 @@ void bbw_backoff_record_success(bbw_backoff *backoff, const bbw_peer_id *peer) {
 bool bbw_backoff_should_retry(const bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns) {
   const bbw_backoff_entry *entry = bbw_backoff_find(backoff, peer);
   return entry == NULL || now_ns >= entry->next_retry_ns;
+}
+
+bool bbw_backoff_should_listen(const bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns) {
+  const bbw_backoff_entry *entry = bbw_backoff_find(backoff, peer);
+  return entry == NULL || entry->is_advisory || now_ns >= entry->next_retry_ns;
 }
 
 const bbw_backoff_entry *bbw_backoff_find(const bbw_backoff *backoff, const bbw_peer_id *peer) {

@@ -18,6 +18,7 @@ typedef struct bbw_backoff_entry {
   uint32_t attempts;
   uint64_t last_attempt_ns;
   uint64_t next_retry_ns;
+  bool is_advisory; /* the peer asked for the pause; it says nothing about what comes from it */
 } bbw_backoff_entry;
 
 typedef struct bbw_backoff {
@@ -35,6 +36,8 @@ bbw_status bbw_backoff_record_remote_advisory(bbw_backoff *backoff, const bbw_pe
                                               uint64_t min_ns);
 void bbw_backoff_record_success(bbw_backoff *backoff, const bbw_peer_id *peer);
 bool bbw_backoff_should_retry(const bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns);
+/* The same for what comes from the peer: only our own failures with it count, not a pause that it asked for. */
+bool bbw_backoff_should_listen(const bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns);
 const bbw_backoff_entry *bbw_backoff_find(const bbw_backoff *backoff, const bbw_peer_id *peer); /* NULL if none */
 
 #endif

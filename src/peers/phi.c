@@ -45,6 +45,12 @@ void bbw_phi_heartbeat(bbw_phi *phi, uint64_t now_ns) {
   phi->last_seen_ns = now_ns;
 }
 
+bbw_status bbw_phi_restore(bbw_phi *phi, const uint64_t *intervals, size_t count, uint64_t last_seen_ns) {
+  for (size_t i = 0; i < count; i++) { remember(phi, intervals[i]); }
+  phi->last_seen_ns = last_seen_ns;
+  return phi->count == count ? BBW_OK : BBW_E_NOMEM;
+}
+
 double bbw_phi_value(const bbw_phi *phi, uint64_t now_ns) {
   if (phi->count == 0 || phi->last_seen_ns == 0 || phi->sum_ns == 0) { return 0.0; }
   double mean = (double)phi->sum_ns / (double)phi->count;

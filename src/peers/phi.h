@@ -31,6 +31,8 @@ void bbw_phi_free(bbw_phi *phi);
 /* A sign of life.  The first one only sets the clock; a clock that goes back counts as an interval of 0.  When memory runs out the
  * interval is not remembered. */
 void bbw_phi_heartbeat(bbw_phi *phi, uint64_t now_ns);
+/* Into a fresh one: intervals, oldest first, at most BBW_PHI_INTERVALS_MAX.  BBW_OK or BBW_E_NOMEM. */
+bbw_status bbw_phi_restore(bbw_phi *phi, const uint64_t *intervals, size_t count, uint64_t last_seen_ns);
 /* 0 as long as nothing is known. */
 double bbw_phi_value(const bbw_phi *phi, uint64_t now_ns);
 bbw_phi_state bbw_phi_state_of(double value);

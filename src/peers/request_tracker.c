@@ -78,6 +78,15 @@ bbw_status bbw_requests_register(bbw_requests *requests, uint64_t id, uint64_t n
   return BBW_OK;
 }
 
+void bbw_requests_set_edge(bbw_requests *requests, uint64_t id, uint64_t chain_id, uint32_t hop) {
+  uint64_t i;
+  if (!bbw_map_get(&requests->by_id, id, &i)) { return; }
+  bbw_request *request = at(requests, (size_t)i);
+  request->has_edge = true;
+  request->chain_id = chain_id;
+  request->hop = hop;
+}
+
 bool bbw_requests_observe_response(bbw_requests *requests, uint64_t id, uint64_t from_site, bbw_request *out) {
   uint64_t i;
   if (!bbw_map_get(&requests->by_id, id, &i) || at(requests, (size_t)i)->target_site != from_site) { return false; }

@@ -18,6 +18,9 @@ typedef struct bbw_request {
   uint64_t started_at_ns;
   uint64_t expires_at_ns; /* 0 = never */
   uint64_t target_site;   /* bbw_peer_id_site of the peer */
+  bool has_edge;          /* it went over an edge of a chain: */
+  uint32_t hop;
+  uint64_t chain_id;
 } bbw_request;
 
 typedef struct bbw_requests {
@@ -33,6 +36,8 @@ uint64_t bbw_requests_mint_token(bbw_requests *requests);
 /* Replaces a request of the same id.  ttl_ns of at least 1.  BBW_OK, BBW_E_LIMIT, BBW_E_NOMEM. */
 bbw_status bbw_requests_register(bbw_requests *requests, uint64_t id, uint64_t now_ns, uint64_t target_site,
                                  uint64_t ttl_ns);
+/* Notes over which edge of a chain an open request went. */
+void bbw_requests_set_edge(bbw_requests *requests, uint64_t id, uint64_t chain_id, uint32_t hop);
 /* Takes the request out if it is open and was sent to that peer. */
 bool bbw_requests_observe_response(bbw_requests *requests, uint64_t id, uint64_t from_site, bbw_request *out);
 /* Takes a request out whoever it was sent to. */

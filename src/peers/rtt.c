@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 
 /* ---- one estimator ------------------------------------------------------------------------------------------------ */
@@ -30,28 +31,15 @@ bool bbw_rtt_estimator_is_warm(const bbw_rtt_estimator *estimator) {
 
 /* ---- sites -------------------------------------------------------------------------------------------------------- */
 
-typedef struct edge_entry {
-  bbw_rtt_edge edge;
-  bbw_rtt_estimator estimator;
-} edge_entry;
-
-struct bbw_rtt_site {
-  uint64_t site;
-  bbw_rtt_estimator estimator;
-  bbw_vec edges; /* edge_entry */
-  bbw_phi phi;
-  bbw_phi_state told; /* the state that the last change said */
-  uint64_t due_ns;
-  size_t heap_at;
-  bbw_rtt_site *before;
-  bbw_rtt_site *after;
-};
+uint64_t bbw_rtt_chain_id(bbw_str targets) {
+  return bbw_fnv1a(BBW_FNV1A_OFFSET, (bbw_bytes){(const uint8_t *)targets.ptr, targets.len});
+}
 
 void bbw_rtt_init(bbw_rtt *rtt, const bbw_mem *mem) {
   *rtt = (bbw_rtt){.mem = mem};
   bbw_map_init(&rtt->by_site, 0, mem);
   bbw_vec_init(&rtt->heap, sizeof(bbw_rtt_site *), mem);
-  bbw_vec_init(&rtt->chains, sizeof(bbw_rtt_estimator), mem);
+  bbw_vec_init(&rtt->chains, sizeof(bbw_rtt_chain), mem);
   bbw_map_init(&rtt->by_chain, 0, mem);
 }
 
@@ -152,7 +140,7 @@ static bbw_rtt_site *site_add(bbw_rtt *rtt, uint64_t number) {
   if (site == NULL) { return NULL; }
   site->site = number;
   site->due_ns = UINT64_MAX;
-  bbw_vec_init(&site->edges, sizeof(edge_entry), rtt->mem);
+  bbw_vec_init(&site->edges, sizeof(bbw_rtt_edge_entry), rtt->mem);
   bbw_phi_init(&site->phi, rtt->mem);
   if (rtt->heap.count >= BBW_RTT_SITES_MAX) {
     bbw_rtt_site *oldest = rtt->first;
@@ -171,18 +159,18 @@ static bbw_rtt_site *site_add(bbw_rtt *rtt, uint64_t number) {
 
 /* ---- observations ------------------------------------------------------------------------------------------------- */
 
-static edge_entry *edge_find(const bbw_rtt_site *site, const bbw_rtt_edge *edge) {
+static bbw_rtt_edge_entry *edge_find(const bbw_rtt_site *site, const bbw_rtt_edge *edge) {
   for (size_t i = 0; i < site->edges.count; i++) {
-    edge_entry *entry = BBW_VEC_AT(&site->edges, edge_entry, i);
+    bbw_rtt_edge_entry *entry = BBW_VEC_AT(&site->edges, bbw_rtt_edge_entry, i);
     if (entry->edge.chain_id == edge->chain_id && entry->edge.hop == edge->hop) { return entry; }
   }
   return NULL;
 }
 
 static void observe_edge(bbw_rtt_site *site, const bbw_rtt_edge *edge, uint64_t elapsed_ns) {
-  edge_entry *entry = edge_find(site, edge);
+  bbw_rtt_edge_entry *entry = edge_find(site, edge);
   if (entry == NULL && site->edges.count == BBW_RTT_EDGES_PER_SITE_MAX) {
-    edge_entry *items = site->edges.items;
+    bbw_rtt_edge_entry *items = site->edges.items;
     memmove(items, items + 1, (site->edges.count - 1) * sizeof(*items));
     site->edges.count--;
   }
@@ -195,18 +183,25 @@ static void observe_edge(bbw_rtt_site *site, const bbw_rtt_edge *edge, uint64_t 
 
 static const bbw_rtt_estimator *chain_find(const bbw_rtt *rtt, uint64_t chain_id) {
   uint64_t i;
-  return bbw_map_get(&rtt->by_chain, chain_id, &i) ? BBW_VEC_AT(&rtt->chains, bbw_rtt_estimator, i) : NULL;
+  return bbw_map_get(&rtt->by_chain, chain_id, &i) ? &BBW_VEC_AT(&rtt->chains, bbw_rtt_chain, i)->estimator : NULL;
+}
+
+/* The chain's estimator, made when it is new and there is a place for it; room was made. */
+static bbw_rtt_estimator *chain_get(bbw_rtt *rtt, uint64_t chain_id) {
+  uint64_t i;
+  if (!bbw_map_get(&rtt->by_chain, chain_id, &i)) {
+    if (rtt->chains.count == BBW_RTT_CHAINS_MAX) { return NULL; }
+    i = rtt->chains.count;
+    bbw_rtt_chain *chain = bbw_vec_push(&rtt->chains);
+    chain->chain_id = chain_id;
+    (void)bbw_map_put(&rtt->by_chain, chain_id, i);
+  }
+  return &BBW_VEC_AT(&rtt->chains, bbw_rtt_chain, i)->estimator;
 }
 
 static void observe_chain(bbw_rtt *rtt, uint64_t chain_id, uint64_t elapsed_ns) {
-  uint64_t i;
-  if (!bbw_map_get(&rtt->by_chain, chain_id, &i)) {
-    if (rtt->chains.count == BBW_RTT_CHAINS_MAX) { return; }
-    (void)bbw_vec_push(&rtt->chains); /* room was made */
-    i = rtt->chains.count - 1;
-    (void)bbw_map_put(&rtt->by_chain, chain_id, i);
-  }
-  bbw_rtt_estimator_observe(BBW_VEC_AT(&rtt->chains, bbw_rtt_estimator, i), BBW_RTT_SHIFTS_NORMAL, elapsed_ns);
+  bbw_rtt_estimator *estimator = chain_get(rtt, chain_id);
+  if (estimator != NULL) { bbw_rtt_estimator_observe(estimator, BBW_RTT_SHIFTS_NORMAL, elapsed_ns); }
 }
 
 /* When the state may next differ from the one that was told. */
@@ -224,7 +219,7 @@ bbw_status bbw_rtt_observe(bbw_rtt *rtt, uint64_t number, const bbw_rtt_edge *ed
   if (site != NULL && edge != NULL && !bbw_vec_reserve(&site->edges, 1)) { return BBW_E_NOMEM; }
   if (site == NULL) {
     bbw_vec edges; /* made first, so that a failure leaves no half site */
-    bbw_vec_init(&edges, sizeof(edge_entry), rtt->mem);
+    bbw_vec_init(&edges, sizeof(bbw_rtt_edge_entry), rtt->mem);
     if (edge != NULL && !bbw_vec_reserve(&edges, 1)) { return BBW_E_NOMEM; }
     site = site_add(rtt, number);
     if (site == NULL) {
@@ -250,7 +245,7 @@ bbw_status bbw_rtt_observe(bbw_rtt *rtt, uint64_t number, const bbw_rtt_edge *ed
 
 uint64_t bbw_rtt_estimate_ns(const bbw_rtt *rtt, uint64_t number, const bbw_rtt_edge *edge, uint64_t fallback_ns) {
   const bbw_rtt_site *site = find(rtt, number);
-  const edge_entry *entry = site == NULL || edge == NULL ? NULL : edge_find(site, edge);
+  const bbw_rtt_edge_entry *entry = site == NULL || edge == NULL ? NULL : edge_find(site, edge);
   const bbw_rtt_estimator *candidates[] = {
       entry == NULL ? NULL : &entry->estimator,
       site == NULL ? NULL : &site->estimator,
@@ -293,4 +288,27 @@ bool bbw_rtt_next_due(const bbw_rtt *rtt, uint64_t *at_ns) {
   if (rtt->heap.count == 0 || heap_get(rtt, 0)->due_ns == UINT64_MAX) { return false; }
   *at_ns = heap_get(rtt, 0)->due_ns;
   return true;
+}
+
+/* ---- restoring ---------------------------------------------------------------------------------------------------- */
+
+bbw_status bbw_rtt_restore_chain(bbw_rtt *rtt, const bbw_rtt_chain *chain) {
+  if (!bbw_vec_reserve(&rtt->chains, 1) || !bbw_map_reserve(&rtt->by_chain, 1)) { return BBW_E_NOMEM; }
+  bbw_rtt_estimator *estimator = chain_get(rtt, chain->chain_id);
+  if (estimator == NULL) { return BBW_E_LIMIT; }
+  *estimator = chain->estimator;
+  return BBW_OK;
+}
+
+bbw_status bbw_rtt_restore_site(bbw_rtt *rtt, const bbw_rtt_site *from, const uint64_t *intervals, size_t count) {
+  if (find(rtt, from->site) != NULL || rtt->heap.count >= BBW_RTT_SITES_MAX) { return BBW_E_LIMIT; }
+  if (from->edges.count > BBW_RTT_EDGES_PER_SITE_MAX || count > BBW_PHI_INTERVALS_MAX) { return BBW_E_LIMIT; }
+  bbw_rtt_site *site = site_add(rtt, from->site);
+  if (site == NULL) { return BBW_E_NOMEM; }
+  site->estimator = from->estimator;
+  site->told = from->told;
+  site->due_ns = from->due_ns;
+  heap_settle(rtt, site);
+  if (!bbw_vec_append(&site->edges, from->edges.items, from->edges.count)) { return BBW_E_NOMEM; }
+  return bbw_phi_restore(&site->phi, intervals, count, from->phi.last_seen_ns);
 }

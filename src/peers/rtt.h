@@ -43,7 +43,31 @@ typedef struct bbw_rtt_edge {
   uint32_t hop;
 } bbw_rtt_edge;
 
+/* The number of a chain, from its targets as the compiler writes them: "server,worker". */
+uint64_t bbw_rtt_chain_id(bbw_str targets);
+
+typedef struct bbw_rtt_edge_entry {
+  bbw_rtt_edge edge;
+  bbw_rtt_estimator estimator;
+} bbw_rtt_edge_entry;
+
+typedef struct bbw_rtt_chain {
+  uint64_t chain_id;
+  bbw_rtt_estimator estimator;
+} bbw_rtt_chain;
+
 typedef struct bbw_rtt_site bbw_rtt_site;
+struct bbw_rtt_site {
+  uint64_t site;
+  bbw_rtt_estimator estimator;
+  bbw_vec edges; /* bbw_rtt_edge_entry, oldest first */
+  bbw_phi phi;
+  bbw_phi_state told; /* the state that the last change said */
+  uint64_t due_ns;    /* when the state may next differ from it */
+  size_t heap_at;
+  bbw_rtt_site *before; /* heard of longer ago */
+  bbw_rtt_site *after;
+};
 
 typedef struct bbw_rtt {
   const bbw_mem *mem;
@@ -51,7 +75,7 @@ typedef struct bbw_rtt {
   bbw_vec heap;        /* bbw_rtt_site *, earliest due first */
   bbw_rtt_site *first; /* heard of longest ago */
   bbw_rtt_site *last;
-  bbw_vec chains; /* bbw_rtt_estimator */
+  bbw_vec chains; /* bbw_rtt_chain */
   bbw_map by_chain;
   bbw_rtt_estimator global;
 } bbw_rtt;
@@ -69,5 +93,10 @@ uint64_t bbw_rtt_estimate_ns(const bbw_rtt *rtt, uint64_t site, const bbw_rtt_ed
 bool bbw_rtt_next_change(bbw_rtt *rtt, uint64_t now_ns, uint64_t *site, bbw_phi_state *state, double *phi);
 /* When the next change may be due; false if none can be. */
 bool bbw_rtt_next_due(const bbw_rtt *rtt, uint64_t *at_ns);
+
+/* What was saved.  Sites in the order in which they were heard of, with the intervals of phi oldest first; of phi itself only last_seen_ns is read, and heap_at, before and after are not.
+ * BBW_OK, BBW_E_NOMEM, or BBW_E_LIMIT for a repeated site and for more than the tables hold; after a failure the tables are only good for freeing. */
+bbw_status bbw_rtt_restore_site(bbw_rtt *rtt, const bbw_rtt_site *from, const uint64_t *intervals, size_t count);
+bbw_status bbw_rtt_restore_chain(bbw_rtt *rtt, const bbw_rtt_chain *chain);
 
 #endif

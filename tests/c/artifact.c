@@ -109,8 +109,20 @@ static bbw_onnx_node node_of(bbw_arena *arena, bbw_str line) {
   if (halves.count > 1) {
     words list = split(halves.items[1], ' ');
     bbw_onnx_attribute *attributes = array(arena, list.count, sizeof(*attributes));
-    for (size_t i = 0; i < list.count; i++) { attributes[i] = attribute_of(arena, list.items[i]); }
-    node.attribute = (bbw_proto_list){attributes, list.count};
+    bbw_onnx_entry *metadata = array(arena, list.count, sizeof(*metadata));
+    size_t attribute_count = 0, metadata_count = 0;
+    for (size_t i = 0; i < list.count; i++) {
+      bool is_metadata = list.items[i].ptr[0] == '%';
+      bbw_str text = {list.items[i].ptr + is_metadata, list.items[i].len - is_metadata};
+      bbw_onnx_attribute one = attribute_of(arena, text);
+      if (is_metadata) {
+        metadata[metadata_count++] = (bbw_onnx_entry){one.name, bbw_bytes_str(one.s)};
+      } else {
+        attributes[attribute_count++] = one;
+      }
+    }
+    node.attribute = (bbw_proto_list){attributes, attribute_count};
+    node.metadata_props = (bbw_proto_list){metadata, metadata_count};
   }
   return node;
 }

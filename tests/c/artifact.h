@@ -8,7 +8,7 @@
  *   slot m Model|Probe         binds a component type to a slot of target M, in a role; nodes of the role find it when it is the only one
  *   syscall::Gate x t -> y     a node; domains syscall, wire, composite, address_book, module and role.model, ... stand behind "ai.bytesandbrains."; onnx is ai.onnx;
  *                              anything with a dot in it is taken as it is
- * A node line may end with "|" and attributes: name=7 (INT), name='text' (STRING), name=@e2010000 (STRING, hex).  Names are separated by one space.
+ * A node line may end with "|" and attributes: name=7 (INT), name='text' (STRING), name=@e2010000 (STRING, hex), and %name='text' for metadata.  Names are separated by one space.
  */
 #ifndef BBW_TEST_ARTIFACT_H
 #define BBW_TEST_ARTIFACT_H

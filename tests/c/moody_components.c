@@ -58,6 +58,8 @@ static bbw_status moody_dispatch(void *self, bbw_ctx *ctx) {
   }
 }
 
+static void moody_cancel(void *self, uint64_t cmd_id) { *(uint32_t *)self += (uint32_t)cmd_id & 1; }
+
 static bbw_status moody_save(const void *self, const bbw_mem *mem, uint8_t **out, size_t *len) {
   *out = mem->alloc(mem->ctx, sizeof(uint32_t));
   if (*out == NULL) { return BBW_E_NOMEM; }
@@ -83,6 +85,8 @@ const bbw_component_type *const *moody_component_types(size_t *count) {
     types[i].destroy = moody_destroy;
     types[i].dispatch = moody_dispatch;
     types[i].save = moody_save;
+    types[i].cancel = moody_cancel;
+    if (i % 2 == 0) { types[i].bootstrap = moody_dispatch; }
     types[i].restore = moody_restore;
     list[i] = &types[i];
   }

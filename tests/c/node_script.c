@@ -170,6 +170,10 @@ static const char *const pieces[] = {
     "module::G A B -> N",
     "no.such::Op A -> N",
     "role.model::Forward A -> N",
+    "role.model::Forward A -> N | deadline_ns=20",
+    "syscall::Limit.Acquire A -> N | name='l' deadline_ns=30",
+    "syscall::EventSource -> N | kind='PeerSuspect'",
+    "syscall::EventSource -> N | kind='BackoffNoticeSent'",
     "role.model::Params A -> N",
     "role.aggregator::Contribute A B -> N",
     "role.data_source::NextBatch -> N m",
@@ -361,6 +365,7 @@ static void bootstrap(bbw_node *node, node_script *s) {
     return;
   }
   bbw_named_bytes inputs[2] = {{BBW_STR("k"), take_some(s)}, {BBW_STR("no"), take_some(s)}};
+  while (targets > 1 && bbw_node_bootstrap_is_slot(node, targets - 1)) { targets--; }
   bbw_boot_request requests[2] = {
       {bbw_node_bootstrap_name(node, (what >> 1) % targets, &is_done), inputs, what >> 7},
       {bbw_node_bootstrap_name(node, (what >> 3) % targets, &is_done), inputs, what >> 6},
@@ -368,10 +373,24 @@ static void bootstrap(bbw_node *node, node_script *s) {
   (void)bbw_node_run_bootstrap(node, requests, 1 + (what >> 5 & 1), NULL);
 }
 
+static void bootstrap_slot(bbw_node *node, uint8_t which) {
+  size_t count = bbw_node_component_count(node);
+  bbw_str slot = BBW_STR("no"), type_name;
+  uint32_t roles;
+  if (count != 0) { (void)bbw_node_component(node, which % count, &slot, &type_name, &roles, NULL); }
+  (void)bbw_node_run_bootstrap_slots(node, &slot, 1, NULL);
+}
+
 static void configure(bbw_node *node, node_script *s) {
   bbw_config config = *bbw_node_get_config(node);
   uint8_t value = take(s);
-  switch (take(s) % 6) {
+  switch (take(s) % 9) {
+  case 6: config.async_deadline_ns = value; break;
+  case 7: config.backpressure_k_before_silent = value; break;
+  case 8:
+    config.backpressure_high_water_pct = value;
+    config.backpressure_min_notice_interval_ns = value * 10u;
+    break;
   case 0: config.bus_capacity = value; break;
   case 1: config.max_executions = value; break;
   case 2: config.cycle_op_budget = value; break;
@@ -384,7 +403,9 @@ static void configure(bbw_node *node, node_script *s) {
 
 void node_script_call(bbw_node *node, node_script *s, test_mem *mem, node_script_log *log, void *ctx) {
   peer_bytes peer;
-  switch (take(s) % 18) {
+  switch (take(s) % 20) {
+  case 18: (void)bbw_node_cancel(node, node->engine.next_exec_id - take(s) % 8u, NULL); break;
+  case 19: bootstrap_slot(node, take(s)); break;
   case 0: invoke(node, s, true); break;
   case 1:
   case 2: invoke(node, s, false); break;
@@ -424,5 +445,5 @@ void node_script_finish(bbw_node *node) {
     if (is_pending && stats.pending_async == 0 && stats.executions == 0) { break; }
   }
   REQUIRE(stats.ingress_depth == 0 && stats.frontier_len == 0 && stats.bus_len == 0);
-  REQUIRE(stats.slot_table_occupied == 0 && stats.ingress_bytes_in_flight == 0);
+  REQUIRE(stats.slot_table_occupied == 0 && stats.ingress_bytes_in_flight == stats.held_bytes);
 }

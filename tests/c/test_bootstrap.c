@@ -217,6 +217,182 @@ static void failing_memory_loses_no_bootstrap(void **state) {
   }
 }
 
+/* ---- components ----------------------------------------------------------------------------------------------------- */
+
+/* Answers its bootstrap as it is told and echoes everything else; counts what was asked of it. */
+typedef enum manner { AT_ONCE, LATER, FAILING } manner;
+static manner boot_manner;
+static unsigned boots, forwards;
+static uint64_t boot_cmd;
+
+static bbw_status part_construct(void **self, const bbw_component_type *type, bool has_config, bbw_bytes config,
+                                 const bbw_mem *mem, bbw_error *err) {
+  (void)type, (void)has_config, (void)config, (void)mem, (void)err;
+  static int nothing;
+  *self = &nothing;
+  return BBW_OK;
+}
+static void part_destroy(void *self, const bbw_mem *mem) { (void)self, (void)mem; }
+static bbw_status part_dispatch(void *self, bbw_ctx *ctx) {
+  (void)self, (void)ctx;
+  forwards++;
+  return BBW_OK;
+}
+static bbw_status part_bootstrap(void *self, bbw_ctx *ctx) {
+  (void)self;
+  boots++;
+  assert_int_equal(bbw_ctx_input_count(ctx) + bbw_ctx_output_count(ctx), 0);
+  assert_int_equal(bbw_ctx_role(ctx), BBW_ROLE_COUNT);
+  assert_true(bbw_str_equal(bbw_ctx_op_type(ctx), BBW_STR("Bootstrap")));
+  if (boot_manner == FAILING) { return bbw_ctx_fail(ctx, BBW_OP_BAD_INPUT, "no", BBW_STR("not yet")); }
+  if (boot_manner == AT_ONCE) { return BBW_OK; }
+  bbw_status rv = bbw_ctx_later(ctx, &boot_cmd);
+  return rv == BBW_OK ? BBW_LATER : rv;
+}
+#define PART(name, with)                                                                               \
+  {                                                                                                    \
+    .type_name = name, .role_bits = BBW_ROLE_BIT(BBW_ROLE_MODEL) | BBW_ROLE_BIT(BBW_ROLE_AGGREGATOR),  \
+    .construct = part_construct, .destroy = part_destroy, .dispatch = part_dispatch, .bootstrap = with \
+  }
+static const bbw_component_type booting = PART("Booting", part_bootstrap), plain = PART("Plain", NULL);
+
+static const char parts[] =
+    "slot m Model|Booting\nslot a Aggregator|Plain\ntarget M x u -> y z\nrole.model::Forward x -> y\n"
+    "role.aggregator::Aggregate u -> z\nbootstrap A\nsyscall::Pulse -> p\nrole.model::Forward p -> "
+    "q\nsyscall::AppNotify q | name='a'";
+
+static void start_parts(fixture *f, manner how) {
+  static const bbw_component_type *const types[] = {&booting, &plain};
+  test_mem_init(&f->mem);
+  f->log[0] = '\0';
+  boot_manner = how;
+  boots = forwards = 0;
+  f->node = artifact_install_with(parts, NULL, types, 2, &f->mem.mem, &f->err);
+  assert_non_null(f->node);
+}
+
+static bbw_status run_slot(fixture *f, const char *slot) {
+  bbw_str name = {slot, strlen(slot)};
+  return bbw_node_run_bootstrap_slots(f->node, &name, 1, &f->err);
+}
+
+static void a_component_is_set_up_by_its_slot(void **state) {
+  (void)state;
+  fixture f;
+  start_parts(&f, AT_ONCE);
+  bool is_done = true;
+  assert_int_equal(bbw_node_bootstrap_count(f.node), 2);
+  assert_false(bbw_node_bootstrap_is_slot(f.node, 0));
+  assert_true(bbw_node_bootstrap_is_slot(f.node, 1));
+  assert_true(bbw_str_equal(bbw_node_bootstrap_name(f.node, 1, &is_done), BBW_STR("m")));
+  assert_false(is_done);
+  assert_int_equal(run_slot(&f, "m"), BBW_OK);
+  assert_int_equal(run_slot(&f, "m"), BBW_E_BOOT_ALREADY_QUEUED);
+  assert_string_equal(run(&f), "done ");
+  (void)bbw_node_bootstrap_name(f.node, 1, &is_done);
+  assert_true(is_done);
+  assert_int_equal(boots, 1);
+  assert_int_equal(run_slot(&f, "m"), BBW_OK); /* by name it runs again */
+  assert_string_equal(run(&f), "done ");
+  assert_int_equal(boots, 2);
+  assert_int_equal(bbw_node_run_bootstrap_slots(f.node, NULL, 0, &f.err), BBW_OK);
+  assert_string_equal(run(&f), "");
+  end(&f);
+}
+
+static void a_slot_without_a_bootstrap_is_refused_with_those_that_have_one(void **state) {
+  (void)state;
+  fixture f;
+  start_parts(&f, AT_ONCE);
+  static const char *const unknown[] = {"a", "nowhere", "A"};
+  for (size_t i = 0; i < 3; i++) {
+    assert_int_equal(run_slot(&f, unknown[i]), BBW_E_BOOT_UNKNOWN_SLOT);
+    assert_true(bbw_str_equal(bbw_error_field(&f.err, "slot"), (bbw_str){unknown[i], strlen(unknown[i])}));
+    assert_true(bbw_str_equal(bbw_error_item(&f.err, "available", 0), BBW_STR("m")));
+    assert_null(bbw_error_item(&f.err, "available", 1).ptr);
+  }
+  static const bbw_str mixed[2] = {{"m", 1}, {"a", 1}}; /* all or none */
+  assert_int_equal(bbw_node_run_bootstrap_slots(f.node, mixed, 2, &f.err), BBW_E_BOOT_UNKNOWN_SLOT);
+  bbw_boot_request slot_as_module = {.target = BBW_STR("m")};
+  assert_int_equal(bbw_node_run_bootstrap(f.node, &slot_as_module, 1, &f.err), BBW_E_BOOT_UNKNOWN_TARGET);
+  assert_string_equal(run(&f), "");
+  assert_int_equal(boots, 0);
+  end(&f);
+}
+
+static void all_sets_components_up_before_modules(void **state) {
+  (void)state;
+  fixture f;
+  start_parts(&f, LATER);
+  assert_int_equal(bbw_node_run_bootstrap(f.node, NULL, 0, &f.err), BBW_OK);
+  assert_string_equal(run(&f), "wait ");
+  assert_int_equal(bbw_node_bootstrap_status(f.node), BBW_BOOT_IS_RUNNING);
+  assert_int_equal(forwards, 0);
+  assert_int_equal(bbw_node_complete(f.node, boot_cmd, NULL, 0, &f.err), BBW_OK);
+  assert_string_equal(run(&f), "done done a ");
+  assert_int_equal(forwards, 1);
+  end(&f);
+}
+
+static void a_component_that_is_being_set_up_is_locked_and_no_other(void **state) {
+  (void)state;
+  fixture f;
+  start_parts(&f, LATER);
+  bbw_named_bytes inputs[2] = {{BBW_STR("x"), {(const uint8_t *)"1", 1}}, {BBW_STR("u"), {(const uint8_t *)"2", 1}}};
+  uint64_t exec_id;
+  bbw_config config = *bbw_node_get_config(f.node);
+  config.cycle_op_budget = 1; /* so that the operators of the invoke are still queued when the bootstrap starts */
+  assert_int_equal(bbw_node_set_config(f.node, &config, &f.err), BBW_OK);
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(bbw_node_invoke(f.node, BBW_STR("M"), inputs, 2, &exec_id, &f.err), BBW_OK);
+  }
+  bbw_bytes steps;
+  bool is_pending;
+  assert_int_equal(bbw_node_poll(f.node, &steps, &is_pending, &f.err), BBW_OK); /* one of four has run */
+  assert_int_equal(run_slot(&f, "m"), BBW_OK);
+  assert_string_equal(run(&f), "z z wait ");
+  assert_int_equal(forwards, 3);
+  assert_int_equal(bbw_node_complete(f.node, boot_cmd, NULL, 0, &f.err), BBW_OK);
+  assert_string_equal(run(&f), "done y ");
+  end(&f);
+}
+
+static void a_component_that_fails_to_set_up_is_repeated_by_all(void **state) {
+  (void)state;
+  fixture f;
+  start_parts(&f, FAILING);
+  assert_int_equal(run_slot(&f, "m"), BBW_OK);
+  assert_string_equal(run(&f), "! done ");
+  bool is_done = true;
+  (void)bbw_node_bootstrap_name(f.node, 1, &is_done);
+  assert_false(is_done);
+  boot_manner = AT_ONCE;
+  assert_int_equal(bbw_node_run_bootstrap(f.node, NULL, 0, &f.err), BBW_OK);
+  assert_string_equal(run(&f), "done done a ");
+  assert_int_equal(boots, 2);
+  end(&f);
+}
+
+static void a_component_that_is_being_set_up_goes_on_after_a_restore(void **state) {
+  (void)state;
+  fixture f;
+  start_parts(&f, LATER);
+  assert_int_equal(run_slot(&f, "m"), BBW_OK);
+  assert_string_equal(run(&f), "wait ");
+  uint8_t *bytes;
+  size_t len;
+  assert_int_equal(bbw_node_snapshot(f.node, &bytes, &len, &f.mem.mem, &f.err), BBW_OK);
+  assert_int_equal(bbw_node_clear(f.node, &f.err), BBW_OK);
+  assert_int_equal(bbw_node_restore(f.node, (bbw_bytes){bytes, len}, &f.err), BBW_OK);
+  f.mem.mem.free(f.mem.mem.ctx, bytes, len);
+  assert_int_equal(bbw_node_complete(f.node, boot_cmd, NULL, 0, &f.err), BBW_OK);
+  assert_string_equal(run(&f), "done ");
+  bool is_done = false;
+  (void)bbw_node_bootstrap_name(f.node, 1, &is_done);
+  assert_true(is_done);
+  end(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(all_targets_without_inputs_run_once_in_order),
@@ -226,6 +402,12 @@ int main(void) {
       cmocka_unit_test(a_batch_is_refused_as_a_whole),
       cmocka_unit_test(an_open_bootstrap_is_freed_with_its_node),
       cmocka_unit_test(failing_memory_loses_no_bootstrap),
+      cmocka_unit_test(a_component_is_set_up_by_its_slot),
+      cmocka_unit_test(a_slot_without_a_bootstrap_is_refused_with_those_that_have_one),
+      cmocka_unit_test(all_sets_components_up_before_modules),
+      cmocka_unit_test(a_component_that_is_being_set_up_is_locked_and_no_other),
+      cmocka_unit_test(a_component_that_fails_to_set_up_is_repeated_by_all),
+      cmocka_unit_test(a_component_that_is_being_set_up_goes_on_after_a_restore),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

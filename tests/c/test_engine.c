@@ -13,119 +13,7 @@
 #include "bbw/step.h"
 #include "moody_components.h"
 #include "node/node.h"
-#include "test_mem.h"
-
-#define ROUNDS_MAX 4000
-#define LOG_MAX    65536
-
-/* A node, its memory, and what its polls reported. */
-typedef struct session {
-  test_mem mem;
-  bbw_node *node;
-  bbw_vec steps;     /* every step byte so far */
-  char log[LOG_MAX]; /* "topic=hex " per application event of an output or topic */
-  size_t log_len;
-  unsigned counts[32]; /* steps by number */
-  uint64_t last_cmd;
-} session;
-
-static void session_install(session *s, const char *text, const bbw_config *config) {
-  memset(s, 0, sizeof(*s));
-  test_mem_init(&s->mem);
-  bbw_vec_init(&s->steps, 1, &bbw_mem_libc);
-  s->node = artifact_install(text, config, &s->mem.mem, NULL);
-  assert_non_null(s->node);
-}
-
-static void session_end(session *s) {
-  bbw_stats stats;
-  bbw_node_stats(s->node, &stats);
-  assert_int_equal(stats.ingress_bytes_in_flight, 0);
-  assert_int_equal(stats.slot_table_occupied, 0);
-  assert_int_equal(stats.executions, 0);
-  bbw_node_del(s->node);
-  assert_int_equal(s->mem.live_bytes, 0);
-  bbw_vec_free(&s->steps);
-}
-
-/* Targets M and N of the model, with the moody model component bound at a slot of both. */
-static void session_install_moody(session *s, const char *text, size_t target_count) {
-  memset(s, 0, sizeof(*s));
-  test_mem_init(&s->mem);
-  bbw_vec_init(&s->steps, 1, &bbw_mem_libc);
-  bbw_arena arena;
-  bbw_arena_init(&arena, &bbw_mem_libc);
-  static const bbw_onnx_entry slots[2] = {
-      {{"ai.bytesandbrains.binding.M.m", 29}, {"Model|StubModel|0", 17}},
-      {{"ai.bytesandbrains.binding.N.m", 29}, {"Model|StubModel|0", 17}},
-  };
-  bbw_onnx_model extra = {.metadata_props = {slots, 2}};
-  bbw_bytes head = artifact(&arena, text);
-  bbw_bytes tail;
-  assert_int_equal(bbw_proto_encode(&tail, &extra, &bbw_onnx_model_type, &arena), BBW_OK);
-  /* Two encoded messages one behind the other are one message with the fields of both. */
-  uint8_t *model = bbw_arena_array(&arena, head.len + tail.len, 1);
-  assert_non_null(model);
-  memcpy(model, head.ptr, head.len);
-  memcpy(model + head.len, tail.ptr, tail.len);
-  static const bbw_str targets[2] = {{"M", 1}, {"N", 1}};
-  bbw_install_options options = {.peer_id = bbw_peer_id_from_u64(1),
-                                 .model = {model, head.len + tail.len},
-                                 .targets = targets,
-                                 .target_count = target_count};
-  options.component_types = moody_component_types(&options.component_type_count);
-  assert_int_equal(bbw_node_install(&s->node, &options, &s->mem.mem, NULL), BBW_OK);
-  bbw_arena_free(&arena);
-}
-
-static void log_event(session *s, const bbw_step *step) {
-  bbw_str topic = bbw_step_text(step, "topic");
-  bbw_bytes value = bbw_step_bytes(step, "value_bytes");
-  if (bbw_step_text(step, "module_name").len != 0) { return; } /* the echo of what the host gave */
-  if (s->log_len + topic.len + 2 * value.len + 3 > LOG_MAX) { abort(); }
-  memcpy(s->log + s->log_len, topic.ptr, topic.len);
-  s->log_len += topic.len;
-  s->log[s->log_len++] = '=';
-  for (size_t i = 0; i < value.len; i++) { s->log_len += (size_t)sprintf(s->log + s->log_len, "%02x", value.ptr[i]); }
-  s->log[s->log_len++] = ' ';
-  s->log[s->log_len] = '\0';
-}
-
-/* One poll; true when nothing is left to do. */
-static bool poll(session *s) {
-  bbw_bytes steps;
-  bool is_pending;
-  assert_int_equal(bbw_node_poll(s->node, &steps, &is_pending, NULL), BBW_OK);
-  assert_true(bbw_vec_append(&s->steps, steps.ptr, steps.len));
-  size_t at = 0;
-  bbw_step step;
-  while (bbw_steps_next(steps, &at, &step)) {
-    s->counts[step.kind]++;
-    if (step.kind == BBW_STEP_APP_EVENT) { log_event(s, &step); }
-    if (step.kind == BBW_STEP_ASYNC_SUSPENDED) { s->last_cmd = bbw_step_u64(&step, "cmd_id"); }
-  }
-  return is_pending;
-}
-
-static unsigned poll_all(session *s) {
-  for (unsigned round = 1; round < ROUNDS_MAX; round++) {
-    if (poll(s)) { return round; }
-  }
-  fail_msg("the node never comes to rest");
-  return 0;
-}
-
-static void invoke(session *s, const char *name, const char *text) {
-  bbw_named_bytes input = {{name, strlen(name)}, {(const uint8_t *)text, strlen(text)}};
-  uint64_t exec_id;
-  assert_int_equal(bbw_node_invoke(s->node, BBW_STR("M"), &input, name[0] == '\0' ? 0 : 1, &exec_id, NULL), BBW_OK);
-}
-
-static bbw_stats stats_of(const session *s) {
-  bbw_stats stats;
-  bbw_node_stats(s->node, &stats);
-  return stats;
-}
+#include "session.h"
 
 static const char chain[] =
     "target M x t -> y\nsyscall::PassThrough x -> a\nsyscall::PassThrough a -> b\nsyscall::PassThrough b -> c\n"
@@ -140,9 +28,9 @@ static void an_op_budget_spreads_work_over_polls_and_loses_nothing(void **state)
   config.cycle_op_budget = 1;
   session s;
   session_install(&s, chain, &config);
-  invoke(&s, "x", "1");
-  invoke(&s, "x", "2");
-  assert_int_equal(poll_all(&s), 8);
+  session_invoke(&s, "x", "1");
+  session_invoke(&s, "x", "2");
+  assert_int_equal(session_poll_all(&s), 8);
   assert_string_equal(s.log, "y=31 y=32 ");
   assert_int_equal(s.counts[BBW_STEP_OP_COMPLETED], 8);
   assert_int_equal(s.counts[BBW_STEP_CYCLE_BUDGET_EXCEEDED], 8);
@@ -156,13 +44,13 @@ static void executions_take_turns_under_a_budget(void **state) {
   config.cycle_op_budget = 2;
   session s;
   session_install(&s, chain, &config);
-  invoke(&s, "x", "1");
-  invoke(&s, "x", "2");
-  for (int i = 0; i < 3; i++) { (void)poll(&s); } /* three of four ops of both have run */
+  session_invoke(&s, "x", "1");
+  session_invoke(&s, "x", "2");
+  for (int i = 0; i < 3; i++) { (void)session_poll(&s); } /* three of four ops of both have run */
   assert_string_equal(s.log, "");
-  (void)poll(&s);
+  (void)session_poll(&s);
   assert_string_equal(s.log, "y=31 y=32 ");
-  assert_true(poll(&s));
+  assert_true(session_poll(&s));
   session_end(&s);
 }
 
@@ -173,8 +61,8 @@ static void what_is_held_by_the_cap_on_executions_goes_on_without_new_work(void 
   config.max_executions = 1;
   session s;
   session_install(&s, chain, &config);
-  for (const char *text = "12345"; *text != '\0'; text++) { invoke(&s, "x", (char[]){*text, '\0'}); }
-  (void)poll_all(&s);
+  for (const char *text = "12345"; *text != '\0'; text++) { session_invoke(&s, "x", (char[]){*text, '\0'}); }
+  (void)session_poll_all(&s);
   assert_string_equal(s.log, "y=31 y=32 y=33 y=34 y=35 ");
   session_end(&s);
 }
@@ -186,17 +74,17 @@ static void held_work_waits_quietly_while_nothing_can_end(void **state) {
   config.max_executions = 1;
   session s;
   session_install(&s, "target M x -> y\nsyscall::Limit.Acquire x -> a | name='l' n=0\nsyscall::Gate x a -> y", &config);
-  invoke(&s, "x", "1");
-  invoke(&s, "x", "2");
-  (void)poll_all(&s);
-  assert_int_equal(stats_of(&s).ingress_depth, 1);
+  session_invoke(&s, "x", "1");
+  session_invoke(&s, "x", "2");
+  (void)session_poll_all(&s);
+  assert_int_equal(session_stats(&s).ingress_depth, 1);
   uint64_t at_ns;
   assert_false(bbw_node_next_timer(s.node, &at_ns));
   assert_int_equal(bbw_node_complete(s.node, s.last_cmd, NULL, 0, NULL), BBW_OK);
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
   assert_string_equal(s.log, "y=31 ");
   assert_int_equal(bbw_node_complete(s.node, s.last_cmd, NULL, 0, NULL), BBW_OK);
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
   assert_string_equal(s.log, "y=31 y=32 ");
   session_end(&s);
 }
@@ -211,19 +99,19 @@ static void an_interval_without_room_lets_the_timers_behind_it_through(void **st
                   "target M x -> y\nsyscall::Interval -> i | period_ns=5\nsyscall::Sleep x -> a | "
                   "duration_ns=10\nsyscall::Gate x a -> y",
                   &config);
-  (void)poll_all(&s);
-  invoke(&s, "x", "1");
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
+  session_invoke(&s, "x", "1");
+  (void)session_poll_all(&s);
   assert_int_equal(bbw_node_tick(s.node, 5), BBW_OK);
-  (void)poll_all(&s); /* the interval finds no room */
+  (void)session_poll_all(&s); /* the interval finds no room */
   assert_int_equal(bbw_node_tick(s.node, 10), BBW_OK);
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
   assert_string_equal(s.log, "y=31 ");
   uint64_t at_ns;
   assert_true(bbw_node_next_timer(s.node, &at_ns));
   unsigned before = s.counts[BBW_STEP_OP_COMPLETED];
   assert_int_equal(bbw_node_tick(s.node, at_ns), BBW_OK);
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
   assert_int_equal(s.counts[BBW_STEP_OP_COMPLETED], before + 1); /* and fires later */
   session_end(&s);
 }
@@ -238,9 +126,9 @@ static void every_interval_starts_even_if_not_all_fit_at_once(void **state) {
                   "target M -> a b c\nsyscall::Interval -> a | period_ns=100\nsyscall::Interval -> b | "
                   "period_ns=100\nsyscall::Interval -> c | period_ns=100",
                   &config);
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
   assert_string_equal(s.log, "a=0000000000000000 b=0000000000000000 c=0000000000000000 ");
-  assert_int_equal(stats_of(&s).timers, 3);
+  assert_int_equal(session_stats(&s).timers, 3);
   session_end(&s);
 }
 
@@ -256,14 +144,14 @@ static void a_lifecycle_phase_reaches_all_its_operators_even_if_not_all_fit_at_o
       "phase='start'\nsyscall::LifecyclePhase -> c | phase='stop'\nsyscall::Limit.Acquire x -> y | name='l' "
       "n=0",
       &config);
-  invoke(&s, "x", "1");
-  (void)poll_all(&s);
+  session_invoke(&s, "x", "1");
+  (void)session_poll_all(&s);
   assert_int_equal(bbw_node_fire_lifecycle(s.node, BBW_STR("start"), NULL), BBW_OK);
   assert_int_equal(bbw_node_fire_lifecycle(s.node, BBW_STR("stop"), NULL), BBW_OK);
-  (void)poll_all(&s); /* no room, and no endless polling */
+  (void)session_poll_all(&s); /* no room, and no endless polling */
   assert_string_equal(s.log, "");
   assert_int_equal(bbw_node_complete(s.node, s.last_cmd, NULL, 0, NULL), BBW_OK);
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
   assert_string_equal(s.log, "y= a= b= c= ");
   assert_int_equal(s.counts[BBW_STEP_LIFECYCLE_FIRED], 2);
   session_end(&s);
@@ -285,14 +173,14 @@ static void calls_that_double_at_each_level_keep_every_poll_bounded(void **state
   config.max_executions = 100;
   session s;
   session_install(&s, text, &config);
-  invoke(&s, "x", "1");
+  session_invoke(&s, "x", "1");
   size_t peak = 0;
   bool is_done = false;
   for (unsigned round = 0; round < 2000 && !is_done; round++) {
     unsigned before = s.counts[BBW_STEP_OP_COMPLETED] + s.counts[BBW_STEP_OP_FAILED];
-    is_done = poll(&s);
+    is_done = session_poll(&s);
     assert_true(s.counts[BBW_STEP_OP_COMPLETED] + s.counts[BBW_STEP_OP_FAILED] <= before + 50);
-    assert_true(stats_of(&s).executions <= 100);
+    assert_true(session_stats(&s).executions <= 100);
     if (s.mem.live_bytes > peak) { peak = s.mem.live_bytes; }
   }
   assert_true(is_done);
@@ -337,8 +225,8 @@ static void a_completion_that_does_not_decode_leaves_the_operator_parked(void **
   (void)state;
   session s;
   session_install(&s, parking, NULL);
-  invoke(&s, "x", "1");
-  (void)poll_all(&s);
+  session_invoke(&s, "x", "1");
+  (void)session_poll_all(&s);
   static const uint8_t nine[8] = {9};
   bbw_typed_bytes good = {bbw_type_hash(BBW_TYPE_U64), {nine, 8}};
   bbw_typed_bytes cut = {bbw_type_hash(BBW_TYPE_U64), {nine, 7}};
@@ -347,11 +235,11 @@ static void a_completion_that_does_not_decode_leaves_the_operator_parked(void **
   assert_int_equal(bbw_node_complete(s.node, s.last_cmd, &cut, 1, NULL), BBW_E_DECODE);
   assert_int_equal(bbw_node_complete(s.node, s.last_cmd, mixed, 2, NULL), BBW_E_DECODE);
   assert_int_equal(bbw_node_complete(s.node, s.last_cmd, &unknown, 1, NULL), BBW_E_UNKNOWN_TYPE_HASH);
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
   assert_string_equal(s.log, "");
-  assert_int_equal(stats_of(&s).pending_async, 1);
+  assert_int_equal(session_stats(&s).pending_async, 1);
   assert_int_equal(bbw_node_complete(s.node, s.last_cmd, &good, 1, NULL), BBW_OK);
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
   assert_string_equal(s.log, "y=0900000000000000 ");
   session_end(&s);
 }
@@ -360,19 +248,26 @@ static void unknown_repeated_and_late_completions_are_counted_and_change_nothing
   (void)state;
   session s;
   session_install(&s, "target M x -> y\nsyscall::Sleep x -> y | duration_ns=10", NULL);
-  invoke(&s, "x", "1");
-  (void)poll_all(&s);
-  assert_int_equal(bbw_node_complete(s.node, 77, NULL, 0, NULL), BBW_E_UNKNOWN_COMMAND);
+  session_invoke(&s, "x", "1");
+  (void)session_poll_all(&s);
+  bbw_error err;
+  assert_int_equal(bbw_node_complete(s.node, 77, NULL, 0, &err), BBW_E_UNKNOWN_COMMAND);
+  assert_true(bbw_str_equal(bbw_error_field(&err, "reason"), BBW_STR("unknown")));
   assert_int_equal(bbw_node_fail(s.node, 77, BBW_STR(""), NULL), BBW_E_UNKNOWN_COMMAND);
   assert_int_equal(bbw_node_complete(s.node, s.last_cmd, NULL, 0, NULL), BBW_OK);
   assert_int_equal(bbw_node_complete(s.node, s.last_cmd, NULL, 0, NULL), BBW_E_UNKNOWN_COMMAND); /* in the same poll */
   assert_int_equal(bbw_node_fail(s.node, s.last_cmd, BBW_STR("no"), NULL), BBW_E_UNKNOWN_COMMAND);
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
   assert_string_equal(s.log, "y= ");
   assert_int_equal(bbw_node_tick(s.node, 10), BBW_OK); /* its timer is still there and finds nobody */
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
   assert_string_equal(s.log, "y= ");
-  assert_int_equal(stats_of(&s).unknown_completions, 4);
+  assert_int_equal(bbw_node_complete(s.node, s.last_cmd, NULL, 0, &err), BBW_E_UNKNOWN_COMMAND); /* long over */
+  assert_true(bbw_str_equal(bbw_error_field(&err, "reason"), BBW_STR("late")));
+  assert_int_equal(bbw_error_number(&err, "cmd_id"), s.last_cmd);
+  assert_int_equal(session_stats(&s).unknown_completions, 2);
+  assert_int_equal(session_stats(&s).duplicate_completions, 2);
+  assert_int_equal(session_stats(&s).late_completions, 1);
   session_end(&s);
 }
 
@@ -380,12 +275,12 @@ static void a_failed_completion_says_why(void **state) {
   (void)state;
   session s;
   session_install(&s, parking, NULL);
-  invoke(&s, "x", "1");
-  (void)poll_all(&s);
+  session_invoke(&s, "x", "1");
+  (void)session_poll_all(&s);
   char detail[5000];
   memset(detail, 'd', sizeof(detail));
   assert_int_equal(bbw_node_fail(s.node, s.last_cmd, (bbw_str){detail, sizeof(detail)}, NULL), BBW_OK);
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
   assert_int_equal(s.counts[BBW_STEP_OP_FAILED], 1);
   session_end(&s);
 }
@@ -394,13 +289,13 @@ static void surplus_results_are_dropped(void **state) {
   (void)state;
   session s;
   session_install(&s, parking, NULL);
-  invoke(&s, "x", "1");
-  (void)poll_all(&s);
+  session_invoke(&s, "x", "1");
+  (void)session_poll_all(&s);
   static const uint8_t number[8] = {5};
   bbw_typed_bytes result = {bbw_type_hash(BBW_TYPE_U64), {number, 8}};
   bbw_typed_bytes results[3] = {result, result, result};
   assert_int_equal(bbw_node_complete(s.node, s.last_cmd, results, 3, NULL), BBW_OK);
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
   assert_string_equal(s.log, "y=0500000000000000 ");
   session_end(&s);
 }
@@ -431,15 +326,15 @@ static void a_component_may_answer_in_every_way_and_the_node_goes_on(void **stat
     unsigned failed = s.counts[BBW_STEP_OP_FAILED], suspended = s.counts[BBW_STEP_ASYNC_SUSPENDED];
     s.log_len = 0;
     s.log[0] = '\0';
-    invoke(&s, "x", "1");
-    (void)poll_all(&s);
+    session_invoke(&s, "x", "1");
+    (void)session_poll_all(&s);
     if (strcmp(s.log, moods[i].log) != 0) { fail_msg("%s: got %s", moods[i].what, s.log); }
     assert_int_equal(s.counts[BBW_STEP_OP_FAILED] - failed, moods[i].failed);
     assert_int_equal(s.counts[BBW_STEP_ASYNC_SUSPENDED] - suspended, moods[i].suspended);
   }
-  assert_int_equal(stats_of(&s).pending_async, 1);
+  assert_int_equal(session_stats(&s).pending_async, 1);
   assert_int_equal(bbw_node_complete(s.node, s.last_cmd, NULL, 0, NULL), BBW_OK);
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
   assert_string_equal(s.log, "y= ");
   session_end(&s);
 }
@@ -450,8 +345,8 @@ static void two_completions_of_one_poll_are_applied_in_order(void **state) {
   session_install(&s, parking, NULL);
   uint64_t first = 0;
   for (int i = 0; i < 2; i++) {
-    invoke(&s, "x", "1");
-    (void)poll_all(&s);
+    session_invoke(&s, "x", "1");
+    (void)session_poll_all(&s);
     if (i == 0) { first = s.last_cmd; }
   }
   static const uint8_t numbers[2][8] = {{1}, {2}};
@@ -459,7 +354,7 @@ static void two_completions_of_one_poll_are_applied_in_order(void **state) {
                                 {bbw_type_hash(BBW_TYPE_U64), {numbers[1], 8}}};
   assert_int_equal(bbw_node_complete(s.node, s.last_cmd, &results[0], 1, NULL), BBW_OK);
   assert_int_equal(bbw_node_complete(s.node, first, &results[1], 1, NULL), BBW_OK);
-  assert_int_equal(poll_all(&s), 1);
+  assert_int_equal(session_poll_all(&s), 1);
   assert_string_equal(s.log, "y=0100000000000000 y=0200000000000000 ");
   session_end(&s);
 }
@@ -475,7 +370,7 @@ static void two_targets_of_one_node_share_components_and_nothing_else(void **sta
   assert_int_equal(bbw_node_deliver_event(s.node, BBW_STR("M"), BBW_STR("x"), one, NULL), BBW_OK);
   assert_int_equal(bbw_node_deliver_event(s.node, BBW_STR("N"), BBW_STR("x"), one, NULL), BBW_OK);
   assert_int_equal(bbw_node_deliver_event(s.node, BBW_STR("N"), BBW_STR("y"), one, NULL), BBW_E_UNKNOWN_INPUT);
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
   assert_string_equal(s.log, "y= z=0100000000000000 "); /* the one instance counts its calls */
   session_end(&s);
 }
@@ -506,8 +401,8 @@ static void calls_from_inside_the_tap_are_refused(void **state) {
   session_install(&s, chain, NULL);
   tapped t = {.node = s.node};
   bbw_node_set_tap(s.node, tap, &t);
-  invoke(&s, "x", "1");
-  (void)poll_all(&s);
+  session_invoke(&s, "x", "1");
+  (void)session_poll_all(&s);
   assert_int_equal(t.steps, 5); /* four operators and the output */
   assert_int_equal(t.busy, 25);
   session_end(&s);
@@ -527,7 +422,7 @@ static void the_next_timer_is_when_something_happens_and_not_before(void **state
   assert_false(bbw_node_next_timer(s.node, &at_ns));
   assert_int_equal(bbw_node_tick(s.node, 1000), BBW_OK);
   assert_int_equal(bbw_node_invoke(s.node, BBW_STR("M"), inputs, 2, &exec_id, NULL), BBW_OK);
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
   static const struct {
     uint64_t at_ns;
     bbw_step_kind kind;
@@ -537,13 +432,28 @@ static void the_next_timer_is_when_something_happens_and_not_before(void **state
     assert_int_equal(at_ns, due[i].at_ns);
     unsigned before = s.counts[due[i].kind];
     assert_int_equal(bbw_node_tick(s.node, at_ns - 1), BBW_OK);
-    (void)poll_all(&s);
+    (void)session_poll_all(&s);
     assert_int_equal(s.counts[due[i].kind], before);
     assert_int_equal(bbw_node_tick(s.node, at_ns), BBW_OK);
-    (void)poll_all(&s);
+    (void)session_poll_all(&s);
     assert_int_equal(s.counts[due[i].kind], before + 1);
   }
   assert_false(bbw_node_next_timer(s.node, &at_ns));
+  session_end(&s);
+}
+
+static void handlers_that_fail_do_not_keep_the_node_busy(void **state) {
+  (void)state;
+  session s;
+  session_install(
+      &s,
+      "target M x -> y\nno.such::Op x -> y\nsyscall::EventSource -> e | kind='OpFailure'\nno.such::Op e -> f\n"
+      "module::F e -> g\nsyscall::AppNotify e | name='heard'\nfunction F p -> q\nno.such::Op p -> q",
+      NULL);
+  (void)session_invoke(&s, "x", "1");
+  assert_true(session_poll_all(&s) <= 4);
+  assert_string_equal(s.log, "heard= ");
+  assert_int_equal(s.counts[BBW_STEP_OP_FAILED], 3);
   session_end(&s);
 }
 
@@ -556,10 +466,10 @@ static void a_failed_send_ends_its_request_once(void **state) {
   bbw_named_bytes inputs[2] = {{BBW_STR("x"), {peers, 1}}, {BBW_STR("peers"), {peers, sizeof(peers)}}};
   uint64_t exec_id;
   assert_int_equal(bbw_node_invoke(s.node, BBW_STR("M"), inputs, 2, &exec_id, NULL), BBW_OK);
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
   for (int i = 0; i < 2; i++) {
     assert_int_equal(bbw_node_send_failed(s.node, peer, 1, BBW_STR("gone"), NULL), BBW_OK);
-    (void)poll_all(&s);
+    (void)session_poll_all(&s);
     assert_int_equal(s.counts[BBW_STEP_WIRE_TIMEOUT], 1);
   }
   uint64_t at_ns;
@@ -575,7 +485,7 @@ static void the_clock_never_goes_back_and_a_jump_forward_fires_an_interval_once(
   static const unsigned fired[] = {1, 2, 2, 2, 2, 3, 4};
   for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
     assert_int_equal(bbw_node_tick(s.node, times[i]), BBW_OK);
-    (void)poll_all(&s);
+    (void)session_poll_all(&s);
     assert_int_equal(s.counts[BBW_STEP_OP_COMPLETED], fired[i]);
   }
   session_end(&s);
@@ -586,12 +496,12 @@ static void an_interval_without_a_period_lets_the_node_rest(void **state) {
   session s;
   session_install(&s, "target M -> y z\nsyscall::Interval -> y | period_ns=0\nsyscall::Interval -> z | period_ns=-5",
                   NULL);
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
   assert_int_equal(s.counts[BBW_STEP_OP_COMPLETED], 2);
   uint64_t at_ns;
   assert_true(bbw_node_next_timer(s.node, &at_ns));
   assert_int_equal(bbw_node_tick(s.node, at_ns), BBW_OK);
-  (void)poll_all(&s);
+  (void)session_poll_all(&s);
   assert_int_equal(s.counts[BBW_STEP_OP_COMPLETED], 3); /* a negative period is practically never */
   session_end(&s);
 }
@@ -606,15 +516,15 @@ static const char busy[] =
 
 static void act(session *s, unsigned turn) {
   switch (turn % 5) {
-  case 0: invoke(s, "x", "ab"); break;
-  case 1: invoke(s, "t", "c"); break;
+  case 0: session_invoke(s, "x", "ab"); break;
+  case 1: session_invoke(s, "t", "c"); break;
   case 2:
     assert_int_equal(
         bbw_node_deliver_event(s->node, BBW_STR("M"), BBW_STR("x"), (bbw_bytes){(const uint8_t *)"d", 1}, NULL),
         BBW_OK);
     break;
   case 3: assert_int_equal(bbw_node_tick(s->node, turn), BBW_OK); break;
-  default: (void)poll(s); break;
+  default: (void)session_poll(s); break;
   }
 }
 
@@ -633,7 +543,7 @@ static void the_same_calls_give_the_same_bytes_alone_or_beside_another_node(void
   session *all[3] = {&alone, &a, &b};
   for (size_t i = 0; i < 3; i++) {
     assert_int_equal(bbw_node_tick(all[i]->node, 1000), BBW_OK);
-    (void)poll_all(all[i]);
+    (void)session_poll_all(all[i]);
   }
   assert_int_equal(alone.steps.count, a.steps.count);
   assert_memory_equal(alone.steps.items, a.steps.items, a.steps.count);
@@ -686,7 +596,7 @@ static void run_random(session *s, const char *text, uint64_t budget, uint64_t s
     char value[2] = {(char)('a' + i), '\0'};
     uint32_t choice = draw(&seed, 4);
     if (choice < 2) {
-      invoke(s, names[choice], value);
+      session_invoke(s, names[choice], value);
     } else {
       bbw_named_bytes inputs[2] = {{BBW_STR("v0"), {(const uint8_t *)value, 1}},
                                    {BBW_STR("v1"), {(const uint8_t *)value, 1}}};
@@ -694,7 +604,7 @@ static void run_random(session *s, const char *text, uint64_t budget, uint64_t s
       assert_int_equal(bbw_node_invoke(s->node, BBW_STR("M"), inputs, 2, &exec_id, NULL), BBW_OK);
     }
   }
-  (void)poll_all(s);
+  (void)session_poll_all(s);
 }
 
 static void the_budget_never_changes_what_an_application_sees(void **state) {
@@ -707,7 +617,7 @@ static void the_budget_never_changes_what_an_application_sees(void **state) {
     run_random(&wide, text, 1000, seed);
     run_random(&narrow, text, 1, seed);
     char *a[512], *b[512];
-    char wide_log[LOG_MAX], narrow_log[LOG_MAX];
+    char wide_log[SESSION_LOG_MAX], narrow_log[SESSION_LOG_MAX];
     memcpy(wide_log, wide.log, sizeof(wide_log));
     memcpy(narrow_log, narrow.log, sizeof(narrow_log));
     size_t count = sorted_words(wide_log, a, 512);
@@ -742,6 +652,7 @@ int main(void) {
       cmocka_unit_test(two_targets_of_one_node_share_components_and_nothing_else),
       cmocka_unit_test(calls_from_inside_the_tap_are_refused),
       cmocka_unit_test(the_next_timer_is_when_something_happens_and_not_before),
+      cmocka_unit_test(handlers_that_fail_do_not_keep_the_node_busy),
       cmocka_unit_test(a_failed_send_ends_its_request_once),
       cmocka_unit_test(the_clock_never_goes_back_and_a_jump_forward_fires_an_interval_once),
       cmocka_unit_test(an_interval_without_a_period_lets_the_node_rest),

@@ -275,6 +275,30 @@ static void test_epilogues_do_what_they_say(void **state) {
   assert_memory_equal(c, clipped, sizeof clipped);
 }
 
+/* NaN, zeros of both signs and infinities come through every epilogue alike. */
+static void test_epilogues_have_equal_bits_for_odd_numbers(void **state) {
+  (void)state;
+  enum { ROWS = 7, COLUMNS = 23 };
+  float want[ROWS * COLUMNS], got[ROWS * COLUMNS], rows[ROWS], columns[COLUMNS], residual[ROWS * COLUMNS];
+  kernel_fill_odd(rows, ROWS, 1);
+  kernel_fill_odd(columns, COLUMNS, 2);
+  kernel_fill_odd(residual, ROWS * COLUMNS, 3);
+  for (unsigned form = 0; form < 32; form++) {
+    bbw_epilogue e = {.row_bias = (form & 1u) != 0 ? rows : NULL,
+                      .column_bias = (form & 2u) != 0 ? columns : NULL,
+                      .residual = (form & 4u) != 0 ? residual : NULL};
+    e.residual_stride = COLUMNS, e.activation = (bbw_activation)(form / 8), e.low = -0.0f, e.high = 6.0f,
+    e.map = bbw_sigmoid_f32_simd128;
+    for (uint32_t seed = 4; seed < 12; seed++) {
+      kernel_fill_odd(want, ROWS * COLUMNS, seed);
+      memcpy(got, want, sizeof got);
+      bbw_epilogue_scalar(&e, want, COLUMNS, 0, ROWS, 0, COLUMNS);
+      bbw_epilogue_simd128(&e, got, COLUMNS, 0, ROWS, 0, COLUMNS);
+      assert_int_equal(kernel_first_difference(want, got, ROWS * COLUMNS), ROWS * COLUMNS);
+    }
+  }
+}
+
 static void test_packed_sizes_do_not_overflow(void **state) {
   (void)state;
   assert_true(bbw_gemm_f32_pack_a_size(SIZE_MAX, 1) == SIZE_MAX);
@@ -293,6 +317,7 @@ int main(void) {
       cmocka_unit_test(test_empty_sums_are_zero),
       cmocka_unit_test(test_every_form_has_the_bits_of_the_plain_one),
       cmocka_unit_test(test_epilogues_do_what_they_say),
+      cmocka_unit_test(test_epilogues_have_equal_bits_for_odd_numbers),
       cmocka_unit_test(test_packed_sizes_do_not_overflow),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

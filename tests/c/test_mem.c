@@ -7,7 +7,8 @@ static void *counted_alloc(void *ctx, size_t size) {
   test_mem *mem = ctx;
   size_t nth = mem->alloc_count++;
   if (size == 0) { abort(); } /* bbw_mem promises that size is never 0 */
-  if (nth >= mem->fail_at || size > mem->limit_bytes || mem->live_bytes > mem->limit_bytes - size) { return NULL; }
+  bool is_failing = mem->fails_once ? nth == mem->fail_at : nth >= mem->fail_at;
+  if (is_failing || size > mem->limit_bytes || mem->live_bytes > mem->limit_bytes - size) { return NULL; }
   void *ptr = aligned_alloc(16, (size + 15) & ~(size_t)15);
   if (ptr == NULL) { return NULL; }
   /* Whoever reads before writing shall notice. */

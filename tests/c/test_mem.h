@@ -18,6 +18,7 @@ typedef struct test_mem {
   size_t peak_bytes;  /* the most that live_bytes was */
   size_t alloc_count; /* asked for since init or fail_at */
   size_t fail_at;     /* this request and all later ones get NULL */
+  bool fails_once;    /* only that request gets NULL */
   size_t limit_bytes; /* live_bytes may not pass this */
 } test_mem;
 

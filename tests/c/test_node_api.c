@@ -31,6 +31,7 @@ typedef struct fixture {
 
 static void start(fixture *f, const char *graph) {
   test_mem_init(&f->mem);
+  f->is_pending = false;
   f->node = artifact_install(graph, NULL, &f->mem.mem, &f->err);
   assert_non_null(f->node);
 }

@@ -17,6 +17,7 @@
 #include "moody_components.h"
 #include "node/node.h"
 #include "node/snapshot_schema.h"
+#include "node_check.h"
 #include "node_script.h"
 
 #define CALLS        48
@@ -81,6 +82,7 @@ static void assert_same(snapshot a, snapshot b) {
 
 typedef struct run_log {
   uint64_t hash; /* of everything that the polls answered */
+  uint64_t marked;
 } run_log;
 
 static void add(run_log *log, const void *bytes, size_t len) {
@@ -91,15 +93,22 @@ static void note_poll(void *ctx, bbw_status status, bbw_bytes steps, bool is_pen
   run_log *log = ctx;
   uint64_t words[2] = {(uint64_t)(int64_t)status, is_pending};
   add(log, words, sizeof(words));
-  add(log, steps.ptr, steps.len);
+  /* Envelopes that come out of a snapshot are marked; in all else the steps are the same. */
+  bbw_step step;
+  for (size_t at = 0; bbw_steps_next(steps, &at, &step);) {
+    bool is_envelope = step.kind == BBW_STEP_SEND_ENVELOPE;
+    log->marked += is_envelope && bbw_step_u64(&step, "is_redelivered") != 0;
+    add(log, step.record.ptr, step.record.len - (is_envelope ? 8 : 0)); /* the mark is the last word */
+  }
 }
 
 /* One call, and what can be seen of the node after it. */
 static uint64_t play(bbw_node *node, node_script *script) {
-  run_log log = {BBW_FNV1A_OFFSET};
+  run_log log = {.hash = BBW_FNV1A_OFFSET};
   bbw_stats stats;
   uint64_t at_ns = 0;
   node_script_call(node, script, NULL, note_poll, &log);
+  node_check_state(node);
   bool has_timer = bbw_node_next_timer(node, &at_ns);
   bbw_node_stats(node, &stats);
   add(&log, &has_timer, sizeof(has_timer));
@@ -120,7 +129,7 @@ static bbw_node *install_fixed(uint64_t seed, const bbw_config *config, const bb
 /* What is where at the places where the nodes were stopped; the test must not only see empty nodes. */
 typedef struct seen {
   uint64_t frames, children, parked, done, timers, ingress, bus, named, app_events, outbound, failures, runs, locked,
-      phases, requests, dedup, health, inbound, polls;
+      phases, requests, dedup, health, inbound, deadlines, polls;
 } seen;
 
 static void look(seen *s, const bbw_node *node) {
@@ -131,6 +140,7 @@ static void look(seen *s, const bbw_node *node) {
     s->inbound += f->inbound != NULL;
   }
   s->parked += e->async.count;
+  s->deadlines += e->async.heap.count;
   s->done += e->async.done.count;
   s->timers += e->timers.heap.count;
   s->ingress += e->ingress.count;
@@ -231,9 +241,9 @@ static void a_restored_node_goes_on_as_if_it_had_never_stopped(void **state) {
   seen s = {0};
   for (uint64_t seed = 0; seed < SEEDS; seed++) { goes_on(install_random, seed, &s); }
   for (uint64_t seed = 0; seed < SEEDS; seed++) { goes_on(install_fixed, seed, &s); }
-  const uint64_t counts[] = {
-      s.frames,     s.children, s.parked, s.done,     s.timers, s.ingress, s.bus,    s.named,
-      s.app_events, s.runs,     s.phases, s.requests, s.dedup,  s.health,  s.inbound}; /* the others: below */
+  const uint64_t counts[] = {s.frames, s.children, s.parked,     s.done,     s.timers, s.ingress,
+                             s.bus,    s.named,    s.app_events, s.runs,     s.phases, s.requests,
+                             s.dedup,  s.health,   s.inbound,    s.deadlines}; /* the others: below */
   print_message("%llu places:", (unsigned long long)s.polls);
   for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
     print_message(" %llu", (unsigned long long)counts[i]);
@@ -280,8 +290,9 @@ static void event(bbw_node *node) {
   assert_int_equal(bbw_node_deliver_event(node, BBW_STR("M"), BBW_STR("x"), bytes, NULL), BBW_OK);
 }
 
-/* Restores the node elsewhere and plays the same calls on both. */
-static void both_go_on(bbw_node *node, const char *text) {
+/* Restores the node elsewhere and plays the same calls on both.  How many envelopes came marked as redelivered there. */
+static uint64_t both_go_on(bbw_node *node, const char *text) {
+  uint64_t marked = 0;
   test_mem mem;
   test_mem_init(&mem);
   bbw_node *other = install_m(text, &mem.mem);
@@ -289,14 +300,17 @@ static void both_go_on(bbw_node *node, const char *text) {
   assert_int_equal(bbw_node_restore(other, view(s), NULL), BBW_OK);
   drop(s);
   for (uint64_t i = 0; i < 6; i++) {
-    run_log a = {BBW_FNV1A_OFFSET}, b = {BBW_FNV1A_OFFSET};
+    run_log a = {.hash = BBW_FNV1A_OFFSET}, b = {.hash = BBW_FNV1A_OFFSET};
     bool a_rests = node_script_poll(node, note_poll, &a), b_rests = node_script_poll(other, note_poll, &b);
     assert_int_equal(a_rests, b_rests);
     assert_true(a.hash == b.hash);
+    assert_int_equal(a.marked, 0);
+    marked += b.marked;
     assert_int_equal(bbw_node_tick(node, 1000 * i), bbw_node_tick(other, 1000 * i));
   }
   bbw_node_del(other);
   assert_int_equal(mem.live_bytes, 0);
+  return marked;
 }
 
 static void ops_that_a_bootstrap_locks_stay_locked(void **state) {
@@ -311,7 +325,7 @@ static void ops_that_a_bootstrap_locks_stay_locked(void **state) {
   assert_int_equal(bbw_node_tick(node, 5), BBW_OK);
   (void)node_script_poll(node, NULL, NULL);
   assert_int_equal(node->engine.locked.count, 1);
-  both_go_on(node, locking);
+  (void)both_go_on(node, locking);
   bbw_node_del(node);
   assert_int_equal(mem.live_bytes, 0);
 }
@@ -351,10 +365,11 @@ static void output_that_found_no_memory_is_kept(void **state) {
     mem.fail_at = mem.alloc_count + n;
     (void)node_script_poll(node, NULL, NULL);
     mem.fail_at = TEST_MEM_NEVER;
-    outbound += bbw_outbound_count(&node->engine.outbound);
+    size_t waiting = bbw_outbound_count(&node->engine.outbound);
+    outbound += waiting;
     failures += node->engine.resolve_failures.count;
     events += node->engine.app_events.count;
-    both_go_on(node, sending);
+    assert_int_equal(both_go_on(node, sending), waiting);
     bbw_node_del(node);
     assert_int_equal(mem.live_bytes, 0);
   }
@@ -740,11 +755,12 @@ static void dedup_twice(bbw_snap *s) {
   s->dedup = (bbw_proto_list){two, 2};
 }
 static void request_backwards(bbw_snap *s) {
-  static const bbw_snap_request request = {1, 50, 40, 3};
+  static const bbw_snap_request request = {.id = 1, .started_at_ns = 50, .expires_at_ns = 40, .target_site = 3};
   s->requests = (bbw_proto_list){&request, 1};
 }
 static void request_twice(bbw_snap *s) {
-  static const bbw_snap_request two[2] = {{1, 40, 50, 3}, {1, 40, 50, 3}};
+  static const bbw_snap_request two[2] = {{.id = 1, .started_at_ns = 40, .expires_at_ns = 50},
+                                          {.id = 1, .started_at_ns = 40, .expires_at_ns = 50}};
   s->requests = (bbw_proto_list){two, 2};
 }
 
@@ -875,6 +891,30 @@ static void each_rule_of_the_content_is_checked(void **state) {
   subject_free(&s);
 }
 
+/* No script of these tests makes a peer ask for time. */
+static void waits_that_peers_asked_for_are_kept(void **state) {
+  (void)state;
+  subject s;
+  make_full(&s);
+  bbw_arena arena;
+  bbw_snap snap;
+  bbw_arena_init(&arena, &bbw_mem_libc);
+  decode(&s.other, &snap, &arena);
+  bbw_snap_backoff wait = {
+      .peer = snap.peer_id, .attempts = 3, .last_attempt_ns = 5, .next_retry_ns = 90, .is_advisory = true};
+  snap.backoff = (bbw_proto_list){&wait, 1};
+  snapshot edited = encode(&snap, &arena), expected = with_incarnation(edited, 1);
+  bbw_error err;
+  assert_int_equal(bbw_node_restore(s.node, view(edited), &err), BBW_OK);
+  snapshot again = take(s.node);
+  assert_same(again, expected);
+  drop(again);
+  drop(expected);
+  drop(edited);
+  bbw_arena_free(&arena);
+  subject_free(&s);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_restored_node_goes_on_as_if_it_had_never_stopped),
@@ -885,6 +925,7 @@ int main(void) {
       cmocka_unit_test(memory_that_fails_changes_nothing),
       cmocka_unit_test(edited_content_is_refused_or_works),
       cmocka_unit_test(each_rule_of_the_content_is_checked),
+      cmocka_unit_test(waits_that_peers_asked_for_are_kept),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

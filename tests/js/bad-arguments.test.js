@@ -62,7 +62,7 @@ test('numbers that fit no u64 are refused with the field', () => {
     assert.throws(() => u64(value), { code: 'E_ARG' });
     assert.throws(() => node.tick(value), (e) => e.code === 'E_ARG' && e.details.field === 'nowNs');
   }
-  for (const memoryBytesMax of [2 ** 32 + 70000, -1, NaN, 'x']) assert.throws(() => createRuntime(module, { memoryBytesMax }), { code: 'E_ARG' });
+  for (const maxMemoryBytes of [2 ** 32 + 70000, -1, NaN, 'x']) assert.throws(() => createRuntime(module, { maxMemoryBytes }), { code: 'E_ARG' });
 });
 
 test('results of a component have one cap, at once and later', async () => {

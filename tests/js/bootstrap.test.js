@@ -32,7 +32,7 @@ function warmNode() {
 
 test('a bootstrap runs before what was delivered after it', () => {
   const node = warmNode();
-  assert.deepEqual(node.bootstraps, [{ target: 'Warm__bootstrap', isDone: false }]);
+  assert.deepEqual(node.bootstraps, [{ target: 'Warm__bootstrap', isDone: false, isSlot: false }]);
   assert.equal(node.bootstrapStatus, 'Idle');
   node.runBootstrap([{ target: 'Warm__bootstrap', inputs: { start: tensor([1, 2, 3, 4, 5, 6]) } }]);
   assert.equal(node.bootstrapStatus, 'WaitingForInput');
@@ -44,7 +44,7 @@ test('a bootstrap runs before what was delivered after it', () => {
   assert.ok(order.includes('warm'));
   const y = steps.filter((s) => s.type === 'AppEvent' && s.topic === 'y').at(-1);
   assert.ok(Buffer.from(y.valueBytes).includes(Buffer.from(Float32Array.of(1, 2, 3, 4, 5, 6).buffer)), 'the body sees what the bootstrap loaded');
-  assert.deepEqual([node.bootstraps, node.bootstrapStatus], [[{ target: 'Warm__bootstrap', isDone: true }], 'Idle']);
+  assert.deepEqual([node.bootstraps, node.bootstrapStatus], [[{ target: 'Warm__bootstrap', isDone: true, isSlot: false }], 'Idle']);
   assert.equal(node.stats().ingressBytesInFlight, 0);
   node.dispose();
 });
@@ -104,7 +104,7 @@ test('a bootstrap that waits for a promise holds deliveries back until it is ove
   const after = names(run(node));
   assert.ok(after.includes('BootstrapComplete') && after.includes('loaded'), after.join(' '));
   assert.ok(after.indexOf('BootstrapComplete') < after.lastIndexOf('y'), after.join(' '));
-  assert.deepEqual([node.bootstrapStatus, node.bootstraps], ['Idle', [{ target: 'Preload__bootstrap', isDone: true }]]);
+  assert.deepEqual([node.bootstrapStatus, node.bootstraps], ['Idle', [{ target: 'Preload__bootstrap', isDone: true, isSlot: false }]]);
   node.runBootstrap(); // nothing is left to do
   assert.equal(node.bootstrapStatus, 'Idle');
   node.dispose();
@@ -120,6 +120,6 @@ test('a bootstrap that fails is over, but not done', () => {
   node.runBootstrap();
   const steps = run(node);
   assert.match(steps.find((s) => s.type === 'OpFailed').detail, /no disk/);
-  assert.deepEqual([node.bootstrapStatus, node.bootstraps], ['Idle', [{ target: 'Broken__bootstrap', isDone: false }]]);
+  assert.deepEqual([node.bootstrapStatus, node.bootstraps], ['Idle', [{ target: 'Broken__bootstrap', isDone: false, isSlot: false }]]);
   node.dispose();
 });

@@ -14,7 +14,7 @@ const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
 
 test('the module imports two functions of ours and nothing else', () => {
   const imports = WebAssembly.Module.imports(module).map((i) => `${i.module}.${i.name}`);
-  assert.deepEqual(imports.filter((name) => !['bbw.host_dispatch', 'bbw.host_log'].includes(name)), []);
+  assert.deepEqual(imports.filter((name) => !['bbw.host_dispatch', 'bbw.host_time_is_up', 'bbw.host_log'].includes(name)), []);
 });
 
 test('a runtime is made from a module, bytes, a URL or a response; anything else is refused', async () => {
@@ -88,7 +88,7 @@ test('several nodes in one runtime do not notice each other', () => {
 });
 
 test('an instance with a memory cap answers E_NOMEM and goes on', () => {
-  const runtime = createRuntime(module, { memoryBytesMax: 400_000 });
+  const runtime = createRuntime(module, { maxMemoryBytes: 400_000 });
   const node = passOne(runtime);
   assert.throws(() => node.deliverEvent('PassOne', 'x', new Uint8Array(1_000_000)), (e) => ['E_NOMEM', 'E_ALLOCATION_FAILED'].includes(e.code));
   node.deliverEvent('PassOne', 'x', bytes('ok'));

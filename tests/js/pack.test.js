@@ -54,7 +54,7 @@ test('step records become objects; unknown ones are skipped; broken sizes are re
   const buffer = Buffer.concat([
     record(STEP.APP_EVENT, (o) => { padded(o, utf8('')); padded(o, utf8('loss')); padded(o, Uint8Array.of(1, 2, 3)); }),
     record(9999, (o) => o.u64(1)),
-    record(STEP.SEND_ENVELOPE, (o) => { padded(o, peer.toBytes()); o.u64(2); padded(o, Uint8Array.of(1)); padded(o, Uint8Array.of()); padded(o, Uint8Array.of(9)); }),
+    record(STEP.SEND_ENVELOPE, (o) => { padded(o, peer.toBytes()); o.u64(2); padded(o, Uint8Array.of(1)); padded(o, Uint8Array.of()); padded(o, Uint8Array.of(9)); o.u64(1); }),
     record(STEP.PEER_DOWN, (o) => padded(o, new Uint8Array())),
     record(STEP.OP_COMPLETED, (o) => { o.u64(1n << 40n); o.u64(2); o.u64(2); o.u64(7); o.u64(8); }),
   ]);
@@ -63,6 +63,7 @@ test('step records become objects; unknown ones are skipped; broken sizes are re
   assert.deepEqual(steps[0], { type: 'AppEvent', moduleName: '', topic: 'loss', valueBytes: Uint8Array.of(1, 2, 3) });
   assert.ok(steps[1].peer.equals(peer));
   assert.deepEqual([steps[1].destPeerAddresses, steps[1].bytes], [[Uint8Array.of(1), Uint8Array.of()], Uint8Array.of(9)]);
+  assert.equal(steps[1].isRedelivered, true);
   assert.equal(steps[2].peer, undefined);
   assert.deepEqual(steps[3].sitesWritten, [7n, 8n]);
   const broken = record(STEP.PEER_UP, (o) => padded(o, new Uint8Array()));

@@ -11,8 +11,14 @@
 #include "base/mem.h"
 #include "components/onnx_net.h"
 #include "kernel_data.h"
+#include "kernels/attention.h"
+#include "kernels/conv.h"
+#include "kernels/conv_i8.h"
 #include "kernels/elementwise.h"
 #include "kernels/gemm.h"
+#include "kernels/norm.h"
+#include "kernels/pool.h"
+#include "kernels/quantize.h"
 #include "kernels/reduce.h"
 #include "kernels/softmax.h"
 #include "onnx_build.h"
@@ -41,6 +47,10 @@ static void elementwise(void) {
   print("axpy", out, N);
   bbw_scale_f32_simd128(0.3f, x, out, N);
   print("scale", out, N);
+  bbw_hard_sigmoid_f32_simd128(0.3f, 0.4f, x, out, N);
+  print("hard_sigmoid", out, N);
+  bbw_clip_f32_simd128(-0.3f, 0.4f, x, out, N);
+  print("clip", out, N);
 }
 
 static void reductions(void) {
@@ -85,6 +95,140 @@ static void products(void) {
   free(scratch);
 }
 
+static float *floats(size_t n, uint32_t seed) {
+  float *x = malloc((n + 1) * sizeof(float));
+  if (x == NULL) { exit(1); }
+  kernel_fill(x, n, seed, -1.0f, 1.0f);
+  return x;
+}
+
+/* Packed operands with an epilogue, in every path: few rows, few columns, tiles. */
+static void packed_products(void) {
+  static const size_t sizes[][3] = {{1, 130, 300}, {2, 70, 300}, {1, 600, 9}, {70, 1, 300}, {37, 45, 300}};
+  for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    size_t m = sizes[i][0], n = sizes[i][1], k = sizes[i][2];
+    float *a = floats(m * k, 1), *b = floats(n * k, 2), *c = floats(m * n, 3), *bias = floats(n, 4),
+          *residual = floats(m * n, 5);
+    float *packed = floats(bbw_gemm_f32_pack_b_size(n, k), 6);
+    bbw_gemm g = {.m = m, .n = n, .k = k, .a = a, .lda = k, .b = b, .ldb = n, .c = c, .ldc = n, .alpha = 1.0f};
+    g.epilogue = (bbw_epilogue){.column_bias = bias,
+                                .residual = residual,
+                                .residual_stride = n,
+                                .activation = BBW_ACTIVATION_MAP,
+                                .map = bbw_gelu_erf_f32_simd128};
+    bbw_gemm with_packed = g;
+    with_packed.is_b_packed = true;
+    float *scratch = floats(bbw_gemm_f32_run_scratch(&g) + bbw_gemm_f32_run_scratch(&with_packed), 7);
+    bbw_gemm_f32_run_simd128(&g, scratch);
+    print("gemm with epilogue", c, m * n);
+    bbw_gemm_f32_pack_b(packed, b, n, false, n, k);
+    g.b = packed, g.is_b_packed = true;
+    bbw_gemm_f32_run_simd128(&g, scratch);
+    print("gemm packed", c, m * n);
+    free(a), free(b), free(c), free(bias), free(residual), free(packed), free(scratch);
+  }
+}
+
+static void convolutions(void) {
+  static const struct {
+    size_t channels, out, groups, kernel, stride, pad;
+  } rows[] = {{5, 9, 1, 1, 1, 0}, {5, 9, 1, 3, 1, 1}, {4, 6, 2, 3, 2, 1},
+              {6, 6, 6, 3, 1, 1}, {6, 6, 6, 5, 2, 2}, {33, 12, 1, 3, 1, 1}};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    bbw_conv_shape s = {.batch = 2,
+                        .channels = rows[i].channels,
+                        .out_channels = rows[i].out,
+                        .groups = rows[i].groups,
+                        .size = {1, 13, 19}};
+    for (size_t d = 0; d < BBW_CONV_AXES; d++) {
+      s.kernel[d] = d == 0 ? 1 : rows[i].kernel, s.stride[d] = d == 0 ? 1 : rows[i].stride, s.dilation[d] = 1;
+      s.pad_begin[d] = s.pad_end[d] = d == 0 ? 0 : rows[i].pad;
+    }
+    for (int is_transposed = 0; is_transposed < 2; is_transposed++) {
+      bbw_conv_plan p;
+      if (!(is_transposed ? bbw_conv_transpose_plan_make(&p, &s) : bbw_conv_plan_make(&p, &s))) { exit(1); }
+      size_t weight_count = s.out_channels * (s.channels / s.groups) * s.kernel[1] * s.kernel[2],
+             count = 2 * s.out_channels * p.places;
+      float *x = floats(2 * s.channels * 13 * 19, 1), *w = floats(weight_count, 2), *packed = floats(p.packed_count, 3);
+      float *out = floats(count, 4), *bias = floats(s.out_channels, 5), *scratch = floats(p.scratch_count, 6);
+      bbw_conv_f32_pack(&p, w, packed);
+      bbw_conv_f32_simd128(&p, x, packed, &(bbw_epilogue){.row_bias = bias, .activation = BBW_ACTIVATION_RELU}, out,
+                           scratch);
+      print(is_transposed ? "conv transpose" : "conv", out, count);
+      if (!is_transposed) {
+        int16_t *bytes_packed = malloc(bbw_conv_i8_pack_size(&p) * sizeof(int16_t)),
+                *bytes_scratch = malloc(bbw_conv_i8_scratch(&p) * sizeof(int16_t));
+        if (bytes_packed == NULL || bytes_scratch == NULL) { exit(1); }
+        bbw_conv_i8_pack(&p, &(bbw_conv_i8_weights){.x = (const uint8_t *)w, .is_signed = true}, bytes_packed);
+        bbw_conv_i8_simd128(&p, (const uint8_t *)x, false, 128, bytes_packed, (int32_t *)out, bytes_scratch);
+        for (size_t j = 0; j < count; j++) {
+          int32_t sum;
+          memcpy(&sum, out + j, sizeof sum);
+          out[j] = (float)sum;
+        }
+        print("conv of bytes", out, count);
+        free(bytes_packed), free(bytes_scratch);
+      }
+      free(x), free(w), free(packed), free(out), free(bias), free(scratch);
+    }
+  }
+}
+
+static void attention_pool_and_norm(void) {
+  enum { M = 61, KEYS = 75, D = 20 };
+  float *q = floats(M * D, 1), *k = floats(KEYS * D, 2), *v = floats(KEYS * D, 3), *mask = floats(M * KEYS, 4),
+        *out = floats(M * D, 5);
+  float *scratch = floats(bbw_attention_f32_scratch(M, KEYS, D, D), 6);
+  bbw_attention a = {.m = M,
+                     .n = KEYS,
+                     .d = D,
+                     .dv = D,
+                     .q = q,
+                     .k = k,
+                     .v = v,
+                     .ldq = D,
+                     .ldk = D,
+                     .ldv = D,
+                     .scale = 0.22f,
+                     .mask = mask,
+                     .mask_stride = KEYS,
+                     .out = out,
+                     .ldo = D};
+  bbw_attention_f32_simd128(&a, scratch);
+  print("attention", out, M * D);
+  bbw_layer_norm_f32_simd128(q, k, v, 1e-5f, out, NULL, NULL, M, D);
+  print("layer_norm", out, M * D);
+  bbw_group_norm_f32_simd128(q, k, v, 1e-5f, out, 1, M, D, 1);
+  print("group_norm", out, M * D);
+  bbw_rms_norm_f32_simd128(q, k, 1e-5f, out, M, D);
+  print("rms_norm", out, M * D);
+  bbw_scale_shift_f32_simd128(q, k, v, out, 1, M, D);
+  print("scale_shift", out, M * D);
+  bbw_lrn_f32_simd128(q, out, 1, M, D, 5, 0.1f, 0.75f, 1.0f);
+  print("lrn", out, M * D);
+  bbw_pool_shape s = {.planes = 1,
+                      .size = {1, M, D},
+                      .kernel = {1, 3, 3},
+                      .stride = {1, 2, 1},
+                      .dilation = {1, 1, 1},
+                      .pad_begin = {0, 1, 1},
+                      .pad_end = {0, 1, 1}};
+  bbw_pool_plan p;
+  if (!bbw_pool_plan_make(&p, &s)) { exit(1); }
+  bbw_max_pool_f32_simd128(&p, q, out, NULL);
+  print("max_pool", out, p.places);
+  bbw_average_pool_f32_simd128(&p, q, out);
+  print("average_pool", out, p.places);
+  uint8_t bytes[M * D];
+  const float scale = 0.0071f;
+  const uint8_t zero = 99;
+  bbw_quantization z = {.scale = &scale, .zero = &zero, .outer = 1, .channels = 1, .inner = M * D};
+  bbw_quantize_f32_simd128(&z, q, bytes);
+  bbw_dequantize_f32_simd128(&z, bytes, out);
+  print("quantize", out, M * D);
+  free(q), free(k), free(v), free(mask), free(out), free(scratch);
+}
+
 static void training(void) {
   enum { SAMPLES = 90 };
   onnx_file f;
@@ -124,6 +268,9 @@ int main(void) {
   elementwise();
   reductions();
   products();
+  packed_products();
+  convolutions();
+  attention_pool_and_norm();
   training();
   return 0;
 }

@@ -1,0 +1,426 @@
+/* Send and delivery in their corners: who is meant, what is shipped, deadlines, chains, limits (operator specification §3.9, wire specification §8-§12). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/bytes.h"
+#include "format/envelope.h"
+#include "format/route.h"
+#include "node/node.h"
+#include "session.h"
+
+#define PEER_2         \
+  "000800000000000000" \
+  "02"
+#define LIST_2       \
+  "0100000000000000" \
+  "0a00000000000000" PEER_2
+#define SITE_7 "e2010000000000000007"
+
+static bbw_bytes hex(const char *text) {
+  static uint8_t pool[1 << 16];
+  static size_t used;
+  size_t len = strlen(text) / 2;
+  if (used + len > sizeof(pool)) { used = 0; }
+  uint8_t *out = pool + used;
+  used += len;
+  for (size_t i = 0; i < len; i++) {
+    char digits[3] = {text[2 * i], text[2 * i + 1], '\0'};
+    out[i] = (uint8_t)strtoul(digits, NULL, 16);
+  }
+  return (bbw_bytes){out, len};
+}
+
+/* "x=01 peers=..." */
+static void invoke(session *s, const char *inputs) {
+  bbw_named_bytes list[6];
+  size_t count = 0;
+  char copy[4096];
+  snprintf(copy, sizeof(copy), "%s", inputs);
+  for (char *word = strtok(copy, " "); word != NULL; word = strtok(NULL, " ")) {
+    char *value = strchr(word, '=');
+    *value++ = '\0';
+    assert_true(count < 6);
+    bbw_str name = {word, strlen(word)};
+    for (size_t i = 0; i < s->node->modules[0]->function->input.count; i++) { /* the name has to live until the call */
+      bbw_str formal = *BBW_PROTO_AT(&s->node->modules[0]->function->input, bbw_str, i);
+      if (bbw_str_equal(formal, name)) { name = formal; }
+    }
+    list[count++] = (bbw_named_bytes){name, hex(value)};
+  }
+  uint64_t exec_id;
+  assert_int_equal(bbw_node_invoke(s->node, BBW_STR("M"), list, count, &exec_id, NULL), BBW_OK);
+}
+
+/* The envelopes of the polls that follow, decoded one after the other. */
+typedef struct sent {
+  size_t count;
+  bbw_arena arena;
+  bbw_envelope last;
+} sent;
+
+static sent run(session *s) {
+  sent out = {.count = 0};
+  bbw_arena_init(&out.arena, &bbw_mem_libc);
+  size_t before = s->steps.count;
+  (void)session_poll_all(s);
+  bbw_bytes steps = {(const uint8_t *)s->steps.items + before, s->steps.count - before};
+  bbw_step step;
+  for (size_t at = 0; bbw_steps_next(steps, &at, &step);) {
+    if (step.kind != BBW_STEP_SEND_ENVELOPE) { continue; }
+    bool ok;
+    bbw_bytes wire = bbw_arena_copy(&out.arena, bbw_step_bytes(&step, "bytes"), &ok);
+    assert_true(ok);
+    assert_int_equal(bbw_envelope_decode(&out.last, wire, &bbw_envelope_caps_default, &out.arena, NULL), BBW_OK);
+    out.count++;
+  }
+  return out;
+}
+
+static void know(session *s, uint64_t number) {
+  uint8_t buf[BBW_PEER_ID_BYTES_MAX];
+  bbw_peer_id peer = bbw_peer_id_from_u64(number);
+  bbw_bytes address = hex(SITE_7);
+  assert_int_equal(bbw_node_add_peer(s->node, (bbw_bytes){buf, bbw_peer_id_encode(&peer, buf)}, &address, 1, NULL),
+                   BBW_OK);
+}
+
+/* ---- who is meant, what is shipped ---------------------------------------------------------------------------------- */
+
+static void peers_are_found_by_name_then_by_position(void **state) {
+  (void)state;
+  static const struct {
+    const char *graph, *inputs;
+    size_t envelopes, fills;
+  } rows[] = {
+      {"target M x dest -> d h\nwire::Send x dest -> d h", "x=01 dest=" LIST_2, 1, 1},
+      {"target M x dest_peer -> d h\nwire::Send dest_peer x -> d h", "x=01 dest_peer=" LIST_2, 1, 1},
+      {"target M x q -> d h\nwire::Send x q -> d h", "x=01 q=" LIST_2, 1, 1}, /* the second input */
+      {"target M x q peer_id -> d h\nwire::Send x q peer_id -> d h", "x=01 q=02 peer_id=" LIST_2, 1, 2},
+      {"target M x peers req_id -> d h\nwire::Send x peers req_id -> d h", "x=01 peers=" LIST_2 " req_id=09", 1,
+       1}, /* not shipped */
+      {"target M peers -> d h\nsyscall::Pulse -> t\nwire::Send t peers -> d h", "peers=" LIST_2, 1, 1},
+      {"target M x peers -> d h\nsyscall::OnTrigger x -> t\nwire::Send t peers -> d h", "x=01 peers=" LIST_2, 1, 1},
+      {"target M x peers -> d h\nwire::Send x peers -> d h", "x=01 peers=0000000000000000", 0, 0}, /* to nobody */
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    session s;
+    session_install(&s, rows[i].graph, NULL);
+    know(&s, 2);
+    invoke(&s, rows[i].inputs);
+    sent got = run(&s);
+    if (got.count != rows[i].envelopes || (got.count != 0 && got.last.fill_count != rows[i].fills)) {
+      fail_msg("row %zu: %zu envelopes, %zu fills", i, got.count, got.last.fill_count);
+    }
+    bbw_arena_free(&got.arena);
+    assert_int_equal(bbw_node_clear(s.node, NULL), BBW_OK);
+    session_end(&s);
+  }
+}
+
+static void what_names_no_peers_fails(void **state) {
+  (void)state;
+  static const char *const inputs[] = {"x=01 peers=02", "x=01 peers="
+                                                        "0100000000000000"
+                                                        "0200000000000000"
+                                                        "0102"};
+  for (size_t i = 0; i < 2; i++) {
+    session s;
+    session_install(&s, "target M x peers -> d h\nwire::Send x peers -> d h", NULL);
+    invoke(&s, inputs[i]);
+    (void)session_poll_all(&s);
+    assert_string_equal(s.failed, "TypeMismatch/expected_peers");
+    session_end(&s);
+  }
+}
+
+static void more_peers_than_a_send_may_name_are_refused(void **state) {
+  (void)state;
+  enum { COUNT = 65537, BYTES = 8 + COUNT * 12 };
+  session s;
+  session_install(&s, "target M x peers -> d h\nwire::Send x peers -> d h", NULL);
+  uint8_t *list = calloc(BYTES, 1);
+  assert_non_null(list);
+  bbw_store_u64le(list, COUNT);
+  for (size_t i = 0; i < COUNT; i++) {
+    list[8 + 12 * i] = 4, list[8 + 12 * i + 8] = 0x00, list[8 + 12 * i + 9] = 0x02, list[8 + 12 * i + 10] = 1,
+                  list[8 + 12 * i + 11] = 2;
+  }
+  bbw_named_bytes inputs[2] = {{BBW_STR("x"), hex("01")}, {BBW_STR("peers"), {list, BYTES}}};
+  uint64_t exec_id;
+  assert_int_equal(bbw_node_invoke(s.node, BBW_STR("M"), inputs, 2, &exec_id, NULL), BBW_OK);
+  (void)session_poll_all(&s);
+  assert_true(strcmp(s.failed, "BadInput/too_many_peers") == 0 || strcmp(s.failed, "TypeMismatch/expected_peers") == 0);
+  free(list);
+  session_end(&s);
+}
+
+static void suffixes_come_from_attributes_then_from_inputs(void **state) {
+  (void)state;
+  static const struct {
+    const char *graph, *inputs, *suffix;
+    bool is_trigger_only;
+  } rows[] = {
+      {"target M x peers -> d h\nwire::Send x peers -> d h | ai.bytesandbrains.dest_suffix.x=@" SITE_7,
+       "x=01 peers=" LIST_2, SITE_7, false},
+      {"target M x x_suffix peers -> d h\nwire::Send x peers x_suffix -> d h", "x=01 x_suffix=" SITE_7 " peers=" LIST_2,
+       SITE_7, false},
+      {"target M x y_suffix peers -> d h\nwire::Send x peers y_suffix -> d h", "x=01 y_suffix=" SITE_7 " peers=" LIST_2,
+       "", false},
+      {"target M x peers -> d h\nwire::Send x peers -> d h | ai.bytesandbrains.trigger_only.x=1", "x=01 peers=" LIST_2,
+       "", true},
+      {"target M x peers -> d h\nwire::Send x peers -> d h | ai.bytesandbrains.trigger_only.x='y'",
+       "x=01 peers=" LIST_2, "", true},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    session s;
+    session_install(&s, rows[i].graph, NULL);
+    know(&s, 2);
+    invoke(&s, rows[i].inputs);
+    sent got = run(&s);
+    assert_int_equal(got.count, 1);
+    assert_int_equal(got.last.fill_count, 1);
+    assert_true(bbw_bytes_equal(got.last.fills[0].dest_suffix, hex(rows[i].suffix)));
+    assert_int_equal(got.last.fills[0].trigger_only, rows[i].is_trigger_only);
+    bbw_arena_free(&got.arena);
+    session_end(&s);
+  }
+}
+
+static void an_envelope_carries_at_most_eight_own_addresses(void **state) {
+  (void)state;
+  session s;
+  session_install(&s, "target M x peers -> d h\nwire::Send x peers -> d h", NULL);
+  know(&s, 2);
+  for (uint8_t i = 0; i < 12; i++) {
+    uint8_t site[10] = {0xe2, 0x01, 0, 0, 0, 0, 0, 0, 0, i};
+    assert_int_equal(bbw_node_add_local_address(s.node, (bbw_bytes){site, 10}, NULL), BBW_OK);
+  }
+  invoke(&s, "x=01 peers=" LIST_2);
+  sent got = run(&s);
+  assert_int_equal(got.last.src_peer_address_count, 8);
+  bbw_arena_free(&got.arena);
+  session_end(&s);
+}
+
+/* ---- deadlines, ids, chains ----------------------------------------------------------------------------------------- */
+
+static void deadlines_and_ids_come_from_the_node_or_the_attributes(void **state) {
+  (void)state;
+  static const struct {
+    const char *attributes;
+    uint64_t deadline_ns, request_id;
+  } rows[] = {
+      {"", 100000000, 1},
+      {" | deadline_ns=70", 70, 1},
+      {" | deadline_ns=-1", 0, 1},
+      {" | %ai.bytesandbrains.wire.chain_id='77'", 100000000, 77},
+      {" | %ai.bytesandbrains.wire.chain_id='0'", 100000000, 0},
+      {" | %ai.bytesandbrains.wire.chain_id='x'", 100000000, 1},
+      {" | %ai.bytesandbrains.wire.chain_targets='server,worker' %ai.bytesandbrains.wire.chain_hop_index='3'",
+       100000000, 1},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    char graph[256];
+    snprintf(graph, sizeof(graph), "target M x peers -> d h\nwire::Send x peers -> d h%s", rows[i].attributes);
+    session s;
+    session_install(&s, graph, NULL);
+    know(&s, 2);
+    invoke(&s, "x=01 peers=" LIST_2);
+    sent got = run(&s);
+    assert_int_equal(got.count, 1);
+    assert_int_equal(got.last.remaining_deadline_ns, rows[i].deadline_ns);
+    assert_int_equal(got.last.wire_req_id, rows[i].request_id);
+    assert_int_equal(got.last.correlation_kind,
+                     rows[i].request_id == 0 ? BBW_CORRELATION_NONE : BBW_CORRELATION_REQUEST);
+    bbw_arena_free(&got.arena);
+    session_end(&s);
+  }
+}
+
+static void answer(session *s, uint64_t request_id) {
+  bbw_envelope envelope = {
+      .has_correlation = true, .correlation_kind = 2, .wire_req_id = request_id, .schema_version = 1};
+  uint8_t wire[64], buf[BBW_PEER_ID_BYTES_MAX];
+  bbw_peer_id peer = bbw_peer_id_from_u64(2);
+  bbw_envelope_encode(&envelope, wire);
+  assert_int_equal(bbw_node_deliver_inbound(s->node, (bbw_bytes){buf, bbw_peer_id_encode(&peer, buf)},
+                                            (bbw_bytes){wire, bbw_envelope_size(&envelope)}, NULL),
+                   BBW_OK);
+}
+
+/* Two Sends of one node stand at different places of a chain; what is learnt of one edge is not the other's. */
+static void each_edge_of_a_chain_has_its_own_estimate(void **state) {
+  (void)state;
+  static const char graph[] = "target M x y peers -> d h\n"
+                              "wire::Send x peers -> d h | %ai.bytesandbrains.wire.chain_targets='a,b' "
+                              "%ai.bytesandbrains.wire.chain_hop_index='0'\n"
+                              "wire::Send y peers -> d2 h2 | %ai.bytesandbrains.wire.chain_targets='a,b' "
+                              "%ai.bytesandbrains.wire.chain_hop_index='999'";
+  session s;
+  session_install(&s, graph, NULL);
+  know(&s, 2);
+  uint64_t now = 1000;
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(bbw_node_tick(s.node, now), BBW_OK);
+    invoke(&s, "x=01 peers=" LIST_2);
+    sent got = run(&s);
+    now += 8000;
+    assert_int_equal(bbw_node_tick(s.node, now), BBW_OK);
+    answer(&s, got.last.wire_req_id);
+    bbw_arena_free(&got.arena);
+    (void)session_poll_all(&s);
+  }
+  const bbw_rtt *rtt = &s.node->engine.rtt;
+  assert_int_equal(rtt->chains.count, 1);
+  assert_int_equal(rtt->first->edges.count, 1);
+  bbw_rtt_edge edge = {bbw_rtt_chain_id(BBW_STR("a,b")), 0}, other = {edge.chain_id, 7};
+  assert_int_equal(bbw_rtt_estimate_ns(rtt, rtt->first->site, &edge, 5), 8000 + 4 * 2250);
+  assert_int_equal(bbw_rtt_estimate_ns(rtt, rtt->first->site, &other, 5), 8000 + 4 * 2250); /* of the site */
+  invoke(&s, "y=01 peers=" LIST_2); /* a hop that is none counts as 0 */
+  sent got = run(&s);
+  assert_int_equal(got.last.remaining_deadline_ns, 8000 + 4 * 2250);
+  bbw_arena_free(&got.arena);
+  /* What was learnt, and the request that is out, survive a restore. */
+  uint8_t *bytes, *again;
+  size_t len, again_len;
+  assert_int_equal(bbw_node_snapshot(s.node, &bytes, &len, &s.mem.mem, NULL), BBW_OK);
+  assert_int_equal(bbw_node_restore(s.node, (bbw_bytes){bytes, len}, NULL), BBW_OK);
+  assert_int_equal(bbw_node_snapshot(s.node, &again, &again_len, &s.mem.mem, NULL), BBW_OK);
+  assert_memory_equal(bytes + len - 100, again + again_len - 100, 100);
+  s.mem.mem.free(s.mem.mem.ctx, bytes, len);
+  s.mem.mem.free(s.mem.mem.ctx, again, again_len);
+  assert_int_equal(s.node->engine.rtt.first->edges.count, 1);
+  session_end(&s);
+}
+
+/* ---- delivery ------------------------------------------------------------------------------------------------------- */
+
+static const char receiving[] =
+    "target M x -> p y\nwire::Recv -> p\nsyscall::PassThrough x -> y\nsyscall::EventSource -> e | "
+    "kind='WireReceiveError'\nsyscall::AppNotify e | name='refused'\n"
+    "syscall::EventSource -> f | kind='WireDecodeFailure'\nsyscall::AppNotify f | name='undecodable'";
+
+static void deliver(session *s, const bbw_slot_fill *fills, size_t count) {
+  bbw_envelope envelope = {.fills = (bbw_slot_fill *)(uintptr_t)fills, .fill_count = count, .schema_version = 1};
+  uint8_t wire[512], buf[BBW_PEER_ID_BYTES_MAX];
+  bbw_peer_id peer = bbw_peer_id_from_u64(2);
+  assert_true(bbw_envelope_size(&envelope) <= sizeof(wire));
+  bbw_envelope_encode(&envelope, wire);
+  assert_int_equal(bbw_node_deliver_inbound(s->node, (bbw_bytes){buf, bbw_peer_id_encode(&peer, buf)},
+                                            (bbw_bytes){wire, bbw_envelope_size(&envelope)}, NULL),
+                   BBW_OK);
+}
+
+/* The kinds of the failures, and what the graph heard. */
+static void deliveries_that_are_refused_say_why(void **state) {
+  (void)state;
+  uint8_t suffix[10] = {0xe2, 0x01};
+  bbw_store_u64be(suffix + 2, bbw_route_id(BBW_STR("M"), BBW_STR("p")));
+  bbw_bytes here = {suffix, 10}, payload = hex("0100000000000000aa"),
+            notice = hex("0500000000000000"
+                         "03000000"
+                         "0000000000000000");
+  uint64_t bytes = bbw_type_hash(BBW_TYPE_BYTES);
+  const struct {
+    bbw_slot_fill fill;
+    const char *heard;
+  } rows[] = {
+      {{here, payload, false, 77}, "refused= "},
+      {{here, hex("05"), false, bytes}, "refused= "},
+      {{hex("ff"), payload, false, bytes}, "undecodable= "},
+      {{hex(SITE_7), payload, false, bytes}, "undecodable= "},
+      {{{NULL, 0}, payload, false, bytes}, "undecodable= "},
+      {{{NULL, 0}, notice, false, 0x835411050e7217c5u}, "undecodable= "}, /* a notice with a cause that is none */
+      {{{NULL, 0}, hex("05"), false, 0x835411050e7217c5u}, "undecodable= "},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    session s;
+    session_install(&s, receiving, NULL);
+    deliver(&s, &rows[i].fill, 1);
+    (void)session_poll_all(&s);
+    if (strcmp(s.log, rows[i].heard) != 0) { fail_msg("row %zu: %s", i, s.log); }
+    session_end(&s);
+  }
+}
+
+static void a_delivery_over_the_budget_is_refused_when_it_is_routed(void **state) {
+  (void)state;
+  bbw_config config;
+  bbw_config_init(&config);
+  config.ingress_byte_budget = 100;
+  session s;
+  session_install(&s, receiving, &config);
+  uint8_t suffix[10] = {0xe2, 0x01};
+  bbw_store_u64be(suffix + 2, bbw_route_id(BBW_STR("M"), BBW_STR("p")));
+  bbw_slot_fill fill = {{suffix, 10}, hex("0100000000000000aa"), false, bbw_type_hash(BBW_TYPE_BYTES)};
+  deliver(&s, &fill, 1);
+  config = *bbw_node_get_config(s.node);
+  config.ingress_byte_budget = 5;
+  assert_int_equal(bbw_node_set_config(s.node, &config, NULL), BBW_OK);
+  (void)session_poll_all(&s);
+  assert_string_equal(s.log, "refused= ");
+  session_end(&s);
+}
+
+static void peers_that_are_not_known_are_reported_up_to_the_cap(void **state) {
+  (void)state;
+  bbw_config config;
+  bbw_config_init(&config);
+  config.max_outbound_queue = 2;
+  session s;
+  session_install(&s, "target M x peers -> d h\nwire::Send x peers -> d h", &config);
+  invoke(&s, "x=01 peers="
+             "0300000000000000"
+             "0a00000000000000" PEER_2 "0a00000000000000" PEER_2 "0a00000000000000" PEER_2);
+  (void)session_poll_all(&s);
+  assert_int_equal(s.counts[BBW_STEP_PEER_RESOLVE_FAILED], 2);
+  assert_int_equal(s.counts[BBW_STEP_OUTBOUND_DROPPED], 1);
+  session_end(&s);
+}
+
+/* ---- full tables fail the operator ---------------------------------------------------------------------------------- */
+
+static void full_tables_fail_the_operator_and_say_so(void **state) {
+  (void)state;
+  static const struct {
+    const char *graph, *failed;
+  } rows[] = {
+      {"target M x -> y\nsyscall::Limit.Acquire x -> y | name='l'", "ExecutionFailed/name_limit"},
+      {"target M x -> y\nsyscall::Serialize.Enqueue x -> y | queue='l'", "ExecutionFailed/name_limit"},
+      {"target M x -> y\nsyscall::IncrMetric x -> y | name='l'", "ExecutionFailed/name_limit"},
+      {"target M x -> y\nsyscall::After x -> y | delay_ns=5", "ExecutionFailed/timer_limit"},
+      {"target M x -> y\nsyscall::Sleep x -> y | duration_ns=5", "ExecutionFailed/timer_limit"},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    session s;
+    session_install(&s, rows[i].graph, NULL);
+    s.node->engine.named.count_max = 0;
+    s.node->engine.timers.cap = 0;
+    (void)session_invoke(&s, "x", "1");
+    (void)session_poll_all(&s);
+    assert_string_equal(s.failed, rows[i].failed);
+    session_end(&s);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(peers_are_found_by_name_then_by_position),
+      cmocka_unit_test(what_names_no_peers_fails),
+      cmocka_unit_test(more_peers_than_a_send_may_name_are_refused),
+      cmocka_unit_test(suffixes_come_from_attributes_then_from_inputs),
+      cmocka_unit_test(an_envelope_carries_at_most_eight_own_addresses),
+      cmocka_unit_test(deadlines_and_ids_come_from_the_node_or_the_attributes),
+      cmocka_unit_test(each_edge_of_a_chain_has_its_own_estimate),
+      cmocka_unit_test(deliveries_that_are_refused_say_why),
+      cmocka_unit_test(a_delivery_over_the_budget_is_refused_when_it_is_routed),
+      cmocka_unit_test(peers_that_are_not_known_are_reported_up_to_the_cap),
+      cmocka_unit_test(full_tables_fail_the_operator_and_say_so),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
