@@ -8,7 +8,7 @@ import { createTokenizer } from './tokenizer.js';
 const BUILT = '/build/examples/sentences';
 const SHOWN = 10;
 /** To begin with. */
-const TRIES = ['bad weather at sea', 'money and debt', 'illness and medicine', 'music and dancing', 'winning a game'];
+const TRIES = ['rain and snow', 'cooking dinner', 'money and debt', 'soldiers in battle', 'a journey by train'];
 
 const query = /** @type {HTMLInputElement} */ (get('query'));
 

@@ -38,11 +38,13 @@ export function createSearch(session, tokenizer, sentences) {
   /** The score of every sentence. @param {string} text @returns {Float32Array} */
   function scores(text) {
     const query = embed(session, tokenizer, [text]).vectors;
-    return Float32Array.from(sentences, (_, i) => {
+    const all = new Float32Array(sentences.length);
+    for (let i = 0; i < all.length; i++) {
       let sum = 0;
       for (let j = 0; j < width; j++) sum += query[j] * vectors[i * width + j];
-      return sum;
-    });
+      all[i] = sum;
+    }
+    return all;
   }
   return {
     scores,

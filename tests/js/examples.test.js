@@ -1,0 +1,122 @@
+// The parts of the example pages that need no page: what was trained is as good as it says, drawings become what the network knows, search finds by meaning.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import test from 'node:test';
+import { dealDigits, loadDigits } from '../../demo/digits.js';
+import { preprocess, SIDE } from '../../examples/digits/preprocess.js';
+import { accuracyOf } from '../../examples/digits/train.js';
+import { encodeSentenceEncoder } from '../../examples/sentences/encoder.js';
+import { createWordSearch, qualityOf } from '../../examples/sentences/quality.js';
+import { createSearch, embed } from '../../examples/sentences/search.js';
+import { baseOf, createTokenizer, wordsOf } from '../../examples/sentences/tokenizer.js';
+import { pointwiseMutualInformation, reduce } from '../../examples/sentences/vectors.js';
+import { serveExamples } from '../../examples/serve.js';
+import { createSession } from '../../js/index.js';
+
+const read = (name, encoding) => readFileSync(`build/examples/${name}`, encoding);
+
+test('digits: the trained file reads at least 97 % of the held-out digits, and says what it reaches', async () => {
+  const { test: held } = dealDigits(loadDigits(), 1);
+  const accuracy = await accuracyOf(read('digits/model.onnx'), held);
+  const about = JSON.parse(read('digits/about.json', 'utf8'));
+  assert.ok(accuracy >= 0.97, `accuracy ${accuracy}`);
+  assert.deepEqual([about.accuracy, about.tested, about.trained], [accuracy, 1500, 8500]);
+});
+
+test('digits: held-out digits drawn eight times as large and off the middle, through the preprocessing, are still read', async () => {
+  const { test: held } = dealDigits(loadDigits(), 1);
+  const scale = 8, size = 280, count = 300;
+  const pixels = new Uint8Array(count * SIDE * SIDE);
+  for (let i = 0; i < count; i++) {
+    const ink = new Float32Array(size * size);
+    for (let y = 0; y < SIDE * scale; y++) {
+      for (let x = 0; x < SIDE * scale; x++) ink[(y + 50) * size + x + 8] = held.pixels[i * SIDE * SIDE + Math.floor(y / scale) * SIDE + Math.floor(x / scale)] / 255;
+    }
+    preprocess(ink, size).forEach((p, k) => { pixels[i * SIDE * SIDE + k] = Math.round(p * 255); });
+  }
+  const accuracy = await accuracyOf(read('digits/model.onnx'), { count, pixels, labels: held.labels.subarray(0, count) });
+  assert.ok(accuracy >= 0.95, `accuracy ${accuracy}`);
+});
+
+test('digits: the ink is scaled to 20 pixels with its proportions and its centre of mass goes to the middle', () => {
+  const size = 100, ink = new Float32Array(size * size);
+  for (let y = 10; y < 50; y++) for (let x = 70; x < 80; x++) ink[y * size + x] = 1; // 10 wide, 40 high, in a corner
+  const image = preprocess(ink, size);
+  const rows = new Set(), columns = new Set();
+  image.forEach((p, i) => { if (p > 0.5) { rows.add(Math.floor(i / SIDE)); columns.add(i % SIDE); } });
+  assert.deepEqual([rows.size, columns.size], [20, 5]);
+  assert.deepEqual([Math.min(...rows), Math.max(...rows)], [4, 23]);
+  assert.equal(preprocess(new Float32Array(size * size), size), undefined);
+  const dot = new Float32Array(size * size);
+  dot[0] = 1; // a dot in the corner fills the box, and nothing runs over
+  assert.equal(preprocess(dot, size).reduce((a, b) => a + b, 0), 400);
+});
+
+test('sentences: words are cut, and known forms found', () => {
+  const known = new Set(['story', 'stop', 'make', 'run', 'dog', 'wolf', 'quick']);
+  assert.deepEqual(wordsOf("The DOG's café, don't!"), ['the', 'dog', 'cafe', "don't"]);
+  const cases = [['stories', 'story'], ['stopped', 'stop'], ['making', 'make'], ['running', 'run'], ['dogs', 'dog'], ['wolves', 'wolf'], ['quickly', 'quick'], ['cat', undefined], ['s', undefined]];
+  for (const [word, base] of cases) assert.equal(baseOf(word, known), base, word);
+  assert.deepEqual(createTokenizer(['', 'dog', 'run']).encode('Dogs were running'), [1, 2]);
+});
+
+test('sentences: the encoder is the masked mean of the words, without the common direction, of length 1', async () => {
+  const vectors = Float32Array.of(0, 0, 1.27, 0, 0, 1.27); // exact as int8
+  const session = await createSession(encodeSentenceEncoder({ width: 2, vectors, common: Float32Array.of(0, 0) }));
+  const ids = BigInt64Array.of(1n, 2n, 1n, 1n, 0n, 0n), mask = BigInt64Array.of(1n, 1n, 1n, 0n, 0n, 0n);
+  const run = (s) => [...s.run({ input_ids: { data: ids, dims: [3, 2] }, attention_mask: { data: mask, dims: [3, 2] } }).embedding.data].map((x) => Number(x.toFixed(4)));
+  assert.deepEqual(run(session), [0.7071, 0.7071, 1, 0, 0, 0]);
+  session.dispose();
+  const without = await createSession(encodeSentenceEncoder({ width: 2, vectors, common: Float32Array.of(1, 0) }));
+  assert.deepEqual(run(without), [0, 1, 0, 0, 0, 0]);
+  without.dispose();
+});
+
+test('sentences: words of like company get like vectors', () => {
+  // Two topics of four words; each text is three words of one topic.
+  const texts = [];
+  for (const first of [1, 5]) for (let skip = 0; skip < 4; skip++) texts.push([0, 1, 2, 3].filter((i) => i !== skip).map((i) => first + i));
+  const share = Float64Array.from({ length: 9 }, (_, i) => (i === 0 ? 0 : 3 / 8));
+  const vectors = reduce(pointwiseMutualInformation(texts, share), 2, { extra: 6 });
+  const cosine = (a, b) => {
+    const [x, y] = [a, b].map((i) => vectors.subarray(i * 2, i * 2 + 2));
+    return (x[0] * y[0] + x[1] * y[1]) / (Math.hypot(...x) * Math.hypot(...y));
+  };
+  assert.ok(cosine(1, 4) > 0.99 && cosine(5, 8) > 0.99, `within ${cosine(1, 4)} ${cosine(5, 8)}`);
+  assert.ok(cosine(1, 5) < 0.1, `across ${cosine(1, 5)}`);
+});
+
+test('sentences: definitions that nobody learnt from find their sentence clearly more often than by equal words', async () => {
+  const { sentences, definitions } = JSON.parse(read('sentences/sentences.json', 'utf8'));
+  const about = JSON.parse(read('sentences/about.json', 'utf8'));
+  const tokenizer = createTokenizer(read('sentences/vocabulary.txt', 'utf8').split('\n'));
+  const session = await createSession(read('sentences/model.onnx'));
+  const search = createSearch(session, tokenizer, sentences), words = createWordSearch(tokenizer, sentences);
+  const queries = definitions.slice(0, about.queries);
+  const quality = qualityOf(search.scores, queries), baseline = qualityOf(words.scores, queries);
+  assert.deepEqual([quality, baseline], [about.quality, about.baseline]);
+  assert.ok(quality.firstTen > 1.3 * baseline.firstTen && quality.reciprocal > 1.2 * baseline.reciprocal, JSON.stringify({ quality, baseline }));
+
+  // Where query and sentence share no known word, equal words are no better than chance: 10 of 3,000.
+  const apart = queries.map((query, i) => [query, i]).filter(([query, i]) => !tokenizer.encode(query).some((word) => tokenizer.encode(sentences[i]).includes(word)));
+  const found = apart.filter(([query, i]) => search.find(query, 10).some(({ place }) => place === i)).length;
+  assert.ok(apart.length > 100 && found / apart.length > 10 * (10 / 3000), `${found} of ${apart.length}`);
+
+  // One text gives one vector, alone or in a batch.
+  const alone = embed(session, tokenizer, [sentences[7]]).vectors, together = embed(session, tokenizer, sentences.slice(0, 20)).vectors.subarray(7 * about.width, 8 * about.width);
+  alone.forEach((x, i) => assert.ok(Math.abs(x - together[i]) < 1e-6));
+  assert.deepEqual(search.find('xqzv'), []);
+  session.dispose();
+});
+
+test('the server gives the pages and nothing else', async () => {
+  const site = await serveExamples();
+  try {
+    const status = async (path, options) => (await fetch(site.url + path, options)).status;
+    for (const path of ['', 'digits/', 'sentences/', 'js/index.js', 'build/wasm/bb.wasm', 'build/examples/sentences/LICENSE.txt']) assert.equal(await status(path), 200, path);
+    for (const path of ['package.json', 'src/', 'examples/serve.js', 'js/%2e%2e/package.json', 'build/', 'digits']) assert.equal(await status(path), 404, path);
+    assert.equal(await status('digits/', { method: 'POST' }), 405);
+  } finally {
+    await site.close();
+  }
+});
