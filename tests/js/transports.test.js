@@ -322,15 +322,15 @@ test('websocket: connections without a hello are few and small', async () => {
 });
 
 test('websocket: a server whose reader is slow keeps its clients, and lets nobody in meanwhile', async () => {
-  const s = await server({ pingMs: 30 });
+  const s = await server({ pingMs: 150 }); // long beside what a busy machine takes from the event loop
   const gone = client(s, PeerId.fromU64(4));
   await gone.ready;
   const filler = rawSocket(s, hello(B), ...Array(RECEIVE_ITEMS_MAX + 100).fill(bytes(1)));
-  await sleep(200); // several pings
+  await sleep(900); // several pings
   assert.deepEqual(s.peers().map((p) => p.asU64()).sort(), [2n, 4n]);
   assert.equal(await rawSocket(s, hello(C)).code, CLOSE.TRY_LATER);
   gone.close();
-  await sleep(30);
+  for (let i = 0; i < 100 && s.peers().length > 1; i++) await sleep(20);
   const events = s.receive();
   const seen = await take(events, RECEIVE_ITEMS_MAX + 100 + 3);
   assert.deepEqual(seen.filter((e) => !e.startsWith('2:')).sort(), ['down 4', 'up 2', 'up 4']);
@@ -356,7 +356,7 @@ test('websocket: a client waits longer and longer for a server that floods it af
   await sleep(500); // waits of 7.5, 15, 30, 60, 120, 240 ms
   c.close();
   evil.close();
-  assert.ok(hellos >= 3 && hellos <= 7, `${hellos} connections`);
+  assert.ok(hellos >= 2 && hellos <= 7, `${hellos} connections`);
 });
 
 test('websocket: a client whose reader is away does not collect ups and downs', async () => {
@@ -370,7 +370,7 @@ test('websocket: a client whose reader is away does not collect ups and downs', 
     for (let i = 0; i <= RECEIVE_ITEMS_MAX; i++) socket.send(bytes(1));
   });
   const c = client(flood.address());
-  await sleep(200);
+  for (let i = 0; i < 250 && connections <= 2; i++) await sleep(20);
   c.close();
   flood.close();
   assert.ok(connections > 2, `${connections} connections`);
