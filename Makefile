@@ -277,7 +277,7 @@ node_modules/.package-lock.json: package-lock.json
 
 test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm $(BUILD)/wasm/bb-engine.wasm $(BUILD)/types/index.d.ts $(EXAMPLES)  ## run the JavaScript tests in Node
 	@if ls tests/js/*.test.js >/dev/null 2>&1; then \
-	  scripts/netns.sh 300 node --test --test-concurrency=2 --test-timeout=150000 $(call pick,$(wildcard tests/js/*.test.js)); fi
+	  scripts/netns.sh 600 node --test --test-concurrency=2 --test-timeout=150000 $(call pick,$(wildcard tests/js/*.test.js)); fi
 
 test-browser: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(EXAMPLES)  ## run the pages in headless Chromium, the examples in Firefox too
 	@if ls tests/browser/*.test.js >/dev/null 2>&1; then \
