@@ -4,6 +4,7 @@
 // of the ten digits: nobody could learn the task alone.
 
 import { createRequire } from 'node:module';
+import { createRandom } from './random.js';
 
 const PIXELS = 784;
 export const TEST_COUNT = 1500;
@@ -14,18 +15,6 @@ const CUTS_PER_SHARE = 4;
  * Samples: pixels as bytes 0..255, row after row, and one label each.
  * @typedef {{count: number, pixels: Uint8Array, labels: Uint8Array}} Samples
  */
-
-/** @param {number} seed */
-function createRandom(seed) {
-  let state = seed >>> 0;
-  return () => { // mulberry32
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** @template T @param {T[]} list @param {() => number} random */
 function shuffle(list, random) {

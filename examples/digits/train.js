@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { dealDigits, loadDigits, packSamples } from '../../demo/digits.js';
 import { numberOf, readBundle } from '../../demo/participant.js';
+import { createRandom } from '../../demo/random.js';
 import {
   ATTRIBUTE, compile, createSession, decodeModel, defineComponent, defineModule, denseNetwork, encodeModel, install, PeerId, slots, tensor, trigger,
 } from '../../js/index.js';
@@ -23,18 +24,6 @@ const BATCH = 32;
 const TURN = 0.22, STRETCH = 0.1, SLANT = 0.2, MOVE = 1;
 /** Held-out digits that the page can show. */
 const SHOWN = 40;
-
-/** @param {number} seed */
-function createRandom(seed) {
-  let state = seed >>> 0;
-  return () => { // mulberry32
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Copies of all digits, each by an affine map of its own around the middle. @param {Uint8Array} pixels @param {() => number} random @returns {Float32Array} */
 function bent(pixels, random) {

@@ -6,12 +6,13 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createRandom } from '../../demo/random.js';
 import { createSession } from '../../js/index.js';
 import { encodeSentenceEncoder } from './encoder.js';
 import { createWordSearch, qualityOf } from './quality.js';
 import { createSearch, embed } from './search.js';
 import { baseOf, createTokenizer, wordsOf } from './tokenizer.js';
-import { createRandom, pointwiseMutualInformation, reduce } from './vectors.js';
+import { pointwiseMutualInformation, reduce } from './vectors.js';
 import { licenceOf, readWordNet } from './wordnet.js';
 
 const SENTENCES = 3000, WORDS_MIN = 6, WORDS_MAX = 20;

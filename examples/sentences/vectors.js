@@ -4,24 +4,14 @@
 // words meet than chance would have it), and the matrix is reduced to its strongest directions by a randomized singular value decomposition
 // (Halko, Martinsson, Tropp 2011). The same texts and the same seed give the same vectors.
 
+import { createRandom } from '../../demo/random.js';
+
 /** Rows of (column, value) pairs behind each other: row i holds places start[i] .. start[i + 1]. @typedef {{start: Uint32Array, column: Uint32Array, value: Float32Array}} Sparse */
 
 /** Words that occur in more than this share of all texts count less in pairs: else "of" would be everybody's neighbour. */
 const COMMON_SHARE = 1e-3;
 /** Rare words are not overrated: the counts of words enter with this power (after Levy, Goldberg, Dagan 2015, here on both sides). */
 const SMOOTHING = 0.875;
-
-/** A small seeded generator (mulberry32). @param {number} seed */
-export function createRandom(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /**
  * @param {readonly (readonly number[])[]} texts  numbers of words, each once per text

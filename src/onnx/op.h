@@ -126,7 +126,7 @@ struct bbw_call {
   void *scratch;
   size_t elements_max; /* of one array */
   const void *packed;  /* what pack made, or NULL */
-  void *graphs;        /* BBW_OP_RUNS_GRAPHS: struct bbw_call_graphs */
+  void *graphs;        /* BBW_OP_RUNS_GRAPHS: what the functions of runner.h need; else NULL */
   const char *detail;  /* on an error: what is wrong, a constant text */
   int32_t input;       /* and with which input; -1: none in particular */
 };

@@ -48,7 +48,8 @@ uint32_t bbw_graphs_count_of(const bbw_call *call);                    /* bodies
 const bbw_body *bbw_graphs_body(const bbw_call *call, uint32_t which); /* which < count */
 /* Memory for output i of the call, of that type and shape; data is not set when the output is not used. */
 bbw_status bbw_graphs_output(bbw_call *call, uint32_t i, const bbw_array *shape);
-/* Memory that lives until the call returns, or NULL (BBW_E_NOMEM or BBW_E_LIMIT, already recorded: return the call's status BBW_E_NOMEM). */
+/* `bytes` of memory, counted by the budget; the caller gives it back with bbw_graphs_free and the same size.  NULL for 0 bytes, and when there is none (BBW_E_NOMEM or BBW_E_LIMIT,
+ * recorded for the step: the operator returns BBW_E_NOMEM). */
 void *bbw_graphs_alloc(bbw_call *call, size_t bytes);
 /* Counts one iteration; BBW_E_LIMIT when the run has taken steps_max. */
 bbw_status bbw_graphs_count(bbw_call *call);

@@ -3,19 +3,8 @@
 // For benchmarks, tests and examples: the same seed gives the same bytes. `node tests/models/models.js FOLDER` writes them all as files.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { createRandom } from '../../demo/random.js';
 import { ATTRIBUTE, DATA_TYPE, encodeModel } from '../../js/index.js';
-
-/** A small seeded generator (mulberry32). @param {number} seed */
-function createRandom(seed) {
-  let a = seed >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) >>> 0;
-    let t = a;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Collects nodes and weights; every method gives the name of its result. */
 class Builder {

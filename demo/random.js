@@ -1,0 +1,13 @@
+// random: the seeded generator of the demo, the examples and the models of tests. Not for secrets.
+
+/** Numbers in [0, 1), the same for the same seed (mulberry32). @param {number} seed @returns {() => number} */
+export function createRandom(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
