@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "kernels/gemm.h"
+#include "onnx/batch.h"
 #include "onnx/convert.h"
 #include "onnx/fused.h"
 #include "onnx/ops.h"
@@ -11,10 +12,8 @@
 
 typedef struct plan {
   size_t m, n, k;
-  uint32_t
-      batch_rank; /* axes in front of the matrices; their sizes, and what one step along them is in the operands (in matrices) */
-  size_t batch_dims[BBW_ARRAY_RANK_MAX], a_steps[BBW_ARRAY_RANK_MAX], b_steps[BBW_ARRAY_RANK_MAX];
-  size_t batch;
+  bbw_batch batch;
+  size_t count; /* products */
 } plan;
 
 /* Shapes of matrices, with a vector as one row (left) or one column (right). */
@@ -27,45 +26,28 @@ static bbw_status plan_matmul(bbw_call *call, plan *s) {
   if ((b->rank > 1 ? b->dims[b->rank - 2] : b->dims[0]) != s->k) {
     return bbw_call_refuse(call, -1, "the inner dimensions are not equal");
   }
-  uint32_t a_batch = a->rank > 2 ? a->rank - 2 : 0, b_batch = b->rank > 2 ? b->rank - 2 : 0;
-  s->batch_rank = a_batch > b_batch ? a_batch : b_batch;
-  s->batch = 1;
-  size_t a_step = 1, b_step = 1;
-  for (uint32_t back = 0; back < s->batch_rank; back++) {
-    uint32_t d = s->batch_rank - 1 - back;
-    size_t x = back < a_batch ? a->dims[a_batch - 1 - back] : 1, y = back < b_batch ? b->dims[b_batch - 1 - back] : 1;
-    if (x != y && x != 1 && y != 1) {
-      return bbw_call_refuse(call, -1, "the dimensions in front of the matrices do not fit together");
-    }
-    s->batch_dims[d] = x == 1 ? y : x;
-    s->a_steps[d] = x == 1 ? 0 : a_step;
-    s->b_steps[d] = y == 1 ? 0 : b_step;
-    a_step *= x;
-    b_step *= y;
-  }
+  BBW_TRY(bbw_batch_plan(call, a, b, &s->batch));
   size_t dims[BBW_ARRAY_RANK_MAX];
-  uint32_t rank = s->batch_rank;
-  memcpy(dims, s->batch_dims, rank * sizeof *dims);
+  uint32_t rank = s->batch.rank;
+  memcpy(dims, s->batch.dims, rank * sizeof *dims);
   if (a->rank > 1) { dims[rank++] = s->m; }
   if (b->rank > 1) { dims[rank++] = s->n; }
   BBW_TRY(bbw_call_output(call, 0, a->dtype, rank, dims));
-  for (uint32_t d = 0; d < s->batch_rank; d++) { s->batch *= s->batch_dims[d]; } /* fits: part of the result */
+  s->count = bbw_batch_count(&s->batch);
   return BBW_OK;
 }
 
 /* Matrices of a shared right operand lie behind each other on the left: one tall product instead of many. */
 static void join_batch(plan *s) {
-  for (uint32_t d = 0; d < s->batch_rank; d++) {
-    if (s->b_steps[d] != 0 && s->batch_dims[d] != 1) { return; }
-  }
+  const bbw_batch *batch = &s->batch;
   size_t step = 1;
-  for (uint32_t d = s->batch_rank; d-- > 0;) {
-    if (s->batch_dims[d] != 1 && s->a_steps[d] != step) { return; }
-    step *= s->batch_dims[d];
+  for (uint32_t d = batch->rank; d-- > 0;) {
+    if (batch->dims[d] != 1 && (batch->b_steps[d] != 0 || batch->a_steps[d] != step)) { return; }
+    step *= batch->dims[d];
   }
-  s->m *= s->batch;
-  s->batch = 1;
-  s->batch_rank = 0;
+  s->m *= s->count;
+  s->count = 1;
+  s->batch.rank = 0;
 }
 
 bbw_status bbw_matmul_prepare(bbw_prep *prep) {
@@ -122,33 +104,26 @@ bbw_status bbw_matmul_run(bbw_call *call) {
   const plan *s = call->plan;
   const bbw_array *a = call->inputs[0], *b = call->inputs[1];
   bbw_array *c = call->outputs[0];
-  size_t index[BBW_ARRAY_RANK_MAX] = {0}, a_at = 0, b_at = 0;
+  bbw_batch_place at = {0};
   if (c->count == 0) { return BBW_OK; }
-  for (size_t i = 0; i < s->batch; i++) {
+  for (size_t i = 0; i < s->count; i++) {
     if (a->dtype != BBW_DTYPE_F32) {
-      multiply_wide(s, a, a_at * s->m * s->k, b, b_at * s->k * s->n, c, i * s->m * s->n);
+      multiply_wide(s, a, at.a * s->m * s->k, b, at.b * s->k * s->n, c, i * s->m * s->n);
     } else {
       bbw_gemm g = {.m = s->m, .n = s->n, .k = s->k, .lda = s->k, .ldb = s->n, .ldc = s->n, .alpha = 1.0f};
-      if (s->k > 0) { g.a = (const float *)a->data + a_at * s->m * s->k; }
+      if (s->k > 0) { g.a = (const float *)a->data + at.a * s->m * s->k; }
       if (call->packed != NULL) {
         g.b = call->packed;
         g.is_b_packed = true;
       } else if (s->k > 0) {
-        g.b = (const float *)b->data + b_at * s->k * s->n;
+        g.b = (const float *)b->data + at.b * s->k * s->n;
       }
       g.c = (float *)c->data + i * s->m * s->n;
       bbw_fused_set(fused, &g.epilogue);
       if (fused->has_bias) { g.epilogue.column_bias = call->inputs[2]->data; }
       bbw_gemm_f32_run_simd128(&g, call->scratch);
     }
-    for (uint32_t d = s->batch_rank; d-- > 0;) {
-      a_at += s->a_steps[d];
-      b_at += s->b_steps[d];
-      if (++index[d] < s->batch_dims[d]) { break; }
-      a_at -= s->a_steps[d] * s->batch_dims[d];
-      b_at -= s->b_steps[d] * s->batch_dims[d];
-      index[d] = 0;
-    }
+    bbw_batch_next(&s->batch, &at);
   }
   return BBW_OK;
 }

@@ -6,6 +6,7 @@
 #include "kernels/conv_i8.h"
 #include "kernels/gemm_i8.h"
 #include "kernels/quantize.h"
+#include "onnx/batch.h"
 #include "onnx/convert.h"
 #include "onnx/ops.h"
 #include "onnx/window.h"
@@ -278,10 +279,9 @@ static const bbw_array *constant_weights(const bbw_onnx_pack *pack, const places
 }
 
 typedef struct matmul_plan {
-  size_t m, n, k, batch;
+  size_t m, n, k;
+  bbw_batch batch;
   scratch_plan scratch;
-  uint32_t rank;
-  size_t dims[BBW_ARRAY_RANK_MAX], a_steps[BBW_ARRAY_RANK_MAX], b_steps[BBW_ARRAY_RANK_MAX];
 } matmul_plan;
 
 bbw_status bbw_matmul_integer_infer(bbw_call *call) {
@@ -297,24 +297,11 @@ bbw_status bbw_matmul_integer_infer(bbw_call *call) {
   s->n = b->dims[b->rank - 1];
   if (b->dims[b->rank - 2] != s->k) { return bbw_call_refuse(call, -1, "the inner dimensions are not equal"); }
   BBW_TRY(check_operands(call, at.a, at.a_zero, at.b, at.b_zero, s->m, s->n));
-  s->rank = a->rank > b->rank ? a->rank - 2 : b->rank - 2;
-  size_t a_step = 1, b_step = 1, dims[BBW_ARRAY_RANK_MAX];
-  s->batch = 1;
-  for (uint32_t back = 0; back < s->rank; back++) {
-    uint32_t d = s->rank - 1 - back;
-    size_t x = back + 2 < a->rank ? a->dims[a->rank - 3 - back] : 1,
-           y = back + 2 < b->rank ? b->dims[b->rank - 3 - back] : 1;
-    if (x != y && x != 1 && y != 1) {
-      return bbw_call_refuse(call, -1, "the dimensions in front of the matrices do not fit together");
-    }
-    dims[d] = s->dims[d] = x == 1 ? y : x;
-    s->a_steps[d] = x == 1 ? 0 : a_step;
-    s->b_steps[d] = y == 1 ? 0 : b_step;
-    a_step *= x;
-    b_step *= y;
-  }
-  dims[s->rank] = s->m;
-  dims[s->rank + 1] = s->n;
+  BBW_TRY(bbw_batch_plan(call, a, b, &s->batch));
+  size_t dims[BBW_ARRAY_RANK_MAX];
+  memcpy(dims, s->batch.dims, s->batch.rank * sizeof *dims);
+  dims[s->batch.rank] = s->m;
+  dims[s->batch.rank + 1] = s->n;
   bbw_dtype dtype = BBW_DTYPE_I32;
   if (at.is_linear) {
     BBW_TRY(check_scale(call, 1, s->m));
@@ -322,8 +309,7 @@ bbw_status bbw_matmul_integer_infer(bbw_call *call) {
     BBW_TRY(check_result(call, 6, 7));
     dtype = call->inputs[7]->dtype;
   }
-  BBW_TRY(bbw_call_output(call, 0, dtype, s->rank + 2, dims));
-  for (uint32_t d = 0; d < s->rank; d++) { s->batch *= s->dims[d]; }
+  BBW_TRY(bbw_call_output(call, 0, dtype, s->batch.rank + 2, dims));
   bbw_gemm_i8 g = {.m = s->m, .n = s->n, .k = s->k};
   if (call->packed == NULL) { s->scratch.packed = bbw_gemm_i8_pack_b_size(s->n, s->k); }
   if (at.is_linear && !bbw_size_mul(s->m, s->n, &s->scratch.sums)) { s->scratch.sums = SIZE_MAX; }
@@ -362,28 +348,22 @@ bbw_status bbw_matmul_integer_run(bbw_call *call) {
   const matmul_plan *s = call->plan;
   const bbw_array *a = call->inputs[at.a], *b = call->inputs[at.b];
   const bbw_array *a_zero = bbw_call_input(call, at.a_zero), *b_zero = bbw_call_input(call, at.b_zero);
-  size_t index[BBW_ARRAY_RANK_MAX] = {0}, a_at = 0, b_at = 0;
+  bbw_batch_place place = {0};
+  size_t count = bbw_batch_count(&s->batch);
   int16_t *packed = packed_place(call, &s->scratch);
   if (call->outputs[0]->count == 0) { return BBW_OK; }
-  for (size_t i = 0; i < s->batch; i++) {
-    bbw_gemm_i8_operand left = operand_of(a, a_zero, a_at * s->m * s->k, s->k);
+  for (size_t i = 0; i < count; i++) {
+    bbw_gemm_i8_operand left = operand_of(a, a_zero, place.a * s->m * s->k, s->k);
     bbw_gemm_i8 g = {.m = s->m, .n = s->n, .k = s->k, .a = &left, .b_packed = call->packed, .ldc = s->n};
     if (call->packed == NULL) {
-      bbw_gemm_i8_operand right = operand_of(b, b_zero, b_at * s->k * s->n, s->n);
+      bbw_gemm_i8_operand right = operand_of(b, b_zero, place.b * s->k * s->n, s->n);
       bbw_gemm_i8_pack_b(packed, &right, s->n, s->k);
       g.b_packed = packed;
     }
     g.c = at.is_linear ? call->scratch : (int32_t *)call->outputs[0]->data + i * s->m * s->n;
     bbw_gemm_i8_simd128(&g, packed + s->scratch.packed);
     if (at.is_linear) { scale_sums(call, s, g.c, i * s->m * s->n); }
-    for (uint32_t d = s->rank; d-- > 0;) {
-      a_at += s->a_steps[d];
-      b_at += s->b_steps[d];
-      if (++index[d] < s->dims[d]) { break; }
-      a_at -= s->a_steps[d] * s->dims[d];
-      b_at -= s->b_steps[d] * s->dims[d];
-      index[d] = 0;
-    }
+    bbw_batch_next(&s->batch, &place);
   }
   return BBW_OK;
 }
