@@ -39,6 +39,9 @@ struct bbw_component {
   bool is_running; /* its dispatch is on the stack; it is absent for dependencies then */
 };
 
+/* No counter of ids comes so far by counting: one that a snapshot sets higher would wrap, and give ids that are taken. */
+#define BBW_ID_MAX ((uint64_t)1 << 62)
+
 struct bbw_engine {
   const bbw_mem *mem;
   bbw_config config;

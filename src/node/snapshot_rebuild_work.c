@@ -381,6 +381,9 @@ bbw_status bbw_rebuild_executions(bbw_rebuild *r) {
   engine->tick_ns = r->snap->tick_ns;
   engine->rng_state = r->snap->rng_state;
   engine->is_first_poll_done = r->snap->is_first_poll_done;
+  if (r->snap->next_exec_id > BBW_ID_MAX || r->snap->next_cmd_id > BBW_ID_MAX) {
+    return bbw_rebuild_bad(r, "an id counter cannot have come so far");
+  }
   bbw_status rv = rebuild_bootstrap(r);
   if (rv == BBW_OK) { rv = rebuild_frames(r); }
   if (rv == BBW_OK) { rv = rebuild_ready(r, &r->snap->frontier, &engine->frontier); }

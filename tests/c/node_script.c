@@ -437,8 +437,9 @@ void node_script_finish(bbw_node *node) {
   node->engine.config.max_executions = 100000;
   for (unsigned round = 0;; round++) {
     REQUIRE(round < ROUNDS_MAX);
-    for (uint64_t id = 0; id < node->engine.async.next_cmd_id; id++) {
-      if (bbw_async_find(&node->engine.async, id) != NULL) { (void)bbw_node_fail(node, id, BBW_STR("end"), NULL); }
+    for (size_t i = 0; i < node->engine.async.entries.count; i++) { /* ids may lie far apart after an import */
+      const bbw_parked *parked = BBW_VEC_AT(&node->engine.async.entries, bbw_parked, i);
+      if (parked->state != BBW_PARKED_FREE) { (void)bbw_node_fail(node, parked->cmd_id, BBW_STR("end"), NULL); }
     }
     bool is_pending = node_script_poll(node, NULL, NULL);
     bbw_node_stats(node, &stats);

@@ -631,6 +631,8 @@ static void no_config(bbw_snap *s) { s->config = NULL; }
 static void zero_limit(bbw_snap *s) { ((bbw_config *)(uintptr_t)s->config)->max_executions = 0; }
 static void own_peer(bbw_snap *s) { s->peer_id = no_peer; }
 static void graph_out_of_range(bbw_snap *s) { ITEM(s->frames, bbw_snap_frame, 0)->graph = 99; }
+static void far_exec_counter(bbw_snap *s) { s->next_exec_id = UINT64_MAX; }
+static void far_cmd_counter(bbw_snap *s) { s->next_cmd_id = BBW_ID_MAX + 1; }
 static void exec_from_future(bbw_snap *s) { ITEM(s->frames, bbw_snap_frame, 0)->exec_id = s->next_exec_id; }
 static void orphan(bbw_snap *s) { ITEM(s->frames, bbw_snap_frame, 0)->parent = 1; }
 static void no_caller(bbw_snap *s) {
@@ -777,6 +779,8 @@ static const struct {
     EDIT(zero_limit, "the configuration is not valid"),
     EDIT(own_peer, "the peer id is malformed"),
     EDIT(graph_out_of_range, "a graph is out of range"),
+    EDIT(far_exec_counter, "an id counter cannot have come so far"),
+    EDIT(far_cmd_counter, "an id counter cannot have come so far"),
     EDIT(exec_from_future, "an execution id is from the future"),
     EDIT(orphan, "a call has no caller"),
     EDIT(no_caller, "an execution of no module"),

@@ -55,7 +55,8 @@ static void put_peer(bbw_vec *out, uint64_t number) {
 /* What a test changes; everything else (0, NULL) is as in a snapshot of an idle node. */
 typedef struct parts {
   uint64_t self, framework_self;
-  const char *graph; /* NULL: the graphs of the node */
+  uint64_t next_cmd_id; /* 0: 40 */
+  const char *graph;    /* NULL: the graphs of the node */
   bool is_other_function;
   const char *component;
   uint32_t component_id, package;
@@ -136,7 +137,7 @@ static void build(bbw_vec *out, const bbw_node *node, const parts *changes) {
   put_text(out, "nobody"), put_u32(out, 3), put_u64(out, 10), put_u64(out, 20);
   p->outbound(out);
   put_peer(out, p->framework_self);
-  put_u64(out, 40); /* next command id */
+  put_u64(out, p->next_cmd_id != 0 ? p->next_cmd_id : 40);
   put_u64(out, 20); /* next execution id */
   put_u32(out, 1);
   p->tail(out);
@@ -448,6 +449,11 @@ static void contradictions_are_refused_and_change_nothing(void **state) {
        BBW_E_SNAP_DECODE,
        "detail",
        "a suspended operator is out of range"},
+      {"a counter that would wrap",
+       {.next_cmd_id = UINT64_MAX},
+       BBW_E_SNAP_DECODE,
+       "detail",
+       "an id counter cannot have come so far"},
       {"a command twice", {.suspended = a_command_twice}, BBW_E_SNAP_DECODE, "detail", "command ids do not ascend"},
       {"an operator twice", {.suspended = an_op_twice}, BBW_E_SNAP_DECODE, NULL, NULL},
       {"a peer twice",
