@@ -4,6 +4,7 @@
 #   BUILD=build           where output goes
 #   WASM_CC=emcc|clang    which compiler makes the wasm (both are kept working)
 #   SECONDS=20            how long each fuzz target runs
+#   SEED=1                which walk the fuzz targets take; 0: another one each time, from all that earlier ones found
 #   ONLY=name             run only the tests, fuzzers or benchmarks whose name contains this
 #   DIR=path              another folder of vectors, for `make vectors`
 #   V=1                   show the whole compiler lines
@@ -159,8 +160,8 @@ $(BUILD)/fuzz/obj/%.o: %.c
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(BUILD)/fuzz/libbbw.a
 	$(call say,link)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer $^ -lm -o $@
 
-fuzz: $(FUZZERS)  ## run every fuzz target for SECONDS=20, two at a time
-	@scripts/run-fuzz.sh $(FUZZ_SECONDS) $(BUILD)/fuzz $(call pick,$(FUZZERS))
+fuzz: $(FUZZERS)  ## run every fuzz target for SECONDS=20, two at a time; SEED=0 explores
+	@scripts/run-fuzz.sh $(FUZZ_SECONDS) $(or $(SEED),1) $(BUILD)/fuzz $(call pick,$(FUZZERS))
 
 # ---- wasm -----------------------------------------------------------------------------------------------------------
 wasm: $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm $(BUILD)/wasm/bb-engine.wasm  ## build bb.wasm, bb-relaxed.wasm and bb-engine.wasm (WASM_CC=emcc or clang) and check their size

@@ -163,6 +163,13 @@ bbw_status bbw_call_output(bbw_call *call, uint32_t i, bbw_dtype dtype, uint32_t
   return BBW_OK;
 }
 
+bool bbw_call_makes_nothing(const bbw_call *call) {
+  for (uint32_t i = 0; i < call->output_count; i++) {
+    if (call->outputs[i] != NULL && call->outputs[i]->count > 0) { return false; }
+  }
+  return true;
+}
+
 bbw_status bbw_call_output_like(bbw_call *call, uint32_t i, const bbw_array *like) {
   return bbw_call_output(call, i, like->dtype, like->rank, like->dims);
 }

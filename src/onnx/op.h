@@ -145,6 +145,8 @@ static inline bbw_array *bbw_call_result(const bbw_call *call, uint32_t i) {
 
 /* infer: type and shape of output i, if it is used.  BBW_E_LIMIT when it is too large. */
 bbw_status bbw_call_output(bbw_call *call, uint32_t i, bbw_dtype dtype, uint32_t rank, const size_t *dims);
+/* After infer: whether no output has an element.  Then there is nothing to run, and run need not expect it. */
+bool bbw_call_makes_nothing(const bbw_call *call);
 /* infer: output i is like that array. */
 bbw_status bbw_call_output_like(bbw_call *call, uint32_t i, const bbw_array *like);
 /* infer: zeroed plan struct in call->plan; NULL when memory runs out: return BBW_E_NOMEM. */

@@ -190,7 +190,8 @@ static bbw_status run_dynamic(bbw_runner *r, bbw_schedule *s, const bbw_schedule
     }
   }
   call.scratch = scratch;
-  if (rv == BBW_OK && !is_view) { rv = node->op->run(&call); }
+  bool has_work = runs_graphs || (!is_view && !bbw_call_makes_nothing(&call));
+  if (rv == BBW_OK && has_work) { rv = node->op->run(&call); }
   give_memory(r, scratch, call.scratch_bytes);
   bbw_status limited = bbw_arena_status(rv, &arena, err);
   bbw_arena_free(&arena);

@@ -86,7 +86,7 @@ static bbw_status fold(builder *b, const bbw_op_node *node, bbw_call *call) {
     }
     return BBW_OK;
   }
-  bbw_status rv = node->op->run(call);
+  bbw_status rv = bbw_call_makes_nothing(call) ? BBW_OK : node->op->run(call);
   return rv == BBW_OK ? BBW_OK : bbw_op_node_error(b->err, rv, node, NULL, call->input, call->detail);
 }
 
@@ -181,7 +181,7 @@ static bbw_status plan_node(builder *b, uint32_t index, uint32_t *last) {
       last[value->root] = last[node->outputs[0]];
     }
   }
-  if (is_view && !is_dynamic) { return BBW_OK; }
+  if (!is_dynamic && (is_view || bbw_call_makes_nothing(call))) { return BBW_OK; }
   step->node = index;
   step->is_dynamic = is_dynamic;
   s->step_count++;
@@ -195,6 +195,23 @@ typedef struct gap {
 } gap;
 
 static size_t round_up(size_t x) { return (x + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
+
+/* Gaps that are looked at for a place: no model in use has as many, and a hostile one costs no more than this for each of its values. */
+enum { GAPS_SEARCHED = 1024 };
+
+/* The first gap at or after that offset. */
+static size_t find_gap(const gap *gaps, size_t count, size_t offset) {
+  size_t low = 0;
+  while (low < count) {
+    size_t middle = low + (count - low) / 2;
+    if (gaps[middle].offset < offset) {
+      low = middle + 1;
+    } else {
+      count = middle;
+    }
+  }
+  return low;
+}
 
 /* Gives a place to every root in MEMORY, in the order of the steps: the smallest gap that is large enough, else the end. */
 static bbw_status place_all(builder *b, const uint32_t *last, size_t bytes_max) {
@@ -217,7 +234,7 @@ static bbw_status place_all(builder *b, const uint32_t *last, size_t bytes_max) 
       if (v == BBW_VALUE_NONE || s->values[v].place != BBW_PLACE_MEMORY || s->values[v].root != v) { continue; }
       size_t bytes = round_up(bbw_array_bytes(&s->values[v].array));
       size_t best = gap_count;
-      for (size_t g = 0; g < gap_count; g++) {
+      for (size_t g = gap_count > GAPS_SEARCHED ? gap_count - GAPS_SEARCHED : 0; g < gap_count; g++) {
         if (gaps[g].bytes >= bytes && (best == gap_count || gaps[g].bytes < gaps[best].bytes)) { best = g; }
       }
       if (best < gap_count) {
@@ -253,8 +270,7 @@ static bbw_status place_all(builder *b, const uint32_t *last, size_t bytes_max) 
       for (uint32_t v = first[n]; v != BBW_VALUE_NONE; v = next[v]) {
         gap freed = {s->values[v].offset, round_up(bbw_array_bytes(&s->values[v].array))};
         if (freed.bytes == 0) { continue; }
-        size_t g = 0;
-        while (g < gap_count && gaps[g].offset < freed.offset) { g++; }
+        size_t g = find_gap(gaps, gap_count, freed.offset);
         bool joins_left = g > 0 && gaps[g - 1].offset + gaps[g - 1].bytes == freed.offset;
         bool joins_right = g < gap_count && freed.offset + freed.bytes == gaps[g].offset;
         if (joins_left && joins_right) {

@@ -72,7 +72,7 @@ static bbw_status fold_node(bbw_program *program, bbw_body *body, bbw_op_node *n
       memcpy(outputs[0]->data, inputs[0]->data, bbw_array_bytes(outputs[0]));
     }
   } else {
-    rv = node->op->run(&call);
+    rv = bbw_call_makes_nothing(&call) ? BBW_OK : node->op->run(&call);
     for (uint32_t i = 0; i < node->output_count && rv != BBW_OK; i++) {
       if (constants[i] != NULL) { bbw_program_constant_drop(program, constants[i]); }
     }

@@ -49,6 +49,7 @@ static void test_reduce(void **state) {
       {"the largest of nothing", "ReduceMax", 13, "axes=[0] keepdims=0", {"f32[0 2]"}, {"f32[2] -inf -inf"}, NULL},
       {"the smallest of no whole numbers", "ReduceMin", 13, "axes=[0] keepdims=0", {"i8[0 1]"}, {"i8[1] 127"}, NULL},
       {"the mean of nothing is no number", "ReduceMean", 13, "axes=[0] keepdims=0", {"f32[0 1]"}, {"f32[1] nan"}, NULL},
+      {"nothing to normalize", "MeanVarianceNormalization", 13, NULL, {"f32[3 0 3 1]"}, {"f32[3 0 3 1]"}, NULL},
       {"an empty result", "ReduceSum", 11, "axes=[1] keepdims=0", {"f32[0 3]"}, {"f32[0]"}, NULL},
       {"rank 0", "ReduceL2", 13, NULL, {"f64[] -3"}, {"f64[] 3"}, NULL},
       {"whole sums wrap",
