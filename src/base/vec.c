@@ -17,10 +17,9 @@ void bbw_vec_free(bbw_vec *vec) {
   vec->cap = 0;
 }
 
-bool bbw_vec_reserve(bbw_vec *vec, size_t extra) {
+bool bbw_vec_grow(bbw_vec *vec, size_t extra) {
   size_t need;
   if (!bbw_size_add(vec->count, extra, &need)) { return false; }
-  if (need <= vec->cap) { return true; }
   size_t cap = vec->cap < VEC_CAP_MIN ? VEC_CAP_MIN : vec->cap;
   while (cap < need) {
     if (cap > SIZE_MAX / 2) { return false; }

@@ -19,8 +19,11 @@ typedef struct bbw_vec {
 void bbw_vec_init(bbw_vec *vec, size_t item_bytes, const bbw_mem *mem);
 void bbw_vec_free(bbw_vec *vec); /* safe on a zeroed vec */
 
+bool bbw_vec_grow(bbw_vec *vec, size_t extra);
 /* Makes room for `extra` more elements; false when memory runs out, and then nothing changed. */
-bool bbw_vec_reserve(bbw_vec *vec, size_t extra);
+static inline bool bbw_vec_reserve(bbw_vec *vec, size_t extra) {
+  return extra <= vec->cap - vec->count || bbw_vec_grow(vec, extra);
+}
 /* Appends one zeroed element and returns it, or NULL. */
 void *bbw_vec_push(bbw_vec *vec);
 /* Appends a copy of `count` elements. */

@@ -187,12 +187,13 @@ static void async_done(bbw_async *async, bbw_parked *parked, bbw_parked_state st
 bbw_status bbw_async_complete(bbw_async *async, uint64_t cmd_id, bbw_value *const *results, size_t count) {
   bbw_parked *parked = async_waiting(async, cmd_id);
   if (parked == NULL) { return BBW_E_UNKNOWN_COMMAND; }
+  if (count > UINT32_MAX) { return BBW_E_LIMIT; }
   if (count != 0) {
     bbw_value **copy = bbw_mem_array(async->mem, count, sizeof(*copy));
     if (copy == NULL) { return BBW_E_NOMEM; }
     memcpy(copy, results, count * sizeof(*copy));
     parked->results = copy;
-    parked->result_count = count;
+    parked->result_count = (uint32_t)count; /* as many as an op has outputs at most */
   }
   async_done(async, parked, BBW_PARKED_COMPLETED);
   return BBW_OK;

@@ -27,16 +27,15 @@ typedef enum bbw_parked_state {
 
 typedef struct bbw_parked {
   uint64_t cmd_id;
-  bbw_frame *frame; /* NULL until dispatch has answered LATER */
-  uint32_t op;
-  uint32_t state;      /* bbw_parked_state */
-  uint64_t order;      /* of the outcome, for processing in order of arrival */
-  bbw_value **results; /* one per declared output at most; entries may be NULL */
-  size_t result_count;
+  bbw_frame *frame;     /* NULL until dispatch has answered LATER */
+  uint64_t deadline_ns; /* BBW_NEVER_NS: it may wait for ever */
+  bbw_value **results;  /* one per declared output at most; entries may be NULL */
   uint8_t *detail;
   size_t detail_len;
-  uint64_t deadline_ns; /* BBW_NEVER_NS: it may wait for ever */
-  uint32_t heap_at;     /* its place in the heap; UINT32_MAX: it is not there */
+  uint32_t result_count;
+  uint32_t op;
+  uint32_t state;   /* bbw_parked_state */
+  uint32_t heap_at; /* its place in the heap; UINT32_MAX: it is not there */
 } bbw_parked;
 
 typedef struct bbw_async {

@@ -5,17 +5,9 @@
 #include "base/mem.h"
 #include "engine/engine.h"
 
-/* Record of a failure: header, op_ref, exec_id, and three texts of bounded length. */
-#define FAILURE_ROOM (BBW_STEP_HEADER_BYTES + 16u + 3u * 16u + 64u + 128u + BBW_OP_DETAIL_BYTES_MAX)
-
 static uint64_t site_number(const bbw_graph *graph, uint32_t site) {
   /* Formals of library functions have no number in the reference; nothing outside can name them. */
   return graph->site_base + site;
-}
-
-size_t bbw_engine_step_room(const bbw_op *op) {
-  size_t completed = BBW_STEP_HEADER_BYTES + 16 + 8 + 8 * (size_t)op->output_count;
-  return completed > FAILURE_ROOM ? completed : FAILURE_ROOM;
 }
 
 static void report_failed(bbw_engine *engine, const bbw_frame *frame, uint32_t op, bbw_op_error_kind kind,
@@ -57,8 +49,7 @@ static void complete(bbw_engine *engine, bbw_frame *frame, uint32_t op_index, bb
   }
   /* All values of one step are there before any reader is woken; most ops have one. */
   if (count == 1 && is_written(op, outputs, 0)) {
-    bbw_engine_write(engine, frame, op->outputs[0], outputs[0], 0);
-    bbw_frame_wake(engine, frame, op->outputs[0]);
+    bbw_frame_put(engine, frame, op->outputs[0], outputs[0]);
     outputs[0] = NULL;
     return;
   }
@@ -195,7 +186,7 @@ static void fail(bbw_engine *engine, bbw_frame *frame, uint32_t op, bbw_op_error
 
 static void dispatch_call(bbw_engine *engine, bbw_frame *frame, uint32_t op_index) {
   const bbw_op *op = &frame->graph->ops[op_index];
-  if (frame->depth + 1 > BBW_CALL_DEPTH_MAX) {
+  if (frame->depth + 1u > BBW_CALL_DEPTH_MAX) {
     fail(engine, frame, op_index, BBW_OP_EXECUTION_FAILED, BBW_STR("call_depth"),
          BBW_STR("function calls nest too deep"));
     return;
@@ -209,7 +200,7 @@ static void dispatch_call(bbw_engine *engine, bbw_frame *frame, uint32_t op_inde
   }
   body->parent = frame; /* the call's unit of work lasts until the body ends */
   body->parent_op = op_index;
-  body->depth = frame->depth + 1;
+  body->depth = (uint16_t)(frame->depth + 1);
   body->is_reaction = frame->is_reaction;
   body->inbound = frame->inbound; /* gates and replies inside the body see who sent the envelope */
   if (body->inbound != NULL) { body->inbound->refs++; }

@@ -300,8 +300,7 @@ bbw_status bbw_engine_emit(bbw_engine *engine, bbw_str topic, bbw_value *value) 
   return BBW_OK;
 }
 
-/* Reports a function output of the node: produced by an entry graph and consumed by nothing in it. */
-static void surface(bbw_engine *engine, const bbw_frame *frame, uint32_t site) {
+void bbw_engine_surface(bbw_engine *engine, const bbw_frame *frame, uint32_t site) {
   const bbw_site *info = &frame->graph->sites[site];
   bool is_output = frame->graph->is_entry_point && info->output_index != BBW_NO_INDEX && info->consumer_count == 0;
   if (!is_output) { return; }
@@ -314,7 +313,7 @@ static void surface(bbw_engine *engine, const bbw_frame *frame, uint32_t site) {
 /* Recursion goes up the chain of callers, which BBW_CALL_DEPTH_MAX bounds. */
 void bbw_engine_write(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value, size_t charge) {
   if (!bbw_frame_store(engine, frame, site, value, charge)) { return; }
-  surface(engine, frame, site);
+  bbw_engine_surface(engine, frame, site);
   if (frame->parent == NULL) { return; }
   const bbw_op *call = &frame->parent->graph->ops[frame->parent_op];
   const bbw_graph *graph = frame->graph;

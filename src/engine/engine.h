@@ -57,7 +57,7 @@ struct bbw_engine {
   bbw_frontier frontier;
   bbw_frontier locked; /* ready ops that wait for a bootstrap, in their order */
   bbw_bootstrap bootstrap;
-  size_t frontier_reserved; /* ops of all live frames */
+  size_t frontier_reserved; /* ops of all live frames that were not dispatched yet */
   bbw_frame *frames_first;
   bbw_frame *frames_last;
   uint64_t frame_count;
@@ -152,13 +152,13 @@ void bbw_engine_drop_seeds(bbw_engine *engine, const bbw_seed *seeds, size_t cou
  * woken by bbw_frame_wake, after everything that belongs together is written.
  */
 void bbw_engine_write(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value, size_t charge);
+/* Reports the value of a site of an entry graph that is an output and has no reader. */
+void bbw_engine_surface(bbw_engine *engine, const bbw_frame *frame, uint32_t site);
 /* Queues an event for the application (the value's reference moves in on BBW_OK). */
 bbw_status bbw_engine_emit(bbw_engine *engine, bbw_str topic, bbw_value *value);
 
 /* Runs one ready op (dispatch.c).  The caller has reserved room for its step. */
 void bbw_engine_dispatch(bbw_engine *engine, bbw_frame *frame, uint32_t op);
-/* Most bytes of step records that one dispatch of an op can write. */
-size_t bbw_engine_step_room(const bbw_op *op);
 /* Nobody waits for the command any more; tells the component behind it and forgets it. */
 void bbw_engine_abandon(bbw_engine *engine, const bbw_parked *parked);
 /*

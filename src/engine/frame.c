@@ -6,17 +6,16 @@
 #include "base/mem.h"
 #include "engine/engine.h"
 
-/* One allocation: the frame, its slots, its counts. */
-static bool frame_bytes(const bbw_graph *graph, size_t *slots_at, size_t *missing_at, size_t *bytes) {
-  size_t slots, missing;
-  *slots_at = (sizeof(bbw_frame) + 15) & ~(size_t)15;
-  return bbw_size_mul(graph->site_count, sizeof(bbw_slot), &slots) && bbw_size_add(*slots_at, slots, missing_at) &&
-         bbw_size_mul(graph->op_count, sizeof(uint32_t), &missing) && bbw_size_add(*missing_at, missing, bytes);
+static bool frame_bytes(const bbw_graph *graph, size_t *bytes) {
+  size_t slots, missing, tables;
+  return bbw_size_mul(graph->site_count, sizeof(bbw_slot), &slots) &&
+         bbw_size_mul(graph->op_count, sizeof(uint32_t), &missing) && bbw_size_add(slots, missing, &tables) &&
+         bbw_size_add(sizeof(bbw_frame), tables, bytes);
 }
 
 static void frame_free_memory(bbw_frame *frame, const bbw_mem *mem) {
-  size_t slots_at, missing_at, bytes;
-  bool ok = frame_bytes(frame->graph, &slots_at, &missing_at, &bytes);
+  size_t bytes;
+  bool ok = frame_bytes(frame->graph, &bytes);
   assert(ok); /* it was allocated with this size */
   if (ok) { mem->free(mem->ctx, frame, bytes); }
 }
@@ -47,20 +46,18 @@ bbw_status bbw_frame_new(bbw_frame **out, bbw_engine *engine, bbw_graph *graph, 
     graph->idle_frames = frame->next;
     graph->idle_frame_count--;
   } else {
-    size_t slots_at, missing_at, bytes;
-    if (!frame_bytes(graph, &slots_at, &missing_at, &bytes)) { return BBW_E_NOMEM; }
+    size_t bytes;
+    if (!frame_bytes(graph, &bytes)) { return BBW_E_NOMEM; }
     frame = engine->mem->alloc(engine->mem->ctx, bytes);
     if (frame == NULL) { return BBW_E_NOMEM; }
     memset(frame, 0, bytes);
     graph->idle_frame_max = (uint32_t)(BBW_FRAMES_IDLE_BYTES_MAX / bytes) + 1;
-    frame->slots = (bbw_slot *)(void *)((uint8_t *)frame + slots_at);
-    frame->missing = (uint32_t *)(void *)((uint8_t *)frame + missing_at);
   }
   engine->frontier_reserved = reserved;
   engine->outputs_reserved += outputs;
-  bbw_slot *slots = frame->slots; /* all empty: ending a frame clears them */
-  uint32_t *missing = frame->missing;
-  *frame = (bbw_frame){.graph = graph, .slots = slots, .missing = missing};
+  *frame = (bbw_frame){.graph = graph,
+                       .undispatched = graph->op_count}; /* its slots are empty: ending a frame clears them */
+  uint32_t *missing = bbw_frame_missing(frame);
   for (uint32_t i = 0; i < graph->op_count; i++) { missing[i] = graph->ops[i].needed; }
   frame->exec_id = exec_id != NULL ? *exec_id : engine->next_exec_id++;
   frame->started_ns = engine->now_ns;
@@ -77,10 +74,35 @@ bbw_status bbw_frame_new(bbw_frame **out, bbw_engine *engine, bbw_graph *graph, 
 }
 
 void bbw_frame_queue(bbw_engine *engine, bbw_frame *frame, uint32_t op) {
-  if (frame->missing[op] == BBW_OP_FIRED) { return; }
-  frame->missing[op] = BBW_OP_FIRED;
+  uint32_t *missing = bbw_frame_missing(frame);
+  if (missing[op] == BBW_OP_FIRED) { return; }
+  missing[op] = BBW_OP_FIRED;
   frame->work++;
   bbw_frontier_push(&engine->frontier, frame, op);
+}
+
+void bbw_frame_put(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value) {
+  if (frame->parent != NULL || frame->slots[site].value != NULL) {
+    bbw_engine_write(engine, frame, site, value, 0);
+    bbw_frame_wake(engine, frame, site);
+    return;
+  }
+  const bbw_graph *graph = frame->graph;
+  const bbw_site *info = &graph->sites[site];
+  const uint32_t *consumers = graph->consumers + info->consumer_first;
+  uint32_t *missing = bbw_frame_missing(frame);
+  frame->slots[site].value = value; /* an empty slot has no charge */
+  engine->slot_count++;
+  if (info->consumer_count == 0) { bbw_engine_surface(engine, frame, site); }
+  for (uint32_t i = 0; i < info->consumer_count; i++) {
+    uint32_t op = consumers[i], left = missing[op];
+    if (left == BBW_OP_FIRED) { continue; }
+    missing[op] = --left;
+    if (left != 0 && graph->ops[op].readiness != BBW_READY_ANY) { continue; }
+    missing[op] = BBW_OP_FIRED;
+    frame->work++;
+    bbw_frontier_push(&engine->frontier, frame, op);
+  }
 }
 
 bool bbw_frame_store(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value, size_t charge) {
@@ -94,9 +116,10 @@ bool bbw_frame_store(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_va
   engine->slot_count++;
   const bbw_graph *graph = frame->graph;
   const uint32_t *consumers = graph->consumers + graph->sites[site].consumer_first;
+  uint32_t *missing = bbw_frame_missing(frame);
   for (uint32_t i = 0; i < graph->sites[site].consumer_count; i++) {
     /* UINT32_MAX is both "fired" and "can never be ready": neither counts down. */
-    if (frame->missing[consumers[i]] != BBW_OP_FIRED) { frame->missing[consumers[i]]--; }
+    if (missing[consumers[i]] != BBW_OP_FIRED) { missing[consumers[i]]--; }
   }
   return true;
 }
@@ -105,9 +128,10 @@ void bbw_frame_wake(bbw_engine *engine, bbw_frame *frame, uint32_t site) {
   const bbw_graph *graph = frame->graph;
   const uint32_t *consumers = graph->consumers + graph->sites[site].consumer_first;
   if (frame->slots[site].value == NULL) { return; }
+  const uint32_t *missing = bbw_frame_missing(frame);
   for (uint32_t i = 0; i < graph->sites[site].consumer_count; i++) {
     uint32_t op = consumers[i];
-    if (frame->missing[op] == 0 || graph->ops[op].readiness == BBW_READY_ANY) { bbw_frame_queue(engine, frame, op); }
+    if (missing[op] == 0 || graph->ops[op].readiness == BBW_READY_ANY) { bbw_frame_queue(engine, frame, op); }
   }
 }
 
@@ -139,7 +163,7 @@ void bbw_frame_drop(bbw_engine *engine, bbw_frame *frame) {
   *(frame->prev != NULL ? &frame->prev->next : &engine->frames_first) = frame->next;
   *(frame->next != NULL ? &frame->next->prev : &engine->frames_last) = frame->prev;
   engine->frame_count--;
-  engine->frontier_reserved -= graph->op_count;
+  engine->frontier_reserved -= frame->undispatched;
   engine->outputs_reserved -= graph->is_entry_point ? graph->function->output.count : 0;
   if (graph->idle_frame_count < graph->idle_frame_max) {
     frame->next = graph->idle_frames;

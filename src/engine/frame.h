@@ -35,23 +35,29 @@ typedef struct bbw_inbound {
   uint64_t remaining_deadline_ns; /* 0 = none */
 } bbw_inbound;
 
+/* One allocation: the struct, a slot per site, and a count per op of the inputs that are still missing. */
 struct bbw_frame {
+  uint64_t exec_id;
+  uint64_t started_ns;
   bbw_frame *prev; /* live frames of the engine, in order of creation */
   bbw_frame *next;
   bbw_graph *graph;
-  uint64_t exec_id;
-  bbw_frame *parent; /* of a function body: the frame of the caller */
-  uint32_t parent_op;
-  uint32_t depth;
-  uint32_t work;
-  bool
-      is_reaction; /* an event of the bus started it: what fails in it makes no further events, so that handlers never keep each other going */
-  uint64_t started_ns;
+  bbw_frame *parent;         /* of a function body: the frame of the caller */
   struct bbw_boot_run *boot; /* of a bootstrap: its run */
   bbw_inbound *inbound;      /* NULL outside executions that an envelope started */
-  bbw_slot *slots;
-  uint32_t *missing;
+  uint32_t parent_op;
+  uint32_t work;
+  uint32_t undispatched; /* ops for which the frontier keeps room */
+  uint16_t depth;
+  bool
+      is_reaction; /* an event of the bus started it: what fails in it makes no further events, so that handlers never keep each other going */
+  bbw_slot slots[];
 };
+
+/* Per op: distinct inputs that are missing, or BBW_OP_FIRED. */
+static inline uint32_t *bbw_frame_missing(const bbw_frame *frame) {
+  return (uint32_t *)(uintptr_t)&frame->slots[frame->graph->site_count];
+}
 
 /* exec_id NULL: the next id.  A new live frame at the end of the engine's list.  The frontier has room for all of its ops afterwards, so that queuing cannot fail.  BBW_OK, BBW_E_NOMEM, BBW_E_LIMIT. */
 bbw_status bbw_frame_new(bbw_frame **out, bbw_engine *engine, bbw_graph *graph, const uint64_t *exec_id);
@@ -59,6 +65,8 @@ bbw_status bbw_frame_new(bbw_frame **out, bbw_engine *engine, bbw_graph *graph, 
 bool bbw_frame_store(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value, size_t charge);
 /* Queues the readers of a site that are ready now.  Called after all values of one step are stored, so that the order of sites is the order of their readers. */
 void bbw_frame_wake(bbw_engine *engine, bbw_frame *frame, uint32_t site);
+/* bbw_engine_write and bbw_frame_wake in one walk, for a step that has one value. */
+void bbw_frame_put(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value);
 /* Queues one op, unless it was queued before in this execution. */
 void bbw_frame_queue(bbw_engine *engine, bbw_frame *frame, uint32_t op);
 /* Queues the ops without inputs in one part of the graph (BBW_NO_INDEX: in all parts). */

@@ -5,6 +5,17 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "engine/frame.h"
+#include "engine/op.h"
+#include "engine/steps.h"
+
+/* Record of a failure: header, op_ref, exec_id, and three texts of bounded length. */
+#define FAILURE_ROOM (BBW_STEP_HEADER_BYTES + 16u + 3u * 16u + 64u + 128u + BBW_OP_DETAIL_BYTES_MAX)
+
+/* Most bytes of step records that one dispatch of an op can write. */
+static size_t step_room(uint32_t output_count) {
+  size_t completed = BBW_STEP_HEADER_BYTES + 16 + 8 + 8 * (size_t)output_count;
+  return completed > FAILURE_ROOM ? completed : FAILURE_ROOM;
+}
 
 static bool is_recv(const bbw_onnx_node *node) {
   return bbw_str_equal(node->domain, BBW_STR("ai.bytesandbrains.wire")) &&
@@ -230,6 +241,7 @@ bbw_status bbw_graph_new(bbw_graph **out, bbw_str name, const bbw_onnx_function 
     const bbw_onnx_node *node = BBW_PROTO_AT(&function->node, bbw_onnx_node, i);
     graph->ops[i] = (bbw_op){
         .node = node, .input_count = name_count(&node->input), .output_count = name_count(&node->output)};
+    graph->ops[i].step_room = step_room(graph->ops[i].output_count);
   }
   if (!ok || !graph_number_sites(graph, kind)) {
     bbw_graph_del(graph, mem);

@@ -43,6 +43,7 @@ typedef struct bbw_op {
   uint32_t needed;     /* distinct input sites that must be filled; UINT32_MAX: an input that nothing produces */
   uint32_t component;  /* COMPONENT */
   uint32_t part;       /* ops that values connect share a part */
+  size_t step_room;    /* most bytes of step records that one dispatch can write */
   uint8_t kind;        /* bbw_dispatch_kind */
   uint8_t readiness;   /* bbw_readiness */
   uint8_t role;        /* bbw_role, COMPONENT */

@@ -19,7 +19,7 @@ static void finish_command(bbw_engine *engine, uint64_t cmd_id) {
 static size_t parked_room(bbw_engine *engine, uint64_t cmd_id) {
   const bbw_parked *parked = bbw_async_find(&engine->async, cmd_id);
   if (parked == NULL || parked->frame == NULL) { return 0; }
-  return bbw_engine_step_room(&parked->frame->graph->ops[parked->op]) + bbw_step_bytes_size(parked->detail_len);
+  return parked->frame->graph->ops[parked->op].step_room + bbw_step_bytes_size(parked->detail_len);
 }
 
 /* Completions in order of their arrival. */
@@ -90,7 +90,7 @@ static void run_deadlines(bbw_engine *engine) {
   for (;;) {
     bbw_parked *parked = bbw_async_next_deadline(&engine->async);
     if (parked == NULL || parked->deadline_ns > engine->now_ns || engine->poll_status != BBW_OK) { return; }
-    if (!reserve_steps(engine, bbw_engine_step_room(&parked->frame->graph->ops[parked->op]))) { return; }
+    if (!reserve_steps(engine, parked->frame->graph->ops[parked->op].step_room)) { return; }
     bbw_async_settle(&engine->async, parked, BBW_PARKED_EXPIRED);
     bbw_engine_finish_parked(engine, parked);
   }
@@ -184,12 +184,14 @@ static void drain_frontier(bbw_engine *engine) {
   while (engine->frontier.count != 0 && !engine->is_budget_hit && engine->poll_status == BBW_OK) {
     bbw_frontier_entry entry = engine->frontier.entries[engine->frontier.head];
     const bbw_op *op = &entry.frame->graph->ops[entry.op];
-    if (!reserve_steps(engine, bbw_engine_step_room(op))) { return; }
+    if (!reserve_steps(engine, op->step_room)) { return; }
     (void)bbw_frontier_pop(&engine->frontier, &entry);
-    if (bbw_bootstrap_locks(engine, entry.frame, op)) {
+    if (bbw_bootstrap_is_pending(&engine->bootstrap) && bbw_bootstrap_locks(engine, entry.frame, op)) {
       bbw_frontier_push(&engine->locked, entry.frame, entry.op); /* room is reserved with the frame */
       continue;
     }
+    entry.frame->undispatched--;
+    engine->frontier_reserved--;
     bbw_engine_dispatch(engine, entry.frame, entry.op);
     engine->ops_invoked++;
     engine->is_budget_hit = engine->ops_invoked >= engine->config.cycle_op_budget || is_time_up(engine);

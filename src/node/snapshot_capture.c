@@ -92,7 +92,7 @@ static void put_slots(capture *c, bbw_snap_frame *out, const bbw_frame *frame) {
 
 /* An op that can never be ready looks like one that has fired; it is left out. */
 static bool has_fired(const bbw_frame *frame, uint32_t op) {
-  return frame->missing[op] == BBW_OP_FIRED && frame->graph->ops[op].needed != UINT32_MAX;
+  return bbw_frame_missing(frame)[op] == BBW_OP_FIRED && frame->graph->ops[op].needed != UINT32_MAX;
 }
 
 static void put_fired(capture *c, bbw_snap_frame *out, const bbw_frame *frame) {

@@ -70,11 +70,11 @@ static bbw_status rebuild_bootstrap(const bbw_rebuild *r) {
 
 /* Takes an op that has fired for one thing that will run or end it; each op is taken once. */
 static bbw_status claim(const bbw_rebuild *r, bbw_frame *frame, uint32_t op) {
-  if (op >= frame->graph->op_count || frame->missing[op] != BBW_OP_FIRED ||
+  if (op >= frame->graph->op_count || bbw_frame_missing(frame)[op] != BBW_OP_FIRED ||
       frame->graph->ops[op].needed == UINT32_MAX) {
     return bbw_rebuild_bad(r, "an op waits that has not fired, or waits twice");
   }
-  frame->missing[op] = OP_CLAIMED;
+  bbw_frame_missing(frame)[op] = OP_CLAIMED;
   frame->work++;
   return BBW_OK;
 }
@@ -139,7 +139,7 @@ static bool may_fire(const bbw_frame *frame, uint32_t index) {
   const bbw_op *op = &frame->graph->ops[index];
   if (op->needed == UINT32_MAX) { return false; }
   if (op->readiness == BBW_READY_SOURCE || op->needed == 0) { return true; }
-  return op->readiness == BBW_READY_ANY ? has_input(frame, op) : frame->missing[index] == 0;
+  return op->readiness == BBW_READY_ANY ? has_input(frame, op) : bbw_frame_missing(frame)[index] == 0;
 }
 
 static bbw_status mark_fired(const bbw_rebuild *r, bbw_frame *frame, const bbw_proto_list *fired) {
@@ -148,12 +148,12 @@ static bbw_status mark_fired(const bbw_rebuild *r, bbw_frame *frame, const bbw_p
     uint64_t op = *BBW_PROTO_AT(fired, uint64_t, i);
     bool is_valid = op >= next && op < frame->graph->op_count && (r->has_lost_values || may_fire(frame, (uint32_t)op));
     if (!is_valid) { return bbw_rebuild_bad(r, "an op has fired without its inputs"); }
-    frame->missing[op] = BBW_OP_FIRED;
+    bbw_frame_missing(frame)[op] = BBW_OP_FIRED;
     next = op + 1;
   }
   for (uint32_t i = 0; i < frame->graph->op_count; i++) {
     const bbw_op *op = &frame->graph->ops[i];
-    bool is_stranded = op->readiness == BBW_READY_ALL && op->needed != 0 && frame->missing[i] == 0;
+    bool is_stranded = op->readiness == BBW_READY_ALL && op->needed != 0 && bbw_frame_missing(frame)[i] == 0;
     if (is_stranded) { return bbw_rebuild_bad(r, "an op has all its inputs and has not fired"); }
   }
   return BBW_OK;
@@ -229,7 +229,7 @@ static bbw_status settle_frames(const bbw_rebuild *r) {
   for (bbw_frame *frame = r->engine->frames_first; frame != NULL; frame = frame->next) {
     if (frame->work == 0) { return bbw_rebuild_bad(r, "an execution has nothing left to do"); }
     for (uint32_t i = 0; i < frame->graph->op_count; i++) {
-      if (frame->missing[i] == OP_CLAIMED) { frame->missing[i] = BBW_OP_FIRED; }
+      if (bbw_frame_missing(frame)[i] == OP_CLAIMED) { bbw_frame_missing(frame)[i] = BBW_OP_FIRED; }
     }
   }
   return BBW_OK;
