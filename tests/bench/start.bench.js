@@ -1,4 +1,5 @@
-// From the fetched bytes to the first usable result in Chromium, as the example page of drawn digits measures it: compile, instantiate, read the model, run.
+// From the last byte fetched to the first usable result in Chromium, as the example page of drawn digits measures it: the rest of compiling (it goes on while the
+// module arrives), instantiate, read the model, run.
 // One JSON line per figure. Chromium runs without the network; each sample is a page in a browser context of its own, so no code is cached.
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
