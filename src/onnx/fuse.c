@@ -39,10 +39,15 @@ static bbw_op_node *only_producer(const fuser *f, uint32_t v) {
   return v != BBW_VALUE_NONE && bbw_body_value_at(f->body, v)->readers == 1 ? producer(f, v) : NULL;
 }
 
+/* Type and shape of a constant that is there; its numbers only after bbw_program_settle. */
 static const bbw_array *constant(const fuser *f, uint32_t v) {
   if (v == BBW_VALUE_NONE) { return NULL; }
   const bbw_constant *c = bbw_body_value_at(f->body, v)->constant;
-  return c != NULL && c->array.data != NULL ? &c->array : NULL;
+  return c != NULL && bbw_constant_is_there(c) ? &c->array : NULL;
+}
+
+static bbw_status settle(const fuser *f, uint32_t v) {
+  return bbw_program_settle(f->program, bbw_body_value_at(f->body, v)->constant, f->err);
 }
 
 /* A constant of one f32 element. */
@@ -157,8 +162,11 @@ static bbw_status fold_batch_norm(fuser *f, bbw_op_node *node) {
   for (uint32_t i = 0; i < 4; i++) {
     const bbw_array *x = constant(f, node->inputs[1 + i]);
     if (x == NULL || x->dtype != BBW_DTYPE_F32 || x->count != channels) { return BBW_OK; }
+    BBW_TRY(settle(f, node->inputs[1 + i]));
     vectors[i] = x->data;
   }
+  BBW_TRY(settle(f, conv->inputs[1]));
+  if (bias != NULL) { BBW_TRY(settle(f, conv->inputs[2])); }
   uint32_t inputs[3] = {conv->inputs[0]};
   float *weights, *shifts;
   BBW_TRY(new_constant(f, w->rank, w->dims, &inputs[1], &weights));

@@ -109,13 +109,11 @@ static bbw_status add_constant(loader *l, const bbw_onnx_tensor *tensor, bbw_str
   const char *detail = NULL;
   bbw_status rv = bbw_tensor_shape(&shape, &bytes, tensor, &detail);
   if (rv == BBW_OK) {
-    rv = bbw_program_constant(l->program, &shape, out, l->err);
-  } else {
-    bbw_error_set(l->err, rv);
-    bbw_error_add_str(l->err, "value", name);
-    bbw_error_add_str(l->err, "detail", text(detail));
+    return bbw_program_constant_of(l->program, &shape, tensor, out, l->err);
   }
-  if (rv == BBW_OK) { rv = bbw_tensor_read(&(*out)->array, tensor, &detail); }
+  bbw_error_set(l->err, rv);
+  bbw_error_add_str(l->err, "value", name);
+  bbw_error_add_str(l->err, "detail", text(detail));
   return rv;
 }
 

@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "onnx/load.h"
+#include "onnx/tensor.h"
 
 #define ELEMENTS_MAX ((size_t)1 << 28)
 
@@ -59,7 +60,46 @@ bbw_status bbw_program_constant(bbw_program *program, const bbw_array *shape, bb
   return rv;
 }
 
+/* Smaller ones are read at once: shapes and axes, which many look at. */
+enum { LEFT_BYTES_MIN = 4096 };
+
+bbw_status bbw_program_settle(bbw_program *program, bbw_constant *constant, bbw_error *err) {
+  if (constant->source == NULL) { return BBW_OK; }
+  bbw_status rv;
+  const char *detail;
+  constant->array.data = bbw_program_alloc(program, bbw_array_bytes(&constant->array), err, &rv);
+  if (rv != BBW_OK) { return rv; }
+  rv = bbw_tensor_read(&constant->array, constant->source, &detail);
+  constant->source = NULL;
+  return rv;
+}
+
+bbw_status bbw_program_constant_of(bbw_program *program, const bbw_array *shape, const bbw_onnx_tensor *source,
+                                   bbw_constant **out, bbw_error *err) {
+  bbw_array none = *shape;
+  none.count = 0;
+  none.dims[0] = 0;
+  size_t bytes = bbw_array_bytes(shape);
+  bbw_status rv = bbw_program_constant(program, bytes > 0 ? &none : shape, out, err);
+  if (rv != BBW_OK || bytes == 0) { return rv; }
+  (*out)->array = *shape;
+  (*out)->array.data = NULL;
+  (*out)->source = source;
+  return bytes < LEFT_BYTES_MIN ? bbw_program_settle(program, *out, err) : BBW_OK;
+}
+
+/* What is read in the end leaves the file. */
+static bbw_status settle_all(bbw_program *program, bbw_error *err) {
+  for (size_t i = 0; i < program->constants.count; i++) {
+    bbw_constant *constant = *BBW_VEC_AT(&program->constants, bbw_constant *, i);
+    if (constant->readers == 0) { constant->source = NULL; }
+    BBW_TRY(bbw_program_settle(program, constant, err));
+  }
+  return BBW_OK;
+}
+
 static void free_data(bbw_program *program, bbw_constant *constant) {
+  constant->source = NULL;
   if (constant->array.data == NULL || constant->array.count == 0) { return; }
   size_t bytes = bbw_array_bytes(&constant->array);
   program->mem->free(program->mem->ctx, constant->array.data, bytes);
@@ -121,6 +161,7 @@ bbw_status bbw_program_make(bbw_program **out, const bbw_onnx_model *model, cons
   bbw_status rv = bbw_program_load(program, model, &scratch, err);
   bbw_arena_free(&scratch);
   if (rv == BBW_OK) { rv = simplify(program, options != NULL && options->is_plain, err); }
+  if (rv == BBW_OK) { rv = settle_all(program, err); }
   rv = bbw_arena_status(rv, &program->arena, err);
   if (rv != BBW_OK) {
     bbw_program_release(program);

@@ -21,7 +21,9 @@
 
 /* Numbers that the model holds.  Freed when nothing reads them in this form any more. */
 typedef struct bbw_constant {
-  bbw_array array;  /* data is NULL after it was freed; type and shape stay */
+  bbw_array array; /* data is NULL after it was freed; type and shape stay */
+  const struct bbw_onnx_tensor
+      *source;      /* while the model is loaded: where the numbers still are, if they were not needed yet; else NULL */
   uint32_t readers; /* nodes and outputs that need the data */
 } bbw_constant;
 
@@ -122,6 +124,14 @@ static inline bbw_op_node *bbw_body_node_at(const bbw_body *body, uint32_t i) {
 /* A new constant with room for `array`'s elements, counted.  BBW_E_LIMIT or BBW_E_NOMEM. */
 bbw_status bbw_program_constant(bbw_program *program, const bbw_array *shape, bbw_constant **out, bbw_error *err);
 /* One reader less; frees the data at zero. */
+/* The same for numbers of the file: large ones are left there until bbw_program_settle, so that weights that are packed are not held twice. */
+bbw_status bbw_program_constant_of(bbw_program *program, const bbw_array *shape, const struct bbw_onnx_tensor *source,
+                                   bbw_constant **out, bbw_error *err);
+/* Reads the numbers of a constant that were left in the file. */
+bbw_status bbw_program_settle(bbw_program *program, bbw_constant *constant, bbw_error *err);
+static inline bool bbw_constant_is_there(const bbw_constant *constant) {
+  return constant->array.data != NULL || constant->source != NULL;
+}
 void bbw_program_constant_drop(bbw_program *program, bbw_constant *constant);
 /* Memory that the program owns and counts, for packed weights.  NULL with err set. */
 void *bbw_program_alloc(bbw_program *program, size_t bytes, bbw_error *err, bbw_status *rv);

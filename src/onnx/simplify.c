@@ -14,7 +14,7 @@ static bool is_constant(const bbw_body *body, const bbw_op_node *node) {
   for (uint32_t i = 0; i < node->input_count; i++) {
     if (node->inputs[i] == BBW_VALUE_NONE) { continue; }
     const bbw_constant *constant = bbw_body_value_at(body, node->inputs[i])->constant;
-    if (constant == NULL || (constant->array.data == NULL && constant->array.count > 0)) { return false; }
+    if (constant == NULL || (!bbw_constant_is_there(constant) && constant->array.count > 0)) { return false; }
   }
   return true;
 }
@@ -33,7 +33,9 @@ static bbw_status fold_node(bbw_program *program, bbw_body *body, bbw_op_node *n
   size_t bytes = BBW_ONNX_FOLD_BYTES_MAX;
   for (uint32_t i = 0; i < node->input_count; i++) {
     if (node->inputs[i] == BBW_VALUE_NONE) { continue; }
-    inputs[i] = &bbw_body_value_at(body, node->inputs[i])->constant->array;
+    bbw_constant *constant = bbw_body_value_at(body, node->inputs[i])->constant;
+    BBW_TRY(bbw_program_settle(program, constant, err));
+    inputs[i] = &constant->array;
     bytes += bbw_array_bytes(inputs[i]);
   }
   for (uint32_t i = 0; i < node->output_count; i++) {
@@ -147,8 +149,10 @@ static bbw_status pack_node(bbw_program *program, bbw_body *body, bbw_op_node *n
   if (constants == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
   for (uint32_t i = 0; i < node->input_count; i++) {
     if (node->inputs[i] == BBW_VALUE_NONE) { continue; }
-    const bbw_constant *constant = bbw_body_value_at(body, node->inputs[i])->constant;
-    if (constant != NULL && constant->array.data != NULL) { constants[i] = &constant->array; }
+    bbw_constant *constant = bbw_body_value_at(body, node->inputs[i])->constant;
+    if (constant == NULL || !bbw_constant_is_there(constant)) { continue; }
+    BBW_TRY(bbw_program_settle(program, constant, err));
+    constants[i] = &constant->array;
   }
   bbw_onnx_pack pack = {
       .op = node->op, .params = node->params, .constants = constants, .input_count = node->input_count};
