@@ -23,7 +23,11 @@ typedef enum bbw_trainer_loss {
   BBW_TRAINER_LOSS_COUNT,
 } bbw_trainer_loss;
 
-typedef enum bbw_trainer_optimizer { BBW_TRAINER_SGD, BBW_TRAINER_ADAM, BBW_TRAINER_OPTIMIZER_COUNT } bbw_trainer_optimizer;
+typedef enum bbw_trainer_optimizer {
+  BBW_TRAINER_SGD,
+  BBW_TRAINER_ADAM,
+  BBW_TRAINER_OPTIMIZER_COUNT
+} bbw_trainer_optimizer;
 
 typedef enum bbw_trainer_schedule {
   BBW_TRAINER_CONSTANT,
@@ -34,7 +38,8 @@ typedef enum bbw_trainer_schedule {
 
 typedef struct bbw_trainer_options {
   bbw_trainer_loss loss;
-  bbw_str output; /* the prediction; empty: the first output.  Behind a last Softmax (Sigmoid) the losses on logits take its input */
+  bbw_str
+      output; /* the prediction; empty: the first output.  Behind a last Softmax (Sigmoid) the losses on logits take its input */
   bool has_ignored;
   int64_t ignored;       /* rows with this index count for nothing */
   float label_smoothing; /* in [0, 1) */

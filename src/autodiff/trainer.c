@@ -28,15 +28,24 @@ static bbw_status check_options(const bbw_trainer_options *o, bbw_error *err) {
   const struct {
     const char *name;
     float value, least, below;
-  } numbers[] = {{"label_smoothing", o->label_smoothing, 0.0f, 1.0f}, {"huber_delta", o->huber_delta, 0.0f, INFINITY},
-                 {"momentum", o->momentum, 0.0f, 1.0f},               {"beta1", o->beta1, 0.0f, 1.0f},
-                 {"beta2", o->beta2, 0.0f, 1.0f},                     {"epsilon", o->epsilon, 0.0f, INFINITY},
-                 {"weight_decay", o->weight_decay, 0.0f, INFINITY},   {"clip_norm", o->clip_norm, 0.0f, INFINITY},
-                 {"clip_value", o->clip_value, 0.0f, INFINITY},       {"rate", o->rate, 0.0f, INFINITY},
+  } numbers[] = {{"label_smoothing", o->label_smoothing, 0.0f, 1.0f},
+                 {"huber_delta", o->huber_delta, 0.0f, INFINITY},
+                 {"momentum", o->momentum, 0.0f, 1.0f},
+                 {"beta1", o->beta1, 0.0f, 1.0f},
+                 {"beta2", o->beta2, 0.0f, 1.0f},
+                 {"epsilon", o->epsilon, 0.0f, INFINITY},
+                 {"weight_decay", o->weight_decay, 0.0f, INFINITY},
+                 {"clip_norm", o->clip_norm, 0.0f, INFINITY},
+                 {"clip_value", o->clip_value, 0.0f, INFINITY},
+                 {"rate", o->rate, 0.0f, INFINITY},
                  {"schedule_factor", o->schedule_factor, 0.0f, INFINITY}};
   if ((uint32_t)o->loss >= BBW_TRAINER_LOSS_COUNT) { return refuse(err, "loss", "there is no such loss"); }
-  if ((uint32_t)o->optimizer >= BBW_TRAINER_OPTIMIZER_COUNT) { return refuse(err, "optimizer", "there is no such optimizer"); }
-  if ((uint32_t)o->schedule >= BBW_TRAINER_SCHEDULE_COUNT) { return refuse(err, "schedule", "there is no such schedule"); }
+  if ((uint32_t)o->optimizer >= BBW_TRAINER_OPTIMIZER_COUNT) {
+    return refuse(err, "optimizer", "there is no such optimizer");
+  }
+  if ((uint32_t)o->schedule >= BBW_TRAINER_SCHEDULE_COUNT) {
+    return refuse(err, "schedule", "there is no such schedule");
+  }
   for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
     if (!(numbers[i].value >= numbers[i].least && numbers[i].value < numbers[i].below)) {
       return refuse(err, numbers[i].name, "the number is out of range");
@@ -132,8 +141,12 @@ void bbw_trainer_del(bbw_trainer *t) {
 
 size_t bbw_trainer_input_count(const bbw_trainer *t) { return t->graph.input_count; }
 size_t bbw_trainer_output_count(const bbw_trainer *t) { return t->graph.output_count; }
-bbw_port_info bbw_trainer_input(const bbw_trainer *t, size_t i) { return bbw_port_info_of(&t->graph.inference->inputs[i]); }
-bbw_port_info bbw_trainer_output(const bbw_trainer *t, size_t i) { return bbw_port_info_of(&t->graph.inference->outputs[i]); }
+bbw_port_info bbw_trainer_input(const bbw_trainer *t, size_t i) {
+  return bbw_port_info_of(&t->graph.inference->inputs[i]);
+}
+bbw_port_info bbw_trainer_output(const bbw_trainer *t, size_t i) {
+  return bbw_port_info_of(&t->graph.inference->outputs[i]);
+}
 
 /* ---- runs ---- */
 
@@ -237,7 +250,8 @@ static void descend(bbw_trainer *t) {
   for (uint32_t i = 0; i < g->parameter_count; i++) {
     const bbw_array *gradient = &t->results[1 + g->kept_count + i];
     size_t at = g->parameters[i].offset;
-    float *m = t->moments[0] != NULL ? t->moments[0] + at : NULL, *v = t->moments[1] != NULL ? t->moments[1] + at : NULL;
+    float *m = t->moments[0] != NULL ? t->moments[0] + at : NULL,
+          *v = t->moments[1] != NULL ? t->moments[1] + at : NULL;
     descent(&d, gradient->data, t->values + at, m, v, gradient->count);
   }
   t->steps++;

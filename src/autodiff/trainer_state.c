@@ -67,7 +67,9 @@ static bbw_status unfit(bbw_error *err, const char *detail) {
 bbw_status bbw_trainer_state_load(bbw_trainer *t, bbw_bytes state, bbw_error *err) {
   size_t each = t->graph.value_count * sizeof(float), at = STATE_HEAD;
   const uint8_t *p = state.ptr;
-  if (state.len < STATE_HEAD + STATE_TAIL || memcmp(p, state_magic, 8) != 0) { return bbw_error_set(err, BBW_E_DECODE); }
+  if (state.len < STATE_HEAD + STATE_TAIL || memcmp(p, state_magic, 8) != 0) {
+    return bbw_error_set(err, BBW_E_DECODE);
+  }
   if (bbw_load_u32le(p + 8) != STATE_VERSION) { return unfit(err, "the state has another version"); }
   size_t body = state.len - STATE_TAIL;
   if (bbw_load_u64le(p + body) != bbw_trainer_hash((bbw_bytes){p, body})) {

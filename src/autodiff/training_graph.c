@@ -122,11 +122,8 @@ static bbw_status find_parameters(maker *m, bbw_body *body, bbw_arena *scratch) 
     size_t *dims = bbw_arena_array(&g->program->arena, array->rank, sizeof *dims);
     if (dims == NULL) { return no_memory(m); }
     memcpy(dims, array->dims, array->rank * sizeof *dims);
-    g->parameters[g->parameter_count] = (bbw_trainer_parameter){.name = value->name,
-                                                                .offset = g->value_count,
-                                                                .count = array->count,
-                                                                .rank = array->rank,
-                                                                .dims = dims};
+    g->parameters[g->parameter_count] = (bbw_trainer_parameter){
+        .name = value->name, .offset = g->value_count, .count = array->count, .rank = array->rank, .dims = dims};
     m->values[g->parameter_count++] = v;
     g->value_count += array->count; /* fits: the numbers are in the file */
   }
@@ -266,8 +263,8 @@ static bbw_status make_step(const maker *m, bbw_body *body, bbw_arena *scratch) 
   outputs[0] = made[0];
   for (uint32_t i = 0; i < g->kept_count; i++) { outputs[1 + i] = body->outputs[i].value; }
   uint32_t *gradients = outputs + 1 + g->kept_count;
-  BBW_TRY(bbw_gradient_build(g->program, body, m->prediction, made[1], m->values, g->parameter_count, gradients,
-                             m->err));
+  BBW_TRY(
+      bbw_gradient_build(g->program, body, m->prediction, made[1], m->values, g->parameter_count, gradients, m->err));
   for (uint32_t i = 0; i < g->parameter_count; i++) {
     if (gradients[i] == BBW_VALUE_NONE) { /* every way to the loss ends in something constant */
       bbw_error_set(m->err, BBW_E_ONNX_UNSUPPORTED);

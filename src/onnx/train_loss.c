@@ -26,7 +26,8 @@ static bbw_status check_rows(bbw_call *call, const bbw_loss_params *p) {
     return bbw_call_refuse(call, 0, "there must be one class weight per class");
   }
   if (is_index(labels) ? labels->count != x->count / classes : labels->count != x->count) {
-    return bbw_call_refuse(call, 1, "the labels must be one index per row of the prediction, or a distribution for each");
+    return bbw_call_refuse(call, 1,
+                           "the labels must be one index per row of the prediction, or a distribution for each");
   }
   /* One row of targets. */
   return bbw_size_mul(classes, sizeof(float), &call->scratch_bytes) ? BBW_OK : BBW_E_LIMIT;

@@ -86,9 +86,10 @@ static void add_info(bbw_onnx_value_info *info, bbw_str name) { *info = (bbw_onn
  */
 static bbw_bytes build(const grad_case *c, const built *b, bool for_session, bbw_arena *arena) {
   enum { NODES_MAX = 1 + 4 * OUTPUTS_MAX };
-  static const char *const results[OUTPUTS_MAX] = {"u", "v", "w", "x"},
-                   *const factors[OUTPUTS_MAX] = {"fu", "fv", "fw", "fx"}, *const products[OUTPUTS_MAX] = {"pu", "pv", "pw", "px"},
-                   *const means[OUTPUTS_MAX] = {"mu", "mv", "mw", "mx"}, *const sums[OUTPUTS_MAX] = {"su", "sv", "sw", "sx"};
+  static const char *const
+      results[OUTPUTS_MAX] = {"u", "v", "w", "x"},
+      *const factors[OUTPUTS_MAX] = {"fu", "fv", "fw", "fx"}, *const products[OUTPUTS_MAX] = {"pu", "pv", "pw", "px"},
+      *const means[OUTPUTS_MAX] = {"mu", "mv", "mw", "mx"}, *const sums[OUTPUTS_MAX] = {"su", "sv", "sw", "sx"};
   bbw_onnx_node *nodes = get(arena, NODES_MAX, sizeof *nodes);
   bbw_onnx_tensor *tensors = get(arena, OP_CASE_ARRAYS + OUTPUTS_MAX, sizeof *tensors);
   bbw_onnx_value_info *ins = get(arena, OP_CASE_ARRAYS, sizeof *ins), *outs = get(arena, OUTPUTS_MAX, sizeof *outs);
@@ -157,8 +158,8 @@ static bbw_bytes build(const grad_case *c, const built *b, bool for_session, bbw
 static void say(const grad_case *c, bbw_status rv, const bbw_error *err) {
   bbw_str detail = bbw_error_field(err, "detail"), node = bbw_error_field(err, "op_type");
   bbw_str item = bbw_error_item(err, "nodes", 0);
-  print_error("%s: %.*s %.*s: %.*s%.*s\n", c->name, (int)bbw_status_name(rv).len, bbw_status_name(rv).ptr, (int)node.len,
-              node.ptr, (int)detail.len, detail.ptr, (int)item.len, item.ptr);
+  print_error("%s: %.*s %.*s: %.*s%.*s\n", c->name, (int)bbw_status_name(rv).len, bbw_status_name(rv).ptr,
+              (int)node.len, node.ptr, (int)detail.len, detail.ptr, (int)item.len, item.ptr);
 }
 
 /* ---- values by a session ---- */

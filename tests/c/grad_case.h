@@ -16,10 +16,10 @@ typedef struct grad_case {
   int opset;
   const char *attributes; /* or NULL */
   const char *inputs[OP_CASE_ARRAYS];
-  const char *wanted;   /* letters of the inputs whose gradients are checked: "ab" */
-  uint32_t outputs;     /* 0: one */
-  float tolerance;      /* relative to the largest number of the gradient; 0: 2e-5 */
-  bool is_f32;          /* differences in f32 (see above) */
+  const char *wanted; /* letters of the inputs whose gradients are checked: "ab" */
+  uint32_t outputs;   /* 0: one */
+  float tolerance;    /* relative to the largest number of the gradient; 0: 2e-5 */
+  bool is_f32;        /* differences in f32 (see above) */
 } grad_case;
 
 /* Checks each case and marks what it has covered. */

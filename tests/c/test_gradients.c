@@ -12,14 +12,33 @@
 
 #define CHECK(list) grad_cases_check(list, sizeof(list) / sizeof((list)[0]))
 
-#define UNARY(op, since, x) {#op " of numbers", #op, since, NULL, {x "[3 5]"}, .wanted = "a"}
+#define UNARY(op, since, x) \
+  { #op " of numbers", #op, since, NULL, {x "[3 5]" }, .wanted = "a" }
 static const grad_case element_wise[] = {
-    UNARY(Abs, 13, "rand"),       UNARY(Acos, 13, "unit"),   UNARY(Asin, 13, "unit"),     UNARY(Asinh, 13, "rand"),
-    UNARY(Atan, 13, "rand"),      UNARY(Atanh, 13, "unit"),  UNARY(Cos, 13, "rand"),      UNARY(Cosh, 13, "rand"),
-    UNARY(Erf, 13, "rand"),       UNARY(Exp, 13, "rand"),    UNARY(HardSwish, 14, "rand"), UNARY(Identity, 13, "rand"),
-    UNARY(Log, 13, "pos"),        UNARY(Mish, 18, "rand"),   UNARY(Neg, 13, "rand"),      UNARY(Reciprocal, 13, "pos"),
-    UNARY(Relu, 13, "rand"),      UNARY(Sigmoid, 13, "rand"), UNARY(Sin, 13, "rand"),     UNARY(Sinh, 13, "rand"),
-    UNARY(Softplus, 13, "rand"),  UNARY(Softsign, 13, "rand"), UNARY(Sqrt, 13, "pos"),    UNARY(Tan, 13, "unit"),
+    UNARY(Abs, 13, "rand"),
+    UNARY(Acos, 13, "unit"),
+    UNARY(Asin, 13, "unit"),
+    UNARY(Asinh, 13, "rand"),
+    UNARY(Atan, 13, "rand"),
+    UNARY(Atanh, 13, "unit"),
+    UNARY(Cos, 13, "rand"),
+    UNARY(Cosh, 13, "rand"),
+    UNARY(Erf, 13, "rand"),
+    UNARY(Exp, 13, "rand"),
+    UNARY(HardSwish, 14, "rand"),
+    UNARY(Identity, 13, "rand"),
+    UNARY(Log, 13, "pos"),
+    UNARY(Mish, 18, "rand"),
+    UNARY(Neg, 13, "rand"),
+    UNARY(Reciprocal, 13, "pos"),
+    UNARY(Relu, 13, "rand"),
+    UNARY(Sigmoid, 13, "rand"),
+    UNARY(Sin, 13, "rand"),
+    UNARY(Sinh, 13, "rand"),
+    UNARY(Softplus, 13, "rand"),
+    UNARY(Softsign, 13, "rand"),
+    UNARY(Sqrt, 13, "pos"),
+    UNARY(Tan, 13, "unit"),
     UNARY(Tanh, 13, "rand"),
     {"Acosh above its pole", "Acosh", 13, NULL, {"f32[5] 1.5 1.75 2 3 4"}, .wanted = "a"},
     {"HardSwish on all three pieces", "HardSwish", 14, NULL, {"f32[6] -4 -3.5 -1 1 3.5 4"}, .wanted = "a"},
@@ -58,9 +77,19 @@ static const grad_case products[] = {
     {"MatMul of two vectors", "MatMul", 13, NULL, {"rand[4]", "rand[4]"}, .wanted = "ab"},
     {"MatMul of a batch and a vector", "MatMul", 13, NULL, {"rand[2 3 4]", "rand[4]"}, .wanted = "ab"},
     {"Gemm", "Gemm", 13, NULL, {"rand[3 4]", "rand[4 5]", "rand[5]"}, .wanted = "abc"},
-    {"Gemm with turned b", "Gemm", 13, "transB=1 alpha=f:0.5 beta=f:2", {"rand[3 4]", "rand[5 4]", "rand[3 1]"}, .wanted = "abc"},
+    {"Gemm with turned b",
+     "Gemm",
+     13,
+     "transB=1 alpha=f:0.5 beta=f:2",
+     {"rand[3 4]", "rand[5 4]", "rand[3 1]"},
+     .wanted = "abc"},
     {"Gemm with turned a", "Gemm", 13, "transA=1", {"rand[4 3]", "rand[4 5]"}, .wanted = "ab"},
-    {"Gemm with both turned", "Gemm", 13, "transA=1 transB=1 alpha=f:3", {"rand[4 3]", "rand[5 4]", "rand[3 5]"}, .wanted = "abc"},
+    {"Gemm with both turned",
+     "Gemm",
+     13,
+     "transA=1 transB=1 alpha=f:3",
+     {"rand[4 3]", "rand[5 4]", "rand[3 5]"},
+     .wanted = "abc"},
 };
 
 static const grad_case shapes[] = {
@@ -71,10 +100,22 @@ static const grad_case shapes[] = {
     {"Unsqueeze", "Unsqueeze", 13, NULL, {"rand[2 3]", "i64[1] 1"}, .wanted = "a"},
 };
 
-static void test_element_wise(void **state) { (void)state; CHECK(element_wise); }
-static void test_two_inputs(void **state) { (void)state; CHECK(two_inputs); }
-static void test_products(void **state) { (void)state; CHECK(products); }
-static void test_shapes(void **state) { (void)state; CHECK(shapes); }
+static void test_element_wise(void **state) {
+  (void)state;
+  CHECK(element_wise);
+}
+static void test_two_inputs(void **state) {
+  (void)state;
+  CHECK(two_inputs);
+}
+static void test_products(void **state) {
+  (void)state;
+  CHECK(products);
+}
+static void test_shapes(void **state) {
+  (void)state;
+  CHECK(shapes);
+}
 
 /* Each text of gradients.def that makes something has been compared, and each row is one of an operator. */
 static void test_every_rule_has_a_case(void **state) {
@@ -83,7 +124,8 @@ static void test_every_rule_has_a_case(void **state) {
   const bbw_gradient_row *row;
   for (size_t i = 0; (row = bbw_gradient_row_at(i)) != NULL; i++) {
     bool is_known;
-    bbw_onnx_op_find((bbw_str){row->domain, strlen(row->domain)}, (bbw_str){row->name, strlen(row->name)}, 1, &is_known);
+    bbw_onnx_op_find((bbw_str){row->domain, strlen(row->domain)}, (bbw_str){row->name, strlen(row->name)}, 1,
+                     &is_known);
     if (!is_known) { print_error("there is no operator %s\n", row->name); }
     assert_true(is_known);
     for (uint32_t k = 0; k < 6 && row->rules[k] != NULL; k++) {
