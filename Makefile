@@ -30,7 +30,7 @@ WASM_FLAGS   := $(COMMON) -Iwasm -O3 -msimd128 -DNDEBUG -flto
 # A small fixed stack: no recursion in the engine depends on input.  Memory starts at the smallest size that links.
 WASM_STACK   := 131072
 WASM_MEMORY  := 1048576
-EMCC_LINK    := -O3 -flto -msimd128 -sSTANDALONE_WASM --no-entry -sFILESYSTEM=0 -sMALLOC=emmalloc -sALLOW_MEMORY_GROWTH=1 \
+EMCC_LINK    := -O3 -flto -msimd128 -sSTANDALONE_WASM --no-entry -sFILESYSTEM=0 -sMALLOC=dlmalloc -sALLOW_MEMORY_GROWTH=1 \
                 -sABORTING_MALLOC=0 -sINITIAL_MEMORY=$(WASM_MEMORY) -sMAXIMUM_MEMORY=4GB -sSTACK_SIZE=$(WASM_STACK)
 
 # ---- sources --------------------------------------------------------------------------------------------------------

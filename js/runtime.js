@@ -20,6 +20,11 @@ const LATER = 1;
  * @typedef {(call: Reader) => {status: number, reply?: Uint8Array}} HostDispatch
  */
 
+/**
+ * Gives a range of a file, or undefined when there is no such file or range.
+ * @typedef {(location: string, offset: number, length: number) => Uint8Array | undefined} ReadFile
+ */
+
 /** Arguments that stand for the fixed places of results and of errors. */
 export const OUT = Symbol('out'), ERR = Symbol('err');
 
@@ -108,6 +113,8 @@ export function createRuntime(module, { maxMemoryBytes = isEdgeWorker() ? EDGE_M
 
   /** Components that live in JavaScript, by host id. @type {Map<number, HostDispatch>} */
   const hosts = new Map();
+  /** Files that sessions are made of, by host id. @type {Map<number, import('./runtime.js').ReadFile>} */
+  const files = new Map();
   let nextHostId = 1;
   let isPoisoned = false, isBusy = false;
   let isTimeUp = () => false;
@@ -132,6 +139,17 @@ export function createRuntime(module, { maxMemoryBytes = isEdgeWorker() ? EDGE_M
           return status;
         } catch {
           return -2;
+        }
+      },
+      host_read(/** @type {number} */ hostId, /** @type {number} */ locationPtr, /** @type {number} */ locationLen, /** @type {number} */ offset, /** @type {number} */ len,
+        /** @type {number} */ out) {
+        try {
+          const range = files.get(hostId >>> 0)?.(new TextDecoder().decode(copyOut(locationPtr >>> 0, locationLen >>> 0)), offset, len >>> 0);
+          if (range?.length !== len >>> 0) return 0;
+          if (out !== 0) memory().set(range, out >>> 0);
+          return 1;
+        } catch {
+          return 0;
         }
       },
       host_time_is_up() {
@@ -314,6 +332,16 @@ export function createRuntime(module, { maxMemoryBytes = isEdgeWorker() ? EDGE_M
     addHost(dispatch) {
       hosts.set(nextHostId, dispatch);
       return nextHostId++;
+    },
+    /** Lets the engine read files while `run` runs. @template T @param {import('./runtime.js').ReadFile} read @param {(id: number) => T} run @returns {T} */
+    withFiles(read, run) {
+      const id = nextHostId++;
+      files.set(id, read);
+      try {
+        return run(id);
+      } finally {
+        files.delete(id);
+      }
     },
     /** What a poll with a time budget asks. @param {() => boolean} question */
     set isTimeUp(question) { isTimeUp = question; },

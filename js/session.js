@@ -4,8 +4,9 @@
 // synchronous: it takes typed arrays with their shapes and gives typed arrays. The same inputs give the same bits.
 
 import { BbwError } from './errors.js';
-import { asBytes, Reader } from './internal/bytes.js';
+import { asBytes, entriesOf, Reader } from './internal/bytes.js';
 import { createFrame, readPort } from './internal/frame.js';
+import { liftWeights } from './internal/lift-weights.js';
 import { ERR, OUT, runtimeOf } from './runtime.js';
 
 /**
@@ -21,6 +22,7 @@ import { ERR, OUT, runtimeOf } from './runtime.js';
  * @property {import('./runtime.js').Runtime} [runtime]
  * @property {import('./runtime.js').WasmSource | Promise<Response>} [wasm]
  * @property {number} [maxMemoryBytes]  what model and results may take together; more is refused with E_LIMIT before it is allocated
+ * @property {Record<string, import('./internal/bytes.js').BytesLike>} [externalData]  files that hold weights of the model, by the names that it has for them
  * @property {boolean} [plain]  run the graph as it stands, nothing folded, fused or packed: for comparisons
  */
 
@@ -37,20 +39,27 @@ import { ERR, OUT, runtimeOf } from './runtime.js';
  * @throws {BbwError} E_ONNX_UNSUPPORTED with the list `nodes` of all that is missing, E_ONNX_INVALID, E_PROTOBUF, E_LIMIT, E_NOMEM
  */
 export async function createSession(model, options = {}) {
-  const { maxMemoryBytes, plain, ...rest } = options;
+  const { maxMemoryBytes, plain, externalData, ...rest } = options;
   return createSessionIn(await runtimeOf(rest), model, options);
 }
 
 /**
  * The same in a runtime that exists; synchronous.
  * @param {import('./runtime.js').Runtime} runtime @param {import('./internal/bytes.js').BytesLike} model
- * @param {Pick<SessionOptions, 'maxMemoryBytes' | 'plain'>} [options]
+ * @param {Pick<SessionOptions, 'maxMemoryBytes' | 'plain' | 'externalData'>} [options]
  */
-export function createSessionIn(runtime, model, { maxMemoryBytes = 0, plain = false } = {}) {
+export function createSessionIn(runtime, model, { maxMemoryBytes = 0, plain = false, externalData = {} } = {}) {
   if (maxMemoryBytes >>> 0 !== maxMemoryBytes) {
     throw new BbwError('E_ARG', 'maxMemoryBytes must be an integer from 0 (no limit) to 2^32 - 1', { field: 'maxMemoryBytes', value: maxMemoryBytes });
   }
-  runtime.call('bbw_abi_session_new', asBytes(model), maxMemoryBytes, plain ? 1 : 0, OUT, ERR);
+  const files = new Map(entriesOf(externalData, 'externalData').map(([name, bytes]) => [name, asBytes(/** @type {any} */ (bytes))]));
+  // Large weights are handed over one by one: the engine holds each only in the form in which it computes with it.
+  const { skeleton, weightsAt } = liftWeights(asBytes(model));
+  runtime.withFiles((location, offset, length) => {
+    if (location === '') return weightsAt(offset, length);
+    const file = files.get(location);
+    return file !== undefined && offset + length <= file.length ? file.subarray(offset, offset + length) : undefined;
+  }, (id) => runtime.call('bbw_abi_session_new', skeleton, maxMemoryBytes, plain ? 1 : 0, id, OUT, ERR));
   return opened(runtime);
 }
 

@@ -22,6 +22,8 @@
  *     output, whose payload is the state; "restore" has one input, whose payload is the state, and is answered with OK or an error.
  *     For components with the bit BBW_HOST_BOOTS op_type "Bootstrap" with role 8 sets the instance up and is answered like an operator without outputs.  With role 0xffffffff and op_type "cancel"
  *     the engine says that nobody waits for cmd_id any more; the answer is ignored.
+ *   host_read(host_id u32, location_ptr u32, location_len u32, offset f64, len u32, out_ptr u32) -> i32
+ *     While a session is made: copies `len` bytes of a file from `offset` on to out_ptr, or with out_ptr 0 only says whether they are there.  1, or 0: they are not.
  *   host_time_is_up() -> i32
  *     Asked during a poll when bbw_abi_node_set_time_budget says so: not 0 ends the poll.
  *   host_log(level u32, ptr u32, len u32)
@@ -142,9 +144,9 @@ int32_t bbw_abi_compile(uint32_t request, uint32_t request_len, uint32_t out, ui
 int32_t bbw_abi_shipped_components(uint32_t out);
 
 /* Standard ONNX models outside any node (session.h). */
-/* *handle_out (u32); memory_bytes_max 0 = none; is_plain: nothing folded, fused or packed. */
+/* *handle_out (u32); memory_bytes_max 0 = none; is_plain: nothing folded, fused or packed; files: the host id that host_read is asked with, 0 = none. */
 int32_t bbw_abi_session_new(uint32_t model, uint32_t model_len, uint32_t memory_bytes_max, uint32_t is_plain,
-                            uint32_t handle_out, uint32_t err);
+                            uint32_t files, uint32_t handle_out, uint32_t err);
 int32_t bbw_abi_session_share(uint32_t session, uint32_t handle_out, uint32_t err);
 void bbw_abi_session_del(uint32_t session);
 /* out = pack: list of inputs, list of outputs, each {text name, u32 dtype (dtypes.def, from 1), u32 has_shape, u32 rank, rank times {i64 size or -1, text symbol}}. */

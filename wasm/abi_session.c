@@ -10,10 +10,25 @@ static_assert(sizeof(bbw_array) == 48, "an array is {u32 dtype, u32 rank, u32 di
 
 static bbw_session *session_at(uint32_t session) { return address(session); }
 
+#if defined(__wasm__)
+__attribute__((import_module("bbw"), import_name("host_read"))) int32_t
+bbw_host_read(uint32_t host_id, const char *location, size_t location_len, double offset, size_t len, void *out);
+#else
+int32_t bbw_host_read(uint32_t host_id, const char *location, size_t location_len, double offset, size_t len,
+                      void *out); /* native tests bring their own */
+#endif
+
+static bool read_from_host(void *ctx, bbw_str location, uint64_t offset, size_t len, void *out) {
+  if (offset >> 53 != 0) { return false; } /* no file is as long */
+  return bbw_host_read((uint32_t)(uintptr_t)ctx, location.ptr, location.len, (double)offset, len, out) != 0;
+}
+
 int32_t bbw_abi_session_new(uint32_t model, uint32_t model_len, uint32_t memory_bytes_max, uint32_t is_plain,
-                            uint32_t handle_out, uint32_t err) {
+                            uint32_t files, uint32_t handle_out, uint32_t err) {
   bbw_error_set(error_at(err), BBW_OK);
-  bbw_session_options options = {.memory_bytes_max = memory_bytes_max, .is_plain = is_plain != 0};
+  const bbw_external external = {(void *)(uintptr_t)files, read_from_host};
+  bbw_session_options options = {
+      .memory_bytes_max = memory_bytes_max, .is_plain = is_plain != 0, .external = files != 0 ? &external : NULL};
   bbw_session *session;
   bbw_status rv = bbw_session_new(&session, bytes_at(model, model_len), &options, &bbw_wasm_mem, error_at(err));
   if (rv == BBW_OK) { *(uint32_t *)address(handle_out) = offset(session); }

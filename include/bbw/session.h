@@ -12,17 +12,26 @@
 
 typedef struct bbw_session bbw_session;
 
+/* Where the numbers of initializers are that are in other files (external data of ONNX). */
+typedef struct bbw_external {
+  void *ctx;
+  /* Copies `len` bytes of the file `location` from `offset` on to `out`; out NULL: only says whether they are there.  False: they are not. */
+  bool (*read)(void *ctx, bbw_str location, uint64_t offset, size_t len, void *out);
+} bbw_external;
+
 typedef struct bbw_session_options {
   size_t memory_bytes_max; /* what model and results may take together; 0: no cap.  Refused before it is allocated */
   size_t elements_max;     /* of one array; 0: 2^28 */
   uint64_t
       steps_max; /* operators of one run, all iterations of loops counted; 0: 2^24.  A loop that never ends is an error */
   bool is_plain; /* runs the graph as it stands: nothing folded, fused or packed.  For comparisons */
+  const bbw_external
+      *external; /* NULL: external data is refused.  Used while the session is made, one initializer at a time */
 } bbw_session_options;
 
 /*
  * `model` is not kept.  options may be NULL.
- * BBW_E_ONNX_UNSUPPORTED  list field "nodes": everything that is missing, as "node: Op (opset 13)" and a reason where there is one; or "value" and "detail"
+ * BBW_E_ONNX_UNSUPPORTED  list field "nodes": everything that is missing, as "node: Op (opset 13)" and a reason where there is one; or "value", "detail" and, for data of a file that was not given, "location"
  * BBW_E_ONNX_INVALID      fields "node", "op_type", "attribute" or "value", and "detail"
  * BBW_E_PROTOBUF, BBW_E_DEPTH, BBW_E_UTF8 (bytes that are no model), BBW_E_LIMIT (fields cap, got), BBW_E_NOMEM.
  */

@@ -107,13 +107,12 @@ static bbw_status add_constant(loader *l, const bbw_onnx_tensor *tensor, bbw_str
   bbw_array shape;
   size_t bytes;
   const char *detail = NULL;
-  bbw_status rv = bbw_tensor_shape(&shape, &bytes, tensor, &detail);
-  if (rv == BBW_OK) {
-    return bbw_program_constant_of(l->program, &shape, tensor, out, l->err);
-  }
+  bbw_status rv = bbw_tensor_shape(&shape, &bytes, tensor, l->program->external, &detail);
+  if (rv == BBW_OK) { return bbw_program_constant_of(l->program, &shape, tensor, out, l->err); }
   bbw_error_set(l->err, rv);
   bbw_error_add_str(l->err, "value", name);
   bbw_error_add_str(l->err, "detail", text(detail));
+  if (bbw_tensor_is_external(tensor)) { bbw_error_add_str(l->err, "location", bbw_tensor_location(tensor)); }
   return rv;
 }
 

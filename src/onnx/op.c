@@ -127,12 +127,12 @@ bbw_status bbw_prep_tensor(bbw_prep *prep, const char *name, bbw_array *out, boo
   if (a == NULL) { return BBW_OK; }
   if (a->t == NULL) { return bbw_prep_refuse(prep, name, "attribute has no tensor"); }
   size_t bytes;
-  bbw_status rv = bbw_tensor_shape(out, &bytes, a->t, &prep->detail);
+  bbw_status rv = bbw_tensor_shape(out, &bytes, a->t, NULL, &prep->detail);
   if (rv == BBW_OK && bytes > 0) {
     out->data = bbw_arena_array(prep->arena, 1, bytes);
     if (out->data == NULL) { return BBW_E_NOMEM; }
   }
-  if (rv == BBW_OK) { rv = bbw_tensor_read(out, a->t, &prep->detail); }
+  if (rv == BBW_OK) { rv = bbw_tensor_read(out, a->t, NULL, &prep->detail); }
   if (rv != BBW_OK) { prep->attribute = name; }
   return rv;
 }

@@ -107,13 +107,15 @@ bool bbw_prep_has(const bbw_prep *prep, const char *name);
 struct bbw_onnx_pack {
   const bbw_onnx_op *op;
   const void *params;
-  const bbw_array *const *constants; /* per input: the constant with its data, or NULL */
+  const bbw_array *const *constants; /* per input: the constant, in the second call with its data; or NULL */
   uint32_t input_count;
   uint32_t replaced; /* set by pack: bit i says that run does not read the data of input i any more */
   size_t bytes;      /* set by pack: size of the packed form; 0 for none */
   void *packed;      /* the second call: zeroed memory of that size, to fill */
 };
-/* pack is called twice: with packed NULL to set `bytes`, then (if that is not 0) with the memory, to fill it and to set `replaced`. */
+/*
+ * pack is called twice: with packed NULL to set `bytes` by type and shape alone, then (if that is not 0) with the memory, to fill it and to set `replaced`.
+ */
 
 /* ---- infer and run ---- */
 

@@ -69,7 +69,12 @@ bbw_status bbw_program_settle(bbw_program *program, bbw_constant *constant, bbw_
   const char *detail;
   constant->array.data = bbw_program_alloc(program, bbw_array_bytes(&constant->array), err, &rv);
   if (rv != BBW_OK) { return rv; }
-  rv = bbw_tensor_read(&constant->array, constant->source, &detail);
+  rv = bbw_tensor_read(&constant->array, constant->source, program->external, &detail);
+  if (rv != BBW_OK) {
+    bbw_error_set(err, rv);
+    bbw_error_add_str(err, "value", constant->source->name);
+    bbw_error_add_str(err, "detail", (bbw_str){detail, strlen(detail)});
+  }
   constant->source = NULL;
   return rv;
 }
@@ -150,6 +155,7 @@ bbw_status bbw_program_make(bbw_program **out, const bbw_onnx_model *model, cons
   program->mem = mem;
   program->refs = 1;
   program->constant_bytes_max = bytes_max;
+  program->external = options != NULL ? options->external : NULL;
   program->elements_max = options != NULL && options->elements_max != 0 ? options->elements_max : ELEMENTS_MAX;
   bbw_arena_init(&program->arena, mem);
   program->arena.limit_bytes = bytes_max;
@@ -162,6 +168,7 @@ bbw_status bbw_program_make(bbw_program **out, const bbw_onnx_model *model, cons
   bool is_raw = options != NULL && options->is_raw;
   if (rv == BBW_OK && !is_raw) { rv = simplify(program, options != NULL && options->is_plain, err); }
   if (rv == BBW_OK) { rv = settle_all(program, is_raw, err); }
+  program->external = NULL;
   rv = bbw_arena_status(rv, &program->arena, err);
   if (rv != BBW_OK) {
     bbw_program_release(program);

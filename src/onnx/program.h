@@ -9,6 +9,7 @@
 #define BBW_ONNX_PROGRAM_H
 
 #include "base/vec.h"
+#include "bbw/session.h"
 #include "onnx/op.h"
 
 /* Bodies of If, Loop and Scan inside each other, the main graph counted. */
@@ -81,20 +82,22 @@ typedef struct bbw_body {
 typedef struct bbw_program {
   const bbw_mem *mem;
   uint32_t refs;
-  bbw_arena arena;           /* names, nodes, params */
-  bbw_vec bodies;            /* bbw_body *, the main one first */
-  bbw_vec constants;         /* bbw_constant * */
-  size_t constant_bytes;     /* held now: constants and packed weights */
-  size_t constant_bytes_max; /* the most that may be held */
+  bbw_arena arena;              /* names, nodes, params */
+  bbw_vec bodies;               /* bbw_body *, the main one first */
+  bbw_vec constants;            /* bbw_constant * */
+  size_t constant_bytes;        /* held now: constants and packed weights */
+  size_t constant_bytes_max;    /* the most that may be held */
+  const bbw_external *external; /* while the program is made; or NULL */
   size_t elements_max;
   uint64_t parameter_count; /* elements of the initializers in the file */
 } bbw_program;
 
 typedef struct bbw_program_options {
-  size_t memory_bytes_max; /* 0: no cap.  Refused before it is allocated */
-  size_t elements_max;     /* of one array; 0: 2^28 */
-  bool is_plain;           /* no folding, fusing, packing: for tests that compare */
-  bool is_raw;             /* as it was read: the caller simplifies the bodies, and drops what nobody reads */
+  size_t memory_bytes_max;      /* 0: no cap.  Refused before it is allocated */
+  size_t elements_max;          /* of one array; 0: 2^28 */
+  const bbw_external *external; /* NULL: data of other files is refused */
+  bool is_plain;                /* no folding, fusing, packing: for tests that compare */
+  bool is_raw;                  /* as it was read: the caller simplifies the bodies, and drops what nobody reads */
 } bbw_program_options;
 
 /*

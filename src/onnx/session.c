@@ -42,7 +42,8 @@ static bbw_program_options program_options(const bbw_session_options *options) {
   if (options == NULL) { return (bbw_program_options){0}; }
   return (bbw_program_options){.memory_bytes_max = options->memory_bytes_max,
                                .elements_max = options->elements_max,
-                               .is_plain = options->is_plain};
+                               .is_plain = options->is_plain,
+                               .external = options->external};
 }
 
 /* The program's reference goes to the session. */

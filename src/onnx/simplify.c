@@ -150,9 +150,7 @@ static bbw_status pack_node(bbw_program *program, bbw_body *body, bbw_op_node *n
   for (uint32_t i = 0; i < node->input_count; i++) {
     if (node->inputs[i] == BBW_VALUE_NONE) { continue; }
     bbw_constant *constant = bbw_body_value_at(body, node->inputs[i])->constant;
-    if (constant == NULL || !bbw_constant_is_there(constant)) { continue; }
-    BBW_TRY(bbw_program_settle(program, constant, err));
-    constants[i] = &constant->array;
+    if (constant != NULL && bbw_constant_is_there(constant)) { constants[i] = &constant->array; }
   }
   bbw_onnx_pack pack = {
       .op = node->op, .params = node->params, .constants = constants, .input_count = node->input_count};
@@ -164,6 +162,11 @@ static bbw_status pack_node(bbw_program *program, bbw_body *body, bbw_op_node *n
   node->packed = packed;
   node->packed_bytes = pack.bytes;
   pack.packed = packed;
+  /* Only now, so that what is given back next lies behind what stays. */
+  for (uint32_t i = 0; i < node->input_count; i++) {
+    if (constants[i] == NULL) { continue; }
+    BBW_TRY(bbw_program_settle(program, bbw_body_value_at(body, node->inputs[i])->constant, err));
+  }
   BBW_TRY(node->op->pack(&pack));
   for (uint32_t i = 0; i < node->input_count && i < 32; i++) {
     if ((pack.replaced >> i & 1u) != 0) {

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/bytes.h"
 #include "bbw/session.h"
 #include "onnx_build.h"
 #include "test_mem.h"
@@ -192,12 +193,116 @@ static void test_plans_come_and_go(void **state) {
   onnx_file_free(&file);
 }
 
+/* ---- weights in other files ------------------------------------------------------------------------------------------ */
+
+enum { WIDE = 1200 }; /* more bytes than a constant that is read at once */
+
+typedef struct weight_file {
+  float numbers[WIDE];
+  size_t reads;
+  bool is_gone; /* there when the model is read, not any more when the numbers are needed */
+} weight_file;
+
+static bool read_weights(void *ctx, bbw_str location, uint64_t offset, size_t len, void *out) {
+  weight_file *file = ctx;
+  if (!bbw_str_equal(location, BBW_STR("w.bin")) || offset > sizeof file->numbers ||
+      len > sizeof file->numbers - offset || (out != NULL && file->is_gone)) {
+    return false;
+  }
+  if (out != NULL) {
+    file->reads++;
+    memcpy(out, (const uint8_t *)file->numbers + offset, len);
+  }
+  return true;
+}
+
+/* y = x + w, w in another file: at `offset`, `length` bytes long (NULL: not said). */
+static bbw_bytes external_model(onnx_file *file, const char *location, const char *offset, const char *length) {
+  static bbw_onnx_entry entries[3];
+  size_t count = 0;
+  entries[count++] = (bbw_onnx_entry){BBW_STR("location"), {location, strlen(location)}};
+  if (offset != NULL) { entries[count++] = (bbw_onnx_entry){BBW_STR("offset"), {offset, strlen(offset)}}; }
+  if (length != NULL) { entries[count++] = (bbw_onnx_entry){BBW_STR("length"), {length, strlen(length)}}; }
+  onnx_file_init(file);
+  onnx_input(file, "x", "1200");
+  bbw_onnx_tensor *w = onnx_floats(file, "w", "1200", NULL, 0);
+  w->data_location = 1;
+  w->external_data = (bbw_proto_list){entries, count};
+  onnx_node(file, "Add", "sum", "x w", "y");
+  onnx_output(file, "y");
+  return onnx_bytes(file);
+}
+
+static bbw_status load_external(bbw_bytes model, weight_file *weights, const test_mem *mem, float *last,
+                                bbw_error *err) {
+  static float ones[WIDE];
+  const bbw_external external = {weights, read_weights};
+  const bbw_session_options options = {.external = weights != NULL ? &external : NULL};
+  bbw_session *session = NULL;
+  bbw_array x = {0}, y;
+  const size_t dims[] = {WIDE};
+  assert_true(bbw_array_shape(&x, BBW_DTYPE_F32, 1, dims));
+  x.data = ones;
+  bbw_status rv = bbw_session_new(&session, model, &options, &mem->mem, err);
+  if (rv == BBW_OK) { rv = bbw_session_run(session, &x, 1, &y, err); }
+  if (rv == BBW_OK) { *last = ((const float *)y.data)[WIDE - 1]; }
+  bbw_session_del(session);
+  return rv;
+}
+
+static void test_weights_of_another_file(void **state) {
+  (void)state;
+  static weight_file weights;
+  for (size_t i = 0; i < WIDE; i++) { weights.numbers[i] = (float)i; }
+  onnx_file file;
+  test_mem mem;
+  bbw_error err;
+  float last = 0;
+  test_mem_init(&mem);
+  bbw_bytes model = external_model(&file, "w.bin", "0", "4800");
+  assert_int_equal(load_external(model, &weights, &mem, &last, &err), BBW_OK);
+  assert_true(last == (float)(WIDE - 1));
+  assert_int_equal(weights.reads, 1);
+  bbw_status rv = BBW_E_NOMEM;
+  for (size_t nth = 0; rv == BBW_E_NOMEM; nth++) {
+    test_mem_fail_at(&mem, nth);
+    rv = load_external(model, &weights, &mem, &last, &err);
+    assert_int_equal(mem.live_bytes, 0);
+  }
+  assert_int_equal(rv, BBW_OK);
+  test_mem_fail_at(&mem, TEST_MEM_NEVER);
+  assert_int_equal(load_external(model, NULL, &mem, &last, &err), BBW_E_ONNX_UNSUPPORTED);
+  assert_true(bbw_str_equal(bbw_error_field(&err, "location"), BBW_STR("w.bin")));
+  weights.is_gone = true;
+  assert_int_equal(load_external(model, &weights, &mem, &last, &err), BBW_E_ONNX_UNSUPPORTED);
+  weights.is_gone = false;
+  onnx_file_free(&file);
+  static const struct {
+    const char *location, *offset, *length;
+    bbw_status want;
+  } cases[] = {{"w.bin", NULL, NULL, BBW_OK},
+               {"w.bin", "1", NULL, BBW_E_ONNX_UNSUPPORTED},
+               {"other", "0", NULL, BBW_E_ONNX_UNSUPPORTED},
+               {"w.bin", "18446744073709551615", NULL, BBW_E_ONNX_UNSUPPORTED},
+               {"w.bin", "18446744073709551616", NULL, BBW_E_ONNX_INVALID},
+               {"w.bin", "-1", NULL, BBW_E_ONNX_INVALID},
+               {"w.bin", "0", "4799", BBW_E_ONNX_INVALID},
+               {"w.bin", "0", "x", BBW_E_ONNX_INVALID}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    model = external_model(&file, cases[i].location, cases[i].offset, cases[i].length);
+    assert_int_equal(load_external(model, &weights, &mem, &last, &err), cases[i].want);
+    assert_int_equal(mem.live_bytes, 0);
+    onnx_file_free(&file);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_allocation_may_fail),
       cmocka_unit_test(test_a_session_lives_on),
       cmocka_unit_test(test_a_cap_is_kept),
       cmocka_unit_test(test_plans_come_and_go),
+      cmocka_unit_test(test_weights_of_another_file),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,9 +54,9 @@ static int read_array(const char *dir, const char *name, unsigned i, bbw_array *
   if (bbw_proto_decode(tensor, &bbw_onnx_tensor_type_table, (bbw_bytes){kept, bytes.len}, arena, NULL) != BBW_OK) {
     return -1;
   }
-  if (bbw_tensor_shape(out, &size, tensor, &detail) != BBW_OK) { return -1; }
+  if (bbw_tensor_shape(out, &size, tensor, NULL, &detail) != BBW_OK) { return -1; }
   out->data = bbw_arena_array(arena, size, 1);
-  bbw_tensor_read(out, tensor, &detail);
+  bbw_tensor_read(out, tensor, NULL, &detail);
   return 1;
 }
 

@@ -10,7 +10,7 @@ const CALLS = 1_000_000;
 
 /** The raw exports of an instance of its own, with imports that answer nothing. */
 function rawInstance() {
-  const { exports } = new WebAssembly.Instance(module, { bbw: { host_dispatch: () => -4, host_log() {}, host_time_is_up: () => 0 } });
+  const { exports } = new WebAssembly.Instance(module, { bbw: { host_dispatch: () => -4, host_log() {}, host_time_is_up: () => 0, host_read: () => 0 } });
   exports._initialize?.();
   const bytes = () => new Uint8Array(exports.memory.buffer);
   const put = (content) => {
@@ -47,7 +47,7 @@ function subject() {
     model = new DataView(exports.memory.buffer).getUint32(out, true);
   }
   const params = put(new Uint8Array(new Float32Array(6).buffer)), x = put(new Uint8Array(new Float32Array(2).buffer));
-  assert.equal(exports.bbw_abi_session_new(onnxAt, onnx.length, 0, 0, out, err), 0);
+  assert.equal(exports.bbw_abi_session_new(onnxAt, onnx.length, 0, 0, 0, out, err), 0);
   const session = new DataView(exports.memory.buffer).getUint32(out, true);
   // One array of shape [1, 2] in, room for one out: {dtype, rank, dims[8], count, data} each.
   const frame = put(Uint8Array.from([u32(1), u32(2), u32(1), u32(2), ...Array(6).fill(u32(0)), u32(2), u32(x), ...Array(12).fill(u32(0))].flat()));
@@ -114,7 +114,7 @@ function subject() {
     bbw_abi_model_params: { call: () => e.bbw_abi_model_params(model, out, err) },
     bbw_abi_model_load: { call: () => e.bbw_abi_model_load(model, params, 6, err) },
     bbw_abi_model_forward: { call: () => e.bbw_abi_model_forward(model, x, 1, out, err) },
-    bbw_abi_session_new: { call: () => { assert.equal(e.bbw_abi_session_new(onnxAt, onnx.length, 0, 0, out, err), 0); e.bbw_abi_session_del(new DataView(e.memory.buffer).getUint32(out, true)); }, every: 200 },
+    bbw_abi_session_new: { call: () => { assert.equal(e.bbw_abi_session_new(onnxAt, onnx.length, 0, 0, 0, out, err), 0); e.bbw_abi_session_del(new DataView(e.memory.buffer).getUint32(out, true)); }, every: 200 },
     bbw_abi_session_share: { call: () => { assert.equal(e.bbw_abi_session_share(session, out, err), 0); e.bbw_abi_session_del(new DataView(e.memory.buffer).getUint32(out, true)); }, every: 20 },
     bbw_abi_session_del: { call: () => e.bbw_abi_session_del(0) },
     bbw_abi_session_ports: { call: () => e.bbw_abi_session_ports(session, out) },

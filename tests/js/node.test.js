@@ -14,7 +14,7 @@ const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
 
 test('the module imports two functions of ours and nothing else', () => {
   const imports = WebAssembly.Module.imports(module).map((i) => `${i.module}.${i.name}`);
-  assert.deepEqual(imports.filter((name) => !['bbw.host_dispatch', 'bbw.host_time_is_up', 'bbw.host_log'].includes(name)), []);
+  assert.deepEqual(imports.filter((name) => !['bbw.host_dispatch', 'bbw.host_time_is_up', 'bbw.host_log', 'bbw.host_read'].includes(name)), []);
 });
 
 test('a runtime is made from a module, bytes, a URL or a response; anything else is refused', async () => {
