@@ -385,6 +385,39 @@ static void peers_that_are_not_known_are_reported_up_to_the_cap(void **state) {
 
 /* ---- full tables fail the operator ---------------------------------------------------------------------------------- */
 
+/* The id of the first request of a node with that seed. */
+static uint64_t first_request(uint64_t seed) {
+  bbw_config config;
+  bbw_config_init(&config);
+  config.rng_seed = seed;
+  session s;
+  session_install(&s, "target M x peers -> d h\nwire::Send x peers -> d h", &config);
+  know(&s, 2);
+  invoke(&s, "x=01 peers=" LIST_2);
+  sent got = run(&s);
+  assert_int_equal(got.count, 1);
+  uint64_t id = got.last.wire_req_id;
+  bbw_arena_free(&got.arena);
+  assert_int_equal(bbw_node_clear(s.node, NULL), BBW_OK);
+  session_end(&s);
+  return id;
+}
+
+/* Else a question that crosses ours on its way is taken for its answer, and the real answer for nothing. */
+static void requests_of_nodes_with_seeds_do_not_share_ids(void **state) {
+  (void)state;
+  assert_int_equal(first_request(0), 1); /* as in the reference */
+  assert_int_equal(first_request(7), first_request(7));
+  uint64_t seen[64];
+  for (uint64_t seed = 1; seed <= 64; seed++) {
+    seen[seed - 1] = first_request(seed);
+    for (uint64_t k = 0; k + 1 < seed; k++) {
+      uint64_t apart = seen[k] > seen[seed - 1] ? seen[k] - seen[seed - 1] : seen[seed - 1] - seen[k];
+      assert_true(apart > UINT32_MAX);
+    }
+  }
+}
+
 static void full_tables_fail_the_operator_and_say_so(void **state) {
   (void)state;
   static const struct {
@@ -420,6 +453,7 @@ int main(void) {
       cmocka_unit_test(deliveries_that_are_refused_say_why),
       cmocka_unit_test(a_delivery_over_the_budget_is_refused_when_it_is_routed),
       cmocka_unit_test(peers_that_are_not_known_are_reported_up_to_the_cap),
+      cmocka_unit_test(requests_of_nodes_with_seeds_do_not_share_ids),
       cmocka_unit_test(full_tables_fail_the_operator_and_say_so),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
