@@ -36,12 +36,13 @@ EMCC_LINK    := -O3 -flto -msimd128 -sSTANDALONE_WASM --no-entry -sFILESYSTEM=0 
 JS          := $(sort $(shell find js -name '*.js'))
 SRC         := $(sort $(wildcard src/*/*.c))
 WASM_SRC    := $(sort $(wildcard wasm/*.c))
-HEADERS     := $(wildcard include/bbw/*.h src/*/*.h wasm/*.h tests/c/*.h tests/fuzz/*.h)
+HEADERS     := $(wildcard include/bbw/*.h src/*/*.h wasm/*.h tests/c/*.h tests/fuzz/*.h tests/sim/*.h)
 TEST_SRC    := $(sort $(filter-out tests/c/test_mem.c,$(wildcard tests/c/test_*.c)))
 TEST_HELP   := $(sort $(filter-out $(TEST_SRC),$(wildcard tests/c/*.c)))
 FUZZ_SRC    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC   := $(sort $(wildcard tests/bench/bench_*.c))
-C_FILES     := $(SRC) $(WASM_SRC) $(TEST_SRC) $(TEST_HELP) $(FUZZ_SRC) $(BENCH_SRC) \
+SIM_SRC     := $(sort $(wildcard tests/sim/*.c))
+C_FILES     := $(SRC) $(WASM_SRC) $(TEST_SRC) $(TEST_HELP) $(FUZZ_SRC) $(BENCH_SRC) $(SIM_SRC) \
                $(wildcard tests/interop/*.c tests/conformance/*.c tests/bench/compare/*.c) $(HEADERS)
 
 # What the example pages run.
@@ -269,6 +270,22 @@ test-bits: $(BUILD)/native/same_bits $(BUILD)/wasi/same_bits.wasm  ## kernels an
 	@diff $(BUILD)/wasi/native.txt $(BUILD)/wasi/wasm.txt
 	@echo "same bits: $$(wc -l <$(BUILD)/wasi/wasm.txt) results are equal natively and in wasm"
 .PHONY: test-bits
+
+# ---- the simulator --------------------------------------------------------------------------------------------------
+# Many Nodes in one process, from a seed.  The same C natively, under the sanitizers and in WebAssembly, where it must give the same traces.
+SIM_LIB      := $(filter-out tests/sim/main.c,$(SIM_SRC))
+SIM_WASM_OBJ := $(patsubst %.c,$(BUILD)/wasm-emcc/obj/%.o,$(SRC) $(SIM_SRC))
+
+$(BUILD)/native/sim: $(call objects,native,$(SIM_SRC)) $(BUILD)/native/libbbw.a
+	$(call say,link)$(CC) $(NATIVE_LINK) $^ -lm -o $@
+
+$(BUILD)/asan/sim: $(call objects,asan,$(SIM_SRC)) $(BUILD)/asan/libbbw.a
+	$(call say,link)$(CC) $(ASAN_FLAGS) $^ -lm -o $@
+
+# No file system and no kernels but those that the shipped components call; it is part of the package, beside bb.wasm and not in it.
+$(BUILD)/wasm-emcc/bb-sim.wasm: $(SIM_WASM_OBJ) $(BUILD)/wasm-emcc/emcc.path
+	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) -O3 -flto -msimd128 -sSTANDALONE_WASM -sFILESYSTEM=0 -sMALLOC=emmalloc -sALLOW_MEMORY_GROWTH=1 \
+	  -sABORTING_MALLOC=0 -sMAXIMUM_MEMORY=4GB -sSTACK_SIZE=$(WASM_STACK) $(filter %.o,$^) -o $@
 
 # ---- JavaScript -----------------------------------------------------------------------------------------------------
 node_modules/.package-lock.json: package-lock.json

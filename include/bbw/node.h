@@ -155,7 +155,8 @@ bbw_str bbw_node_bootstrap_name(const bbw_node *node, size_t index, bool *is_don
  *   BBW_E_RESTORE_MISMATCH      of another node (what, got, expected; what: "peer_id", "artifact", "module", "component" or "component_type")
  *   BBW_E_RESTORE_COMPONENT     a component refuses its state (slot, type_name, detail)
  *   BBW_E_BUSY, BBW_E_NOMEM
- * Steps of the last poll are gone afterwards.  The clock is that of the snapshot; the host goes on from there.
+ * Steps of the last poll are gone afterwards.  The clock is that of the snapshot; the host goes on from there.  A node that was installed with another rng_seed than the snapshot's keeps its
+ * own, and its next requests get ids that the earlier life cannot have given after the snapshot was taken; a host that starts again after a crash installs with a new seed.
  */
 #define BBW_SNAPSHOT_VERSION 1u
 bbw_status bbw_node_snapshot(const bbw_node *node, uint8_t **out, size_t *len, const bbw_mem *mem, bbw_error *err);

@@ -48,6 +48,7 @@ static bbw_bytes p2p_address(uint32_t index, uint8_t out[96]) {
 
 void sim_host_free(sim_host *host) {
   free(host->requests);
+  free(host->early);
   free(host->commands);
   free(host->blocked);
   free(host->allowed);
@@ -66,6 +67,7 @@ void sim_host_copy(sim *s, sim_host *to, const sim_host *from) {
   sim_host_free(to);
   *to = *from;
   to->requests = copy_of(from->requests, from->request_cap * sizeof(*from->requests));
+  to->early = copy_of(from->early, from->early_cap * sizeof(*from->early));
   to->commands = copy_of(from->commands, from->command_cap * sizeof(*from->commands));
   to->blocked = copy_of(from->blocked, s->node_count);
   to->allowed = copy_of(from->allowed, s->node_count);
@@ -393,7 +395,9 @@ static void act(sim_node *n, const bbw_step *step) {
       s->scenario->output(s, n, bbw_step_text(step, "topic"), bbw_step_bytes(step, "value_bytes"));
     }
   } else {
+    bool is_lost = step->kind == BBW_STEP_WIRE_RECEIVE_FAILED || step->kind == BBW_STEP_OUTBOUND_DROPPED;
     if (step->kind == BBW_STEP_WIRE_RECEIVE_FAILED) { n->host.receive_failures++; }
+    s->lost += is_lost;
     s->scenario->step(s, n, step);
   }
 }

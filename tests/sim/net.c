@@ -93,6 +93,7 @@ static bool side(const sim *s, uint32_t index) { return (sim_mix(s->partition ^ 
 /* The sender's transport notices sometimes that an envelope did not arrive. */
 static void lose(sim *s, sim_node *from, uint32_t to, const sim_message *message, const char *why) {
   uint64_t id = sim_request_id((bbw_bytes){message->bytes, message->len});
+  s->lost++;
   bool is_told = !from->is_liar && sim_rng_chance(&s->net, s->link.told_ppm);
   sim_trace(s, from, "  lost on the way to n%u (%s)%s", (unsigned)to, why, is_told ? ", which its transport notices" : "");
   if (!is_told) { return; }
@@ -144,11 +145,13 @@ void sim_send(sim *s, sim_node *from, uint32_t to, sim_message *message) {
 
 void sim_arrive(sim *s, sim_node *n, sim_message *message, uint64_t offers) {
   if (n->is_liar || n->state == SIM_DOWN || n->state == SIM_GONE) {
+    s->lost++;
     sim_message_release(message);
     return;
   }
   if (n->state == SIM_FROZEN) {
     if (n->inbox_count == INBOX_MAX) {
+      s->lost++;
       sim_message_release(message);
       return;
     }
@@ -163,5 +166,6 @@ void sim_arrive(sim *s, sim_node *n, sim_message *message, uint64_t offers) {
     sim_at(s, s->now_ns + 5 * SIM_MS, SIM_DELIVER, n, offers + 1, message);
     return;
   }
+  s->lost += rv != BBW_OK;
   sim_message_release(message);
 }

@@ -76,6 +76,9 @@ static void asked(sim_node *n, const bbw_value *id, const bbw_value *x) {
     return;
   }
   request->id = id->as.u64;
+  for (size_t i = 0; i < n->host.early_count; i++) {
+    if (n->host.early[i] == request->id) { request->has_outcome = true; }
+  }
   sim_trace(n->sim, n, "question %llu is request %llu", (unsigned long long)number, (unsigned long long)request->id);
 }
 
@@ -126,9 +129,12 @@ void sim_request_step(sim_node *n, const bbw_step *step) {
       if (host->requests[i].id == id) {
         sim_trace(n->sim, n, "question %llu has no answer", (unsigned long long)host->requests[i].number);
         host->requests[i].has_outcome = true;
-        break;
+        return;
       }
     }
+    /* A Node that may run few operators in a poll sends an envelope before it gives the output that says under which id. */
+    host->early = sim_grow(host->early, &host->early_cap, host->early_count + 1, sizeof(*host->early));
+    host->early[host->early_count++] = id;
   }
 }
 

@@ -70,6 +70,7 @@ static void start_round(sim *s, sim_node *n) {
     return;
   }
   n->host.round++;
+  s->mark = s->lost;
   n->host.reports = 0;
   n->host.is_round_open = true;
   later(s, n, s->is_calm ? 60 * SIM_SECOND : round_ns(s), FINISH);
@@ -91,7 +92,7 @@ static void finish_round(sim *s, sim_node *n) {
   sim_trace(s, n, "ends round %llu: %llu reports of %u clients", (unsigned long long)n->host.round,
             (unsigned long long)n->host.reports, (unsigned)up);
   bool is_whole = s->is_calm && s->counter > 0 && s->node_count == s->honest_count;
-  if (is_whole && n->host.reports < up && n->host.receive_failures == 0) {
+  if (is_whole && n->host.reports < up && s->lost == s->mark) {
     sim_fail(s, n, "%llu reports of %u clients, although nothing is lost any more",
              (unsigned long long)n->host.reports, (unsigned)up);
   }

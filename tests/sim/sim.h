@@ -83,6 +83,8 @@ typedef struct sim_request {
 typedef struct sim_host {
   sim_request *requests;
   size_t request_count, request_cap;
+  uint64_t *early; /* ids of requests that had an outcome before the application knew them */
+  size_t early_count, early_cap;
   uint64_t *commands; /* operators of the data source that wait for the host */
   size_t command_count, command_cap;
   uint64_t receive_failures;    /* fills that the Node reported as lost */
@@ -177,6 +179,8 @@ struct sim {
   uint64_t seen_count;
   uint64_t live_bytes, peak_bytes;
   uint64_t hash, events, delivered, polls, happened, lies_told;
+  uint64_t lost;    /* envelopes that did not arrive, and fills that a Node has refused */
+  uint64_t mark;    /* of the scenario: `lost` at the begin of something */
   uint64_t counter; /* numbers for the application */
 };
 
