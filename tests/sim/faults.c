@@ -43,6 +43,7 @@ static void change_lists(sim *s, sim_node *n, const sim_fault *fault, bool is_be
     sim_at(s, s->now_ns + 3 * SIM_MS, SIM_FAULT, NULL, (uint64_t)(fault - s->faults), NULL);
     return;
   }
+  s->happened++;
   uint64_t draw = sim_mix((uint64_t)fault->amount ^ s->options.seed);
   if ((draw & 1) != 0) {
     sim_block(n, (uint32_t)((draw >> 8) % s->node_count), is_begin);
@@ -66,8 +67,8 @@ static void leave(sim *s, sim_node *n) {
 void sim_fault_happens(sim *s, sim_fault *fault) {
   if (s->is_calm) { return; }
   sim_node *n = &s->nodes[fault->node];
+  s->happened += fault->kind != SIM_LISTS; /* those may have to wait */
   bool is_begin = s->now_ns < fault->to_ns || fault->kind == SIM_CLOCK_JUMP || fault->kind == SIM_LEAVE;
-  s->happened++;
   switch (fault->kind) {
   case SIM_CRASH: is_begin ? crash(s, n) : come_back(s, n); return;
   case SIM_FREEZE: is_begin ? freeze(s, n) : thaw(s, n); return;

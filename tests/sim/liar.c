@@ -34,7 +34,7 @@ static void malformed(sim *s, sim_node *liar, uint32_t to) {
   uint64_t changes = sim_rng_between(&s->lies, 1, 4);
   for (uint64_t i = 0; i < changes && len > 0; i++) {
     switch (sim_rng_below(&s->lies, 4)) {
-    case 0: len = sim_rng_below(&s->lies, len + 1); break;
+    case 0: len = (size_t)sim_rng_below(&s->lies, len + 1); break;
     case 1: bytes[len++] = (uint8_t)sim_rng_next(&s->lies); break;
     default: bytes[sim_rng_below(&s->lies, len)] ^= (uint8_t)(1u << sim_rng_below(&s->lies, 8)); break;
     }
@@ -105,7 +105,7 @@ static void wrong_identity(sim *s, sim_node *liar, uint32_t to) {
                                     bbw_type_hash(BBW_TYPE_BYTES));
   envelope.src_peer_bytes = (bbw_bytes){peer, peer_len};
   envelope.src_peer_addresses = claims;
-  envelope.src_peer_address_count = sim_rng_below(&s->lies, 5);
+  envelope.src_peer_address_count = (size_t)sim_rng_below(&s->lies, 5);
   envelope.correlation_kind = BBW_CORRELATION_RESPONSE;
   envelope.wire_req_id = sim_rng_between(&s->lies, 1, 50);
   say_envelope(s, liar, to, &envelope);
