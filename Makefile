@@ -7,6 +7,7 @@
 #   ONLY=name             run only the tests, fuzzers or benchmarks whose name contains this
 #   DIR=path              another folder of vectors, for `make vectors`
 #   V=1                   show the whole compiler lines
+#   SEEDS=n FROM=seed     how many runs of the simulator, and the first seed
 #   ONCE=1                `make demo` trains once, prints one JSON line and exits
 
 # ---- settings -------------------------------------------------------------------------------------------------------
@@ -282,10 +283,37 @@ $(BUILD)/native/sim: $(call objects,native,$(SIM_SRC)) $(BUILD)/native/libbbw.a
 $(BUILD)/asan/sim: $(call objects,asan,$(SIM_SRC)) $(BUILD)/asan/libbbw.a
 	$(call say,link)$(CC) $(ASAN_FLAGS) $^ -lm -o $@
 
-# No file system and no kernels but those that the shipped components call; it is part of the package, beside bb.wasm and not in it.
-$(BUILD)/wasm-emcc/bb-sim.wasm: $(SIM_WASM_OBJ) $(BUILD)/wasm-emcc/emcc.path
+# A module of its own that is part of the package, beside bb.wasm and not in it.  Without the CPU backend, which would bring every ONNX operator.
+$(BUILD)/wasm-emcc/obj/sim/shipped.o: src/components/shipped.c $(BUILD)/wasm-emcc/emcc.path
+	@mkdir -p $(@D)
+	$(call say,emcc)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(WASM_FLAGS) -Os -DBBW_NO_CPU_BACKEND -MMD -MP -c $< -o $@
+
+$(BUILD)/wasm-emcc/bb-sim.wasm: $(filter-out %/shipped.o,$(SIM_WASM_OBJ)) $(BUILD)/wasm-emcc/obj/sim/shipped.o $(BUILD)/wasm-emcc/emcc.path
 	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) -O3 -flto -msimd128 -sSTANDALONE_WASM -sFILESYSTEM=0 -sMALLOC=emmalloc -sALLOW_MEMORY_GROWTH=1 \
 	  -sABORTING_MALLOC=0 -sMAXIMUM_MEMORY=4GB -sSTACK_SIZE=$(WASM_STACK) $(filter %.o,$^) -o $@
+
+# The same file for both compilers of the other modules.
+$(BUILD)/wasm/bb-sim.wasm: $(BUILD)/wasm-emcc/bb-sim.wasm
+	@mkdir -p $(@D)
+	@cp $< $@
+
+SEEDS ?= 2000
+FROM  ?=
+
+sim: $(BUILD)/native/sim $(BUILD)/wasm/bb-sim.wasm  ## simulate SEEDS=n networks of Nodes FROM=seed on, natively and in wasm: every seed must pass, with equal traces
+	@node scripts/run-sim.js $(BUILD) --cores native,wasm --seeds $(SEEDS) $(if $(FROM),--from $(FROM),--from-clock)
+
+soak: $(BUILD)/native/sim $(BUILD)/wasm/bb-sim.wasm  ## the same until stopped, from a seed that follows from the time
+	@node scripts/run-sim.js $(BUILD) --cores native,wasm --seeds 1000 --until-stopped $(if $(FROM),--from $(FROM),--from-clock)
+
+# Seeds follow from the commit, so that a rerun of one commit gives one answer and each commit tries others.  What fails prints the command that repeats it.
+test-sim: $(BUILD)/asan/sim $(BUILD)/wasm/bb-sim.wasm  ## runs that once failed, then 2,000 seeds of this commit under sanitizers and in wasm
+	@node scripts/run-sim.js $(BUILD) --cores asan,wasm --seeds $(SEEDS) $(if $(FROM),--from $(FROM),--from-commit) --regressions tests/sim/regressions.txt
+
+# Bugs planted on purpose, one of each class: the simulator must find each within 200 seeds.
+test-canaries: $(BUILD)/native/sim  ## plant one bug of each class and see that the simulator finds it
+	@node scripts/run-canaries.js $(BUILD)
+.PHONY: sim soak test-sim test-canaries
 
 # ---- JavaScript -----------------------------------------------------------------------------------------------------
 node_modules/.package-lock.json: package-lock.json
@@ -336,6 +364,8 @@ test:  ## install what is missing, then run every test
 	@$(MAKE) --no-print-directory -j2 wasm WASM_CC=clang
 	@$(MAKE) --no-print-directory -j2 wasm
 	@$(MAKE) --no-print-directory -j2 test-bits
+	@$(MAKE) --no-print-directory -j2 test-sim
+	@$(MAKE) --no-print-directory -j2 test-canaries
 	@$(MAKE) --no-print-directory conformance
 	@$(MAKE) --no-print-directory test-js
 	@$(MAKE) --no-print-directory test-browser

@@ -5,9 +5,9 @@
 #include "components/onnx_model.h"
 #include "components/peer_selectors.h"
 
-/* BBW_ENGINE_ONLY: a build for those who bring their own compute. */
+/* BBW_ENGINE_ONLY: a build for those who bring their own compute.  BBW_NO_CPU_BACKEND: models, but no operators beside them (the simulator in WebAssembly). */
 static const bbw_component_type *const types[] = {
-#ifndef BBW_ENGINE_ONLY
+#if !defined(BBW_ENGINE_ONLY) && !defined(BBW_NO_CPU_BACKEND)
     &bbw_cpu_backend_type,
 #endif
     &bbw_fedavg_type,

@@ -5,7 +5,8 @@
 
 #include "sim.h"
 
-#define POLLS_MAX 64u /* in a row, before the host lets others run */
+#define POLLS_MAX 64u     /* in a row, before the host lets others run */
+#define ADDRESSES_MAX 16u /* that a Node keeps of a peer (docs/COMPATIBILITY.md) */
 
 /* ---- peers ---- */
 
@@ -116,7 +117,7 @@ static bbw_node *install_one(sim_node *n, const bbw_mem *mem) {
       .targets = &target,
       .target_count = 1,
       .component_types = s->types,
-      .component_type_count = 1,
+      .component_type_count = 2,
       .slot_configs = &slot,
       .slot_config_count = 1,
       .config = &config,
@@ -355,6 +356,29 @@ void sim_check_rest(sim_node *n) {
              (unsigned long long)st.executions, (unsigned long long)st.ingress_bytes_in_flight);
   }
   if (bbw_node_next_timer(n->node, &at_ns)) { sim_fail(n->sim, n, "still waits for a time, although nothing goes on"); }
+}
+
+void sim_check_book(sim_node *n) {
+  for (size_t i = 0;; i++) {
+    const bbw_peer_id *peer = bbw_node_known_peer(n->node, i);
+    if (peer == NULL) { return; }
+    uint8_t id[BBW_PEER_ID_BYTES_MAX], own[96];
+    bbw_bytes bytes = {id, bbw_peer_id_encode(peer, id)};
+    const bbw_bytes *addresses;
+    size_t count;
+    uint32_t index;
+    if (!bbw_node_peer_addresses(n->node, bytes, &addresses, &count)) { continue; }
+    if (count > ADDRESSES_MAX) { sim_fail(n->sim, n, "knows %zu addresses of one peer", count); }
+    if (!sim_peer_index(bytes, &index) || index >= n->sim->node_count) {
+      sim_fail(n->sim, n, "knows a peer that does not exist");
+      return;
+    }
+    bbw_bytes only = p2p_address(index, own);
+    bool is_own = count == 1 && addresses[0].len == only.len && memcmp(addresses[0].ptr, only.ptr, only.len) == 0;
+    if (!n->sim->nodes[index].is_liar && !is_own) {
+      sim_fail(n->sim, n, "believes an address of n%u that it never had", (unsigned)index);
+    }
+  }
 }
 
 /* ---- work out ---- */

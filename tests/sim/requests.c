@@ -33,6 +33,8 @@ void sim_ask(sim_node *n, const uint32_t *peers, size_t count) {
   uint64_t number = ++s->counter, exec_id;
   size_t len = 8 + (size_t)sim_rng_below(&s->app, 64);
   sim_store_u64(payload, number);
+  s->askers = sim_grow(s->askers, &s->asker_cap, (size_t)number + 1, sizeof(*s->askers));
+  s->askers[number] = n->index;
   bbw_named_bytes inputs[2] = {{BBW_STR("x"), {payload, len}},
                                {BBW_STR("peers"), {list, sim_peer_list(peers, count, list)}}};
   bbw_status rv = sim_invoke(n, inputs, 2, &exec_id);
@@ -94,6 +96,17 @@ static bool sender_of(sim_node *n, const bbw_value *peer, uint32_t *out) {
   return true;
 }
 
+/* A question that is heard from an honest Node is one that it has asked. */
+static void heard(sim_node *n, const bbw_value *q, const bbw_value *from) {
+  sim *s = n->sim;
+  uint32_t sender;
+  uint64_t number = 0;
+  if (!sender_of(n, from, &sender) || s->nodes[sender].is_liar) { return; }
+  if (!number_in(q, &number) || number == 0 || number > s->counter || s->askers[number] != sender) {
+    sim_fail(s, n, "hears a question from n%u that it has not asked", (unsigned)sender);
+  }
+}
+
 static void answered(sim_node *n, const bbw_value *a, const bbw_value *from) {
   uint32_t sender;
   uint64_t number;
@@ -101,6 +114,8 @@ static void answered(sim_node *n, const bbw_value *a, const bbw_value *from) {
   sim_request *request = find(&n->host, number);
   if (request == NULL || request->peer != sender) { return; } /* of an earlier life, or from somebody who was not asked first */
   sim_trace(n->sim, n, "question %llu is answered by n%u", (unsigned long long)number, (unsigned)sender);
+  if (request->has_answer && n->sim->has_gates) { sim_fail(n->sim, n, "question %llu is answered twice", (unsigned long long)number); }
+  request->has_answer = true;
   request->has_outcome = true;
   n->host.is_joined = true;
 }
@@ -114,9 +129,8 @@ void sim_request_output(sim_node *n, bbw_str topic, bbw_bytes value) {
     return;
   }
   const bbw_value *first = pair->as.list.items[0], *second = pair->as.list.items[1];
-  uint32_t unused;
   if (SIM_IS(topic, "asked")) { asked(n, first, second); }
-  if (SIM_IS(topic, "heard")) { (void)sender_of(n, second, &unused); }
+  if (SIM_IS(topic, "heard")) { heard(n, first, second); }
   if (SIM_IS(topic, "answered")) { answered(n, first, second); }
   bbw_value_release(pair, &bbw_mem_libc);
 }

@@ -9,7 +9,7 @@ enum { CHECK = 1 };
 
 static const char program[] = "slot G model Model|OnnxModel\n"
                               "slot G peers PeerSelector|KnownPeers\n"
-                              "slot G cpu Backend|bytesandbrains::backends::cpu::CpuBackend\n"
+                              "slot G mean Backend|SimMean\n"
                               "target G -> model\n"
                               "syscall::Interval -> tick | period_ns=%llu\n"
                               "role.peer_selector::Sample tick -> peers | n=1\n"

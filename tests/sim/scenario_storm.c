@@ -8,7 +8,8 @@ enum { ASK = 1, FANOUT_MAX = 4 };
 static void ask_later(sim *s, sim_node *n, uint64_t span_ns) { sim_app(s, n, sim_rng_below(&s->app, span_ns), ASK); }
 
 static void setup(sim *s) {
-  s->models[0] = sim_program((s->variant & 1) != 0 ? sim_echo_program : sim_echo_program_dedup);
+  s->has_gates = (s->variant & 1) != 0;
+  s->models[0] = sim_program(s->has_gates ? sim_echo_program_dedup : sim_echo_program);
   uint64_t questions = s->options.amount != 0 ? s->options.amount : sim_rng_between(&s->app, 50, 400);
   bool is_burst = (s->variant & 6) == 0 && s->options.amount == 0;
   for (uint32_t i = 0; i < s->honest_count; i++) {

@@ -167,6 +167,9 @@ void sim_run(const sim_options *options, sim_result *out) {
     sim_note(s, event.node);
     happen(s, &event);
   }
+  for (uint32_t i = 0; i < s->honest_count && !s->is_failed && !s->options.is_calm; i++) {
+    if (s->nodes[i].node != NULL) { sim_check_book(&s->nodes[i]); }
+  }
   if (!s->is_failed) { s->scenario->end(s); }
   end_nodes(s);
   sim_note(s, s->events);
@@ -187,6 +190,7 @@ void sim_run(const sim_options *options, sim_result *out) {
   for (size_t i = 0; i < 2; i++) { sim_buf_free(&s->models[i]); }
   sim_heap_free(&s->heap);
   free(s->faults);
+  free(s->askers);
   free(s->nodes);
   free(s);
 }

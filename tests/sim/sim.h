@@ -76,7 +76,7 @@ typedef struct sim_request {
   uint64_t number; /* the application's; it is in the payload */
   uint64_t id;     /* the Node's; 0 until it is known */
   uint32_t peer;
-  bool has_outcome;
+  bool has_outcome, has_answer;
 } sim_request;
 
 /* What the application beside a Node knows.  It is saved with the Node's snapshots and comes back with them. */
@@ -173,8 +173,8 @@ struct sim {
   uint64_t work_min_ns, work_max_ns; /* how long the data source takes */
   sim_buf models[2]; /* artifacts of the scenario */
   uint64_t variant;  /* the scenario's own choices */
-  bbw_component_type data_type;
-  const bbw_component_type *types[1];
+  bbw_component_type data_type, mean_type;
+  const bbw_component_type *types[2];
   sim_message *seen[SIM_SEEN_MAX];
   uint64_t seen_count;
   uint64_t live_bytes, peak_bytes;
@@ -182,6 +182,9 @@ struct sim {
   uint64_t lost;    /* envelopes that did not arrive, and fills that a Node has refused */
   uint64_t mark;    /* of the scenario: `lost` at the begin of something */
   uint64_t counter; /* numbers for the application */
+  uint32_t *askers; /* who has asked question number i */
+  size_t asker_cap;
+  bool has_gates;   /* no answer may appear twice */
 };
 
 /* sim.c: the loop. */
@@ -218,6 +221,7 @@ void sim_block(sim_node *n, uint32_t peer, bool is_blocked);
 void sim_allow(sim_node *n, const bool *allowed); /* NULL: everybody */
 bool sim_accepts(const sim_node *n, uint32_t peer); /* what its lists say */
 bool sim_is_idle(const sim_node *n);
+void sim_check_book(sim_node *n); /* what it believes of other peers is true and bounded */
 void sim_check_rest(sim_node *n); /* at the end: nothing is queued, held, charged or waited for */
 void sim_host_copy(sim *s, sim_host *to, const sim_host *from);
 void sim_host_free(sim_host *host);
@@ -246,7 +250,7 @@ void sim_request_step(sim_node *n, const bbw_step *step);
 void sim_requests_check(sim_node *n);
 extern const char sim_echo_program[], sim_echo_program_dedup[];
 
-/* data.c: the data source, whose answers come later. */
+/* data.c: the components that the simulator brings. */
 void sim_data_type(sim *s);
 void sim_data_complete(sim_node *n, uint64_t cmd_id);
 
