@@ -292,9 +292,17 @@ $(BUILD)/wasm-emcc/bb-sim.wasm: $(filter-out %/shipped.o,$(SIM_WASM_OBJ)) $(BUIL
 	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) -O3 -flto -msimd128 -sSTANDALONE_WASM -sFILESYSTEM=0 -sMALLOC=emmalloc -sALLOW_MEMORY_GROWTH=1 \
 	  -sABORTING_MALLOC=0 -sMAXIMUM_MEMORY=4GB -sSTACK_SIZE=$(WASM_STACK) $(filter %.o,$^) -o $@
 
+# Its benchmark is linked with it.
+$(BUILD)/native/obj/tests/bench/bench_sim.o: NATIVE_FLAGS += -Itests
+$(BUILD)/wasm-emcc/obj/tests/bench/bench_sim.o: WASM_FLAGS += -Itests
+$(BUILD)/native/bench_sim: $(BUILD)/native/obj/tests/bench/bench_sim.o $(call objects,native,$(SIM_LIB)) $(BUILD)/native/libbbw.a
+	$(call say,link)$(CC) $(NATIVE_LINK) $^ -lm -o $@
+$(BUILD)/wasm-emcc/bench_sim.wasm: $(patsubst %.c,$(BUILD)/wasm-emcc/obj/%.o,$(SIM_LIB))
+
 # The same file for both compilers of the other modules.
 $(BUILD)/wasm/bb-sim.wasm: $(BUILD)/wasm-emcc/bb-sim.wasm
 	@mkdir -p $(@D)
+	@scripts/check-size.sh $< wasm/size-budget.txt emcc
 	@cp $< $@
 
 SEEDS ?= 2000
@@ -320,7 +328,7 @@ node_modules/.package-lock.json: package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm $(BUILD)/wasm/bb-engine.wasm $(BUILD)/types/index.d.ts $(EXAMPLES)  ## run the JavaScript tests in Node
+test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm $(BUILD)/wasm/bb-engine.wasm $(BUILD)/wasm/bb-sim.wasm $(BUILD)/types/index.d.ts $(EXAMPLES)  ## run the JavaScript tests in Node
 	@if ls tests/js/*.test.js >/dev/null 2>&1; then \
 	  scripts/netns.sh 600 node --test --test-concurrency=2 --test-timeout=150000 $(call pick,$(wildcard tests/js/*.test.js)); fi
 

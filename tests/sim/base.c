@@ -16,9 +16,7 @@ uint64_t sim_rng_next(sim_rng *rng) { return sim_mix(rng->state += 0x9e3779b97f4
 
 uint64_t sim_rng_below(sim_rng *rng, uint64_t limit) { return sim_rng_next(rng) % limit; }
 
-uint64_t sim_rng_between(sim_rng *rng, uint64_t low, uint64_t high) {
-  return low + sim_rng_below(rng, high - low + 1);
-}
+uint64_t sim_rng_between(sim_rng *rng, uint64_t low, uint64_t high) { return low + sim_rng_below(rng, high - low + 1); }
 
 bool sim_rng_chance(sim_rng *rng, uint64_t ppm) { return sim_rng_below(rng, 1000000) < ppm; }
 
@@ -33,7 +31,8 @@ void *sim_alloc(size_t size) {
 
 void *sim_grow(void *items, size_t *cap, size_t need, size_t item_bytes) {
   if (need <= *cap) { return items; }
-  size_t next = *cap < 16 ? 16 : *cap + *cap / 2;
+  size_t next = *cap + *cap / 2;
+  if (*cap == 0 && need < 16) { next = 16; }
   if (next < need) { next = need; }
   void *p = next > SIZE_MAX / item_bytes ? NULL : realloc(items, next * item_bytes);
   if (p == NULL) {
@@ -69,10 +68,9 @@ void sim_buf_free(sim_buf *buf) {
   *buf = (sim_buf){NULL, 0, 0};
 }
 
-uint64_t sim_load_u64(const uint8_t *bytes) {
-  uint64_t value = 0;
-  for (size_t i = 8; i-- > 0;) { value = value << 8 | bytes[i]; }
-  return value;
+uint64_t sim_load_u64(const uint8_t *b) { /* one load, as compilers see it */
+  return (uint64_t)b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24 | (uint64_t)b[4] << 32 |
+         (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 | (uint64_t)b[7] << 56;
 }
 
 void sim_store_u64(uint8_t *bytes, uint64_t value) {

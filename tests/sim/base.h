@@ -17,9 +17,10 @@ typedef struct sim_rng {
 uint64_t sim_mix(uint64_t x); /* Stafford's mixer 13 */
 sim_rng sim_rng_new(uint64_t seed, uint64_t stream);
 uint64_t sim_rng_next(sim_rng *rng);
-uint64_t sim_rng_below(sim_rng *rng, uint64_t limit);            /* [0, limit); limit at least 1; the bias is below 2^-32 for the limits used */
+uint64_t sim_rng_below(sim_rng *rng,
+                       uint64_t limit); /* [0, limit); limit at least 1; the bias is below 2^-32 for the limits used */
 uint64_t sim_rng_between(sim_rng *rng, uint64_t low, uint64_t high); /* both ends included */
-bool sim_rng_chance(sim_rng *rng, uint64_t ppm);                 /* true so many times in a million */
+bool sim_rng_chance(sim_rng *rng, uint64_t ppm);                     /* true so many times in a million */
 
 void *sim_alloc(size_t size); /* zeroed; ends the program when there is none */
 void *sim_grow(void *items, size_t *cap, size_t need, size_t item_bytes);
@@ -35,7 +36,7 @@ void sim_buf_u32(sim_buf *buf, uint32_t value); /* little-endian */
 void sim_buf_u64(sim_buf *buf, uint64_t value);
 void sim_buf_free(sim_buf *buf);
 
-uint64_t sim_load_u64(const uint8_t *bytes);
+uint64_t sim_load_u64(const uint8_t *b);
 void sim_store_u64(uint8_t *bytes, uint64_t value);
 
 /* Memory of one Node.  live_bytes is 0 when everything was given back with the size that was asked for. */

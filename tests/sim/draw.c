@@ -87,20 +87,18 @@ void sim_draw(sim *s) {
 static void add_fault(sim *s, sim_fault_kind kind) {
   sim_rng *rng = &s->draw;
   sim_fault *fault = &s->faults[s->fault_count];
-  *fault = (sim_fault){.kind = kind,
-                       .node = (uint32_t)sim_rng_below(rng, s->honest_count),
-                       .from_ns = sim_rng_below(rng, s->calm_ns)};
+  *fault = (sim_fault){
+      .kind = kind, .node = (uint32_t)sim_rng_below(rng, s->honest_count), .from_ns = sim_rng_below(rng, s->calm_ns)};
   fault->to_ns = fault->from_ns + sim_rng_below(rng, s->calm_ns - fault->from_ns);
-  bool is_short = (kind == SIM_CRASH || kind == SIM_FREEZE) && sim_rng_chance(rng, 500000); /* a page that is loaded again */
+  bool is_short = (kind == SIM_CRASH || kind == SIM_FREEZE) &&
+                  sim_rng_chance(rng, 500000); /* a page that is loaded again */
   if (is_short && s->calm_ns - fault->from_ns > SIM_SECOND) {
     fault->to_ns = fault->from_ns + sim_rng_between(rng, SIM_MS, 300 * SIM_MS);
   }
   int64_t most = kind == SIM_CLOCK_JUMP ? (int64_t)(5 * SIM_SECOND) : (int64_t)s->node_count;
   fault->amount = (int64_t)sim_rng_below(rng, (uint64_t)most * 2) - most;
   sim_at(s, fault->from_ns, SIM_FAULT, NULL, s->fault_count, NULL);
-  if (kind != SIM_CLOCK_JUMP && kind != SIM_LEAVE) {
-    sim_at(s, fault->to_ns, SIM_FAULT, NULL, s->fault_count, NULL);
-  }
+  if (kind != SIM_CLOCK_JUMP && kind != SIM_LEAVE) { sim_at(s, fault->to_ns, SIM_FAULT, NULL, s->fault_count, NULL); }
   s->fault_count++;
 }
 

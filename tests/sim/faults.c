@@ -58,7 +58,9 @@ static void change_lists(sim *s, sim_node *n, const sim_fault *fault, bool is_be
 }
 
 static void leave(sim *s, sim_node *n) {
-  if (n->index == 0 || n->state != SIM_UP) { return; } /* the first one is needed: it is the server, or the one that all know */
+  if (n->index == 0 || n->state != SIM_UP) {
+    return;
+  } /* the first one is needed: it is the server, or the one that all know */
   crash(s, n);
   sim_trace(s, n, "has left for ever");
   n->state = SIM_GONE;

@@ -5,7 +5,7 @@
 
 #include "sim.h"
 
-#define POLLS_MAX 64u     /* in a row, before the host lets others run */
+#define POLLS_MAX     64u /* in a row, before the host lets others run */
 #define ADDRESSES_MAX 16u /* that a Node keeps of a peer (docs/COMPATIBILITY.md) */
 
 /* ---- peers ---- */
@@ -276,7 +276,9 @@ bbw_status sim_invoke(sim_node *n, const bbw_named_bytes *inputs, size_t count, 
   *exec_id = 0;
   bbw_status rv = bbw_node_invoke(n->node, module, inputs, count, exec_id, NULL), other = rv;
   if (n->twin != NULL) { other = bbw_node_invoke(n->twin, module, inputs, count, &other_id, NULL); }
-  if (n->twin != NULL && rv == BBW_OK && *exec_id != other_id) { sim_fail(n->sim, n, "twin: invoke gives another execution"); }
+  if (n->twin != NULL && rv == BBW_OK && *exec_id != other_id) {
+    sim_fail(n->sim, n, "twin: invoke gives another execution");
+  }
   return both(n, rv, other, "invoke");
 }
 

@@ -5,7 +5,7 @@
 #include "sim.h"
 
 #define NOTICE_TYPE_HASH 0x835411050e7217c5u /* a backpressure notice (wire specification §16.4) */
-#define FLOOD 200u
+#define FLOOD            200u
 
 static void say(sim *s, sim_node *liar, uint32_t to, const void *bytes, size_t len) {
   sim_send(s, liar, to, sim_message_new(liar->index, (bbw_bytes){bytes, len}));
@@ -133,7 +133,8 @@ static void notice(sim *s, sim_node *liar, uint32_t to) {
   sim_store_u64(payload, sim_rng_chance(&s->lies, 500000) ? UINT64_MAX : sim_rng_next(&s->lies));
   payload[8] = (uint8_t)sim_rng_below(&s->lies, 4);
   bbw_slot_fill fill;
-  bbw_envelope envelope = with_fill(&fill, (bbw_bytes){NULL, 0}, (bbw_bytes){payload, sizeof(payload)}, NOTICE_TYPE_HASH);
+  bbw_envelope envelope = with_fill(&fill, (bbw_bytes){NULL, 0}, (bbw_bytes){payload, sizeof(payload)},
+                                    NOTICE_TYPE_HASH);
   const bbw_edge_rtt_report report = {sim_rng_next(&s->lies), sim_rng_next(&s->lies), 3, UINT64_MAX, UINT64_MAX, 7};
   envelope.edge_rtt_reports = &report;
   envelope.edge_rtt_report_count = 1;

@@ -5,10 +5,11 @@
 #include "sim.h"
 
 #define OFFERS_MAX 100u /* how often a transport offers an envelope to a Node that is full */
-#define INBOX_MAX 256u /* what a transport keeps for a page that does not run */
+#define INBOX_MAX  256u /* what a transport keeps for a page that does not run */
 
 sim_message *sim_message_new(uint32_t from, bbw_bytes bytes) {
-  sim_message *message = sim_alloc(sizeof(*message) + bytes.len);
+  size_t cap = 0;
+  sim_message *message = sim_grow(NULL, &cap, sizeof(*message) + bytes.len, 1); /* not cleared */
   message->refs = 1;
   message->from = from;
   message->len = bytes.len;
@@ -95,7 +96,8 @@ static void lose(sim *s, sim_node *from, uint32_t to, const sim_message *message
   uint64_t id = sim_request_id((bbw_bytes){message->bytes, message->len});
   s->lost++;
   bool is_told = !from->is_liar && sim_rng_chance(&s->net, s->link.told_ppm);
-  sim_trace(s, from, "  lost on the way to n%u (%s)%s", (unsigned)to, why, is_told ? ", which its transport notices" : "");
+  sim_trace(s, from, "  lost on the way to n%u (%s)%s", (unsigned)to, why,
+            is_told ? ", which its transport notices" : "");
   if (!is_told) { return; }
   uint64_t *kept = sim_alloc(sizeof(*kept));
   *kept = id;

@@ -20,8 +20,8 @@ sim_buf sim_program(const char *text);
 size_t sim_route(const char *partition, size_t partition_len, const char *value, size_t value_len, uint8_t out[16]);
 
 /* An ONNX file: 4 numbers in, Gemm to 3, Relu, Gemm to 2.  The seed gives the weights, small and exact in f32. */
-#define SIM_MODEL_INPUTS 4u
-#define SIM_MODEL_CLASSES 2u
+#define SIM_MODEL_INPUTS     4u
+#define SIM_MODEL_CLASSES    2u
 #define SIM_MODEL_PARAMETERS 23u
 sim_buf sim_model(uint64_t seed);
 

@@ -112,9 +112,13 @@ static void answered(sim_node *n, const bbw_value *a, const bbw_value *from) {
   uint64_t number;
   if (!sender_of(n, from, &sender) || !number_in(a, &number)) { return; }
   sim_request *request = find(&n->host, number);
-  if (request == NULL || request->peer != sender) { return; } /* of an earlier life, or from somebody who was not asked first */
+  if (request == NULL || request->peer != sender) {
+    return;
+  } /* of an earlier life, or from somebody who was not asked first */
   sim_trace(n->sim, n, "question %llu is answered by n%u", (unsigned long long)number, (unsigned)sender);
-  if (request->has_answer && n->sim->has_gates) { sim_fail(n->sim, n, "question %llu is answered twice", (unsigned long long)number); }
+  if (request->has_answer && n->sim->has_gates) {
+    sim_fail(n->sim, n, "question %llu is answered twice", (unsigned long long)number);
+  }
   request->has_answer = true;
   request->has_outcome = true;
   n->host.is_joined = true;

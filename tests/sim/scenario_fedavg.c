@@ -93,8 +93,8 @@ static void finish_round(sim *s, sim_node *n) {
             (unsigned long long)n->host.reports, (unsigned)up);
   bool is_whole = s->is_calm && s->counter > 0 && s->node_count == s->honest_count;
   if (is_whole && n->host.reports < up && s->lost == s->mark) {
-    sim_fail(s, n, "%llu reports of %u clients, although nothing is lost any more",
-             (unsigned long long)n->host.reports, (unsigned)up);
+    sim_fail(s, n, "%llu reports of %u clients, although nothing is lost any more", (unsigned long long)n->host.reports,
+             (unsigned)up);
   }
   n->host.is_round_open = false;
   if (s->is_calm && s->counter++ >= CALM_ROUNDS) {
@@ -170,9 +170,7 @@ static void step(sim *s, sim_node *n, const bbw_step *st) {
   if (is_end) { n->host.round_exec = 0; }
 }
 
-static void calm(sim *s) {
-  s->counter = 0; /* rounds ended since; the first may have begun before */
-}
+static void calm(sim *s) { s->counter = 0; /* rounds ended since; the first may have begun before */ }
 
 static void end(sim *s) {
   if (s->heap.count != 0) { sim_fail(s, NULL, "it does not come to rest: %zu events are left", s->heap.count); }

@@ -81,7 +81,10 @@ static void step(sim *s, sim_node *n, const bbw_step *st) {
 static void calm(sim *s) { sim_app(s, &s->nodes[0], CHECK_NS, CHECK); }
 
 static void end(sim *s) {
-  if (!s->is_done) { sim_fail(s, NULL, "%u models of %u are not the same after %.0f s", count_different(s), count_up(s), (double)(s->now_ns - s->calm_ns) / 1e9); }
+  if (!s->is_done) {
+    sim_fail(s, NULL, "%u models of %u are not the same after %.0f s", count_different(s), count_up(s),
+             (double)(s->now_ns - s->calm_ns) / 1e9);
+  }
 }
 
 const sim_scenario sim_gossip = {"gossip", 2, 2, 10, setup, installed, app, output, step, calm, end};

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const sim_scenario *const scenarios[] = {&sim_storm, &sim_join, &sim_fedavg, &sim_gossip};
+static const sim_scenario *const scenarios[] = {&sim_storm, &sim_join, &sim_fedavg, &sim_gossip, &sim_relay};
 enum { SCENARIO_COUNT = sizeof(scenarios) / sizeof(scenarios[0]) };
 
 const sim_scenario *sim_scenario_named(const char *name) {
@@ -95,9 +95,7 @@ static void happen(sim *s, const sim_event *event) {
   case SIM_FAULT: sim_fault_happens(s, &s->faults[event->a]); return;
   case SIM_SNAPSHOT:
     if (n->state == SIM_UP) { sim_save(n); }
-    if (n->state != SIM_GONE && !s->is_calm) {
-      sim_at(s, s->now_ns + s->snapshot_every_ns, SIM_SNAPSHOT, n, 0, NULL);
-    }
+    if (n->state != SIM_GONE && !s->is_calm) { sim_at(s, s->now_ns + s->snapshot_every_ns, SIM_SNAPSHOT, n, 0, NULL); }
     return;
   case SIM_LIE:
     if (!s->is_calm) { sim_lie(s, n); }

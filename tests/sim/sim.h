@@ -14,9 +14,9 @@
 #include "base.h"
 #include "program.h"
 
-#define SIM_MS UINT64_C(1000000)
-#define SIM_SECOND UINT64_C(1000000000)
-#define SIM_NEVER UINT64_MAX
+#define SIM_MS       UINT64_C(1000000)
+#define SIM_SECOND   UINT64_C(1000000000)
+#define SIM_NEVER    UINT64_MAX
 #define SIM_SEEN_MAX 32u /* envelopes of others that liars have heard */
 
 typedef struct sim sim;
@@ -57,11 +57,11 @@ typedef struct sim_fault {
 /* How the network treats an envelope.  ppm: in a million. */
 typedef struct sim_link {
   uint64_t base_ns, spread_ns; /* latency: base + a draw */
-  uint32_t shape;              /* of the draw: 0 even, 1 bell (sum of three), 2 heavy tail (doubles with each head of a coin) */
+  uint32_t shape; /* of the draw: 0 even, 1 bell (sum of three), 2 heavy tail (doubles with each head of a coin) */
   uint64_t loss_ppm, twice_ppm;
-  uint64_t told_ppm;          /* of what is lost, the sender's transport notices so much */
-  uint64_t bytes_per_second;  /* of each sender; 0: no limit */
-  uint64_t backlog_ns;        /* what would wait longer at the sender is lost */
+  uint64_t told_ppm;         /* of what is lost, the sender's transport notices so much */
+  uint64_t bytes_per_second; /* of each sender; 0: no limit */
+  uint64_t backlog_ns;       /* what would wait longer at the sender is lost */
 } sim_link;
 
 typedef struct sim_message {
@@ -87,12 +87,12 @@ typedef struct sim_host {
   size_t early_count, early_cap;
   uint64_t *commands; /* operators of the data source that wait for the host */
   size_t command_count, command_cap;
-  uint64_t receive_failures;    /* fills that the Node reported as lost */
-  bool *blocked;                /* per Node; NULL: nobody */
-  bool *allowed;                /* NULL: everybody */
-  uint64_t round;               /* of the scenario */
-  uint64_t round_exec;          /* the execution that ends the round; 0: none is under way */
-  uint64_t reports;             /* of this round */
+  uint64_t receive_failures; /* fills that the Node reported as lost */
+  bool *blocked;             /* per Node; NULL: nobody */
+  bool *allowed;             /* NULL: everybody */
+  uint64_t round;            /* of the scenario */
+  uint64_t round_exec;       /* the execution that ends the round; 0: none is under way */
+  uint64_t reports;          /* of this round */
   bool is_round_open;
   bool is_joined;
   sim_buf model; /* payload of the last model output */
@@ -127,7 +127,7 @@ typedef struct sim_options {
   uint32_t nodes;       /* 0: the seed chooses */
   bool is_calm;         /* no faults, a fast network */
   bool is_traced;
-  uint64_t amount;      /* of work, for measuring; 0: the seed chooses */
+  uint64_t amount; /* of work, for measuring; 0: the seed chooses */
 } sim_options;
 
 typedef struct sim_result {
@@ -142,11 +142,11 @@ struct sim_scenario {
   const char *name;
   uint32_t weight; /* how often seeds draw it */
   uint32_t nodes_min, nodes_max;
-  void (*setup)(sim *s);                                                /* programs; which Node runs what; first events */
-  void (*installed)(sim *s, sim_node *n, bool is_restored);             /* a Node is up: from the start, or again */
-  void (*app)(sim *s, sim_node *n, uint64_t what);                      /* an event asked for with sim_app */
-  void (*output)(sim *s, sim_node *n, bbw_str topic, bbw_bytes value);  /* of a program */
-  void (*step)(sim *s, sim_node *n, const bbw_step *step);              /* any other step */
+  void (*setup)(sim *s);                                    /* programs; which Node runs what; first events */
+  void (*installed)(sim *s, sim_node *n, bool is_restored); /* a Node is up: from the start, or again */
+  void (*app)(sim *s, sim_node *n, uint64_t what);          /* an event asked for with sim_app */
+  void (*output)(sim *s, sim_node *n, bbw_str topic, bbw_bytes value); /* of a program */
+  void (*step)(sim *s, sim_node *n, const bbw_step *step);             /* any other step */
   void (*calm)(sim *s);
   void (*end)(sim *s);
 };
@@ -168,11 +168,11 @@ struct sim {
   sim_fault *faults;
   size_t fault_count;
   bbw_config config;
-  uint64_t poll_every_ns;    /* a host polls so long after something came in */
+  uint64_t poll_every_ns; /* a host polls so long after something came in */
   uint64_t snapshot_every_ns;
   uint64_t work_min_ns, work_max_ns; /* how long the data source takes */
-  sim_buf models[2]; /* artifacts of the scenario */
-  uint64_t variant;  /* the scenario's own choices */
+  sim_buf models[2];                 /* artifacts of the scenario */
+  uint64_t variant;                  /* the scenario's own choices */
   bbw_component_type data_type, mean_type;
   const bbw_component_type *types[2];
   sim_message *seen[SIM_SEEN_MAX];
@@ -184,12 +184,12 @@ struct sim {
   uint64_t counter; /* numbers for the application */
   uint32_t *askers; /* who has asked question number i */
   size_t asker_cap;
-  bool has_gates;   /* no answer may appear twice */
+  bool has_gates; /* no answer may appear twice */
 };
 
 /* sim.c: the loop. */
 void sim_run(const sim_options *options, sim_result *out);
-void sim_fail(sim *s, const sim_node *n, const char *format, ...); /* the first one counts */
+void sim_fail(sim *s, const sim_node *n, const char *format, ...);  /* the first one counts */
 void sim_trace(sim *s, const sim_node *n, const char *format, ...); /* for readers; changes nothing */
 void sim_note(sim *s, uint64_t value);                              /* into the hash */
 void sim_note_bytes(sim *s, const uint8_t *bytes, size_t len);
@@ -204,13 +204,13 @@ void sim_draw_faults(sim *s); /* after setup */
 /* host.c: one Node and what a host does with it. */
 uint64_t sim_clock(const sim_node *n); /* its local time now */
 void sim_clock_jump(sim_node *n, int64_t by_ns);
-void sim_install(sim_node *n); /* from its snapshot if it has one */
+void sim_install(sim_node *n);   /* from its snapshot if it has one */
 void sim_uninstall(sim_node *n); /* checks that all memory came back */
 void sim_save(sim_node *n);
 void sim_twin(sim_node *n);
 void sim_untwin(sim_node *n);
-void sim_touch(sim_node *n);                /* something came in: poll after poll_every_ns */
-void sim_wake(sim_node *n);                 /* tick, poll until nothing is left, arm the next timer */
+void sim_touch(sim_node *n); /* something came in: poll after poll_every_ns */
+void sim_wake(sim_node *n);  /* tick, poll until nothing is left, arm the next timer */
 void sim_send_failed(sim_node *n, uint32_t peer, uint64_t request_id);
 bbw_status sim_receive(sim_node *n, uint32_t from, bbw_bytes envelope);
 bbw_status sim_tell(sim_node *n, const char *input, bbw_bytes bytes); /* deliver_event */
@@ -218,7 +218,7 @@ bbw_status sim_invoke(sim_node *n, const bbw_named_bytes *inputs, size_t count, 
 bbw_status sim_complete(sim_node *n, uint64_t cmd_id, const bbw_typed_bytes *results, size_t count);
 void sim_know(sim_node *n, uint32_t peer); /* add_peer */
 void sim_block(sim_node *n, uint32_t peer, bool is_blocked);
-void sim_allow(sim_node *n, const bool *allowed); /* NULL: everybody */
+void sim_allow(sim_node *n, const bool *allowed);   /* NULL: everybody */
 bool sim_accepts(const sim_node *n, uint32_t peer); /* what its lists say */
 bool sim_is_idle(const sim_node *n);
 void sim_check_book(sim_node *n); /* what it believes of other peers is true and bounded */
@@ -254,7 +254,7 @@ extern const char sim_echo_program[], sim_echo_program_dedup[];
 void sim_data_type(sim *s);
 void sim_data_complete(sim_node *n, uint64_t cmd_id);
 
-extern const sim_scenario sim_storm, sim_join, sim_fedavg, sim_gossip;
+extern const sim_scenario sim_storm, sim_join, sim_fedavg, sim_gossip, sim_relay;
 
 #define SIM_IS(str, literal) ((str).len == sizeof(literal) - 1 && memcmp((str).ptr, literal, sizeof(literal) - 1) == 0)
 
