@@ -111,22 +111,17 @@ void bbw_ctx_set_trigger(bbw_ctx *ctx, size_t index) {
 
 size_t bbw_ctx_peer_count(const bbw_ctx *ctx) {
   const bbw_address_book *book = &ctx->engine->address_book;
-  const bbw_bytes *items;
-  size_t count;
-  bool knows_self = bbw_address_book_lookup(book, &ctx->engine->self_peer, &items, &count);
+  size_t own;
+  bool knows_self = bbw_address_book_index(book, &ctx->engine->self_peer, &own);
   size_t all = bbw_address_book_count(book);
   return knows_self ? all - 1 : all;
 }
 
 const bbw_peer_id *bbw_ctx_peer(const bbw_ctx *ctx, size_t index) {
   const bbw_address_book *book = &ctx->engine->address_book;
-  for (size_t i = 0; i < bbw_address_book_count(book); i++) {
-    const bbw_peer_id *peer = bbw_address_book_peer(book, i);
-    if (bbw_peer_id_equal(peer, &ctx->engine->self_peer)) { continue; }
-    if (index == 0) { return peer; }
-    index--;
-  }
-  return NULL;
+  size_t own;
+  bool skips_self = bbw_address_book_index(book, &ctx->engine->self_peer, &own) && index >= own;
+  return bbw_address_book_peer(book, skips_self ? index + 1 : index);
 }
 
 void *bbw_ctx_dependency(const bbw_ctx *ctx, bbw_str slot, bbw_str type_name) {

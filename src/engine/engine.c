@@ -17,19 +17,14 @@ static uint64_t next_random(uint64_t *state) {
  */
 static void seed_tables(bbw_engine *engine) {
   bbw_map *const maps[] = {
-      &engine->routes,
-      &engine->address_book.entries.by_peer,
-      &engine->governor.blocked.by_peer,
-      &engine->governor.allowed.by_peer,
-      &engine->governor.health.by_peer,
-      &engine->backoff.entries.by_peer,
-      &engine->dedup.seen,
-      &engine->requests.by_id,
-      &engine->backpressure.entries.by_peer,
-      &engine->rtt.by_site,
-      &engine->rtt.by_chain,
+      &engine->routes, &engine->dedup.seen, &engine->requests.by_id, &engine->rtt.by_site, &engine->rtt.by_chain,
+  };
+  bbw_peer_table *const tables[] = {
+      &engine->address_book.entries, &engine->governor.blocked, &engine->governor.allowed,
+      &engine->governor.health,      &engine->backoff.entries,  &engine->backpressure.entries,
   };
   uint64_t state = ~engine->config.rng_seed;
+  for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) { tables[i]->seed = next_random(&state); }
   for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) { maps[i]->seed = next_random(&state); }
 }
 

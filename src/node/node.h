@@ -30,7 +30,8 @@ struct bbw_node {
   void *tap_ctx;
   bbw_wake *wake;
   void *wake_ctx;
-  bool is_asleep; /* the last poll left nothing to do and nobody was woken since */
+  bbw_inbound_event *room; /* where the host writes an envelope; NULL: nowhere */
+  bool is_asleep;          /* the last poll left nothing to do and nobody was woken since */
 };
 
 /* What a host must act on is always reported. */
