@@ -17,7 +17,9 @@ void bbw_map_free(bbw_map *map) {
 
 static uint64_t hash_bytes(const bbw_map *map, bbw_bytes key) { return bbw_fnv1a(BBW_FNV1A_OFFSET ^ map->seed, key); }
 
-static size_t home_of(const bbw_map *map, uint64_t number) { return (size_t)bbw_mix64(number ^ map->seed) & (map->cap - 1); }
+static size_t home_of(const bbw_map *map, uint64_t number) {
+  return (size_t)bbw_mix64(number ^ map->seed) & (map->cap - 1);
+}
 
 static bool entry_matches(const bbw_map_entry *entry, uint64_t number, const bbw_bytes *key) {
   if (entry->number != number) { return false; }

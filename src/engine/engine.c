@@ -71,6 +71,7 @@ bbw_status bbw_engine_init(bbw_engine *engine, const bbw_peer_id *self, const bb
 static void event_drop(bbw_engine *engine, bbw_ingress_event *event) {
   bbw_engine_drop_seeds(engine, event->seeds, event->seed_count);
   bbw_mem_array_free(engine->mem, event->seeds, event->seed_count, sizeof(bbw_seed));
+  bbw_mem_array_free(engine->mem, event->failed, 1, sizeof(*event->failed));
   if (event->envelope != NULL) {
     bbw_engine_release(engine, event->envelope->charge);
     bbw_inbound_event_del(event->envelope, engine->mem);

@@ -156,7 +156,8 @@ static bbw_value *fill_decode(const delivery *d, size_t index) {
   if (fill->trigger_only) { return bbw_value_retain(engine->trigger); }
   bbw_value *value = NULL;
   bbw_error err;
-  bool is_shared = fill->payload.len >= BBW_INBOUND_SHARE_BYTES && fill->payload.len >= d->event->bytes.len / 2;
+  bool is_most = fill->payload.len >= BBW_INBOUND_SHARE_BYTES && fill->payload.len >= d->event->bytes.len / 2;
+  bool is_shared = is_most || d->event->inbound.shared.own_bytes <= BBW_INBOUND_KEEP_BYTES;
   bbw_status rv = is_shared ? bbw_value_decode_shared(&value, fill->type_hash, fill->payload, &d->event->inbound.shared,
                                                       engine->mem, &err)
                             : bbw_value_decode(&value, fill->type_hash, fill->payload, engine->mem, &err);
@@ -366,7 +367,7 @@ void bbw_engine_deliver(bbw_engine *engine, bbw_inbound_event *event) {
     merge_claimed(engine, event);
     if (!deliver_notice(engine, event)) {
       bbw_request request;
-      bool is_answer = event->envelope.wire_req_id != 0 &&
+      bool is_answer = event->envelope.wire_req_id != 0 && bbw_requests_in_flight(&engine->requests) != 0 &&
                        bbw_requests_observe_response(&engine->requests, event->envelope.wire_req_id,
                                                      bbw_peer_id_site(peer), &request);
       if (is_answer) { note_answer(engine, peer, &request); }

@@ -17,8 +17,8 @@ typedef struct bbw_seed {
 } bbw_seed;
 
 /*
- * A decoded envelope: one allocation that begins with what its executions want to know, then this struct, the lists of the envelope, and its bytes.  Executions keep a small one as it is,
- * so that one envelope costs one allocation; payloads that are most of a large one are kept where they came in.
+ * A decoded envelope: one allocation that begins with what its executions want to know, then this struct, the lists of the envelope, and its bytes.  Executions and values keep a
+ * small one as it is, so that one envelope costs one allocation; payloads that are most of a large one are kept where they came in.
  */
 typedef struct bbw_inbound_event {
   bbw_inbound inbound;
@@ -27,7 +27,7 @@ typedef struct bbw_inbound_event {
   size_t charge;
 } bbw_inbound_event;
 
-/* An event of more bytes than this is not kept by executions. */
+/* An event of more bytes than this is not kept for what is only a part of it. */
 #define BBW_INBOUND_KEEP_BYTES 1024u
 /* Payloads from here on are not copied, if they are at least half of their envelope. */
 #define BBW_INBOUND_SHARE_BYTES 4096u
@@ -39,6 +39,11 @@ typedef enum bbw_ingress_kind {
   BBW_INGRESS_SEND_FAILED,
 } bbw_ingress_kind;
 
+typedef struct bbw_failed_send {
+  bbw_peer_id peer;
+  uint64_t wire_req_id;
+} bbw_failed_send;
+
 typedef struct bbw_ingress_event {
   bbw_ingress_kind kind;
   bbw_graph *graph; /* APP_EVENT, INVOKE */
@@ -46,8 +51,7 @@ typedef struct bbw_ingress_event {
   size_t seed_count;
   uint64_t exec_id;            /* INVOKE */
   bbw_inbound_event *envelope; /* ENVELOPE */
-  bbw_peer_id peer;            /* SEND_FAILED */
-  uint64_t wire_req_id;        /* SEND_FAILED */
+  bbw_failed_send *failed;     /* SEND_FAILED */
 } bbw_ingress_event;
 
 typedef struct bbw_ingress {

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/mem.h"
 #include "format/pbwire.h"
 
@@ -295,13 +296,148 @@ static bbw_status check_lists(const bbw_envelope *envelope, bbw_error *err) {
   return BBW_OK;
 }
 
+/*
+ * The same for envelopes as encoders write them: known fields with keys of one byte, few entries, all within their caps.  False for everything else, right or wrong; the ordinary walk then
+ * says what it is.  It exists because a position in memory, shared with functions that are called, costs more than the bytes themselves.
+ */
+
+/* A number of at most ten bytes at p; NULL when it is longer, or near the end. */
+static inline __attribute__((always_inline)) const uint8_t *quick_varint(const uint8_t *p, const uint8_t *end, uint64_t *out) {
+  if (p < end && *p < 0x80) {
+    *out = *p;
+    return p + 1;
+  }
+  if (end - p < 10) { return NULL; }
+  uint64_t word = bbw_load_u64le(p);
+  uint64_t stops = ~word & UINT64_C(0x8080808080808080);
+  uint64_t low = stops == 0 ? UINT64_MAX : stops ^ (stops - 1); /* up to the first byte that ends it */
+  uint64_t x = word & low & UINT64_C(0x7f7f7f7f7f7f7f7f);
+  x = (x & UINT64_C(0x007f007f007f007f)) | (x & UINT64_C(0x7f007f007f007f00)) >> 1;
+  x = (x & UINT64_C(0x00003fff00003fff)) | (x & UINT64_C(0x3fff00003fff0000)) >> 2;
+  x = (x & UINT64_C(0x000000000fffffff)) | (x & UINT64_C(0x0fffffff00000000)) >> 4;
+  if (stops != 0) {
+    *out = x;
+    return p + ((unsigned)__builtin_ctzll(stops) >> 3) + 1;
+  }
+  *out = x | (uint64_t)(p[8] & 0x7f) << 56;
+  if (p[8] < 0x80) { return p + 9; }
+  *out |= (uint64_t)p[9] << 63;
+  return p[9] > 1 ? NULL : p + 10;
+}
+
+static inline const uint8_t *quick_view(const uint8_t *p, const uint8_t *end, bbw_bytes *out) {
+  uint64_t len;
+  p = quick_varint(p, end, &len);
+  if (p == NULL || len > (uint64_t)(end - p)) { return NULL; }
+  *out = (bbw_bytes){len == 0 ? NULL : p, (size_t)len};
+  return p + len;
+}
+
+#define KEY(number, wire) ((number) << 3 | (wire))
+
+/* Numbers may be read up to the end of the envelope, `all`; one that is longer than its message shows by p behind `end`. */
+static inline const uint8_t *quick_fill(const uint8_t *p, const uint8_t *all, bbw_slot_fill *fill) {
+  uint64_t len, flag = 0;
+  p = quick_varint(p, all, &len);
+  if (p == NULL || len > (uint64_t)(all - p)) { return NULL; }
+  const uint8_t *end = p + len;
+  *fill = (bbw_slot_fill){.type_hash = 0};
+  while (p != NULL && p < end) {
+    switch (*p++) {
+    case KEY(FILL_DEST_SUFFIX, BBW_WIRE_BYTES): p = quick_view(p, end, &fill->dest_suffix); break;
+    case KEY(FILL_PAYLOAD, BBW_WIRE_BYTES): p = quick_view(p, end, &fill->payload); break;
+    case KEY(FILL_TRIGGER_ONLY, BBW_WIRE_VARINT): p = quick_varint(p, all, &flag); break;
+    case KEY(FILL_TYPE_HASH, BBW_WIRE_VARINT): p = quick_varint(p, all, &fill->type_hash); break;
+    default: return NULL;
+    }
+  }
+  fill->trigger_only = flag != 0;
+  return p == end ? p : NULL;
+}
+
+static inline const uint8_t *quick_correlation(const uint8_t *p, const uint8_t *all, bbw_envelope *envelope) {
+  uint64_t len;
+  p = quick_varint(p, all, &len);
+  if (p == NULL || len > (uint64_t)(all - p)) { return NULL; }
+  const uint8_t *end = p + len;
+  envelope->has_correlation = true;
+  while (p != NULL && p < end) {
+    uint64_t kind;
+    switch (*p++) {
+    case KEY(CORRELATION_KIND, BBW_WIRE_VARINT):
+      p = quick_varint(p, all, &kind);
+      if (p == NULL || kind > INT32_MAX) { return NULL; }
+      envelope->correlation_kind = (int32_t)kind;
+      break;
+    case KEY(CORRELATION_WIRE_REQ_ID, BBW_WIRE_VARINT): p = quick_varint(p, all, &envelope->wire_req_id); break;
+    default: return NULL;
+    }
+  }
+  return p == end ? p : NULL;
+}
+
+static bool quick_scan(bbw_envelope_scan *scan, const bbw_envelope_caps *caps) {
+  const uint8_t *p = scan->bytes.ptr, *end = p + scan->bytes.len;
+  size_t fills = 0, dests = 0, sources = 0;
+  bbw_envelope *envelope = &scan->envelope;
+  *envelope = (bbw_envelope){.fill_count = 0};
+  if (scan->bytes.len == 0) { return false; }
+  while (p != NULL && p < end) {
+    uint64_t number;
+    switch (*p++) {
+    case KEY(ENV_DEST_PEER_ADDRESSES, BBW_WIRE_BYTES):
+      if (dests == BBW_ENVELOPE_SCAN_ENTRIES) { return false; }
+      p = quick_view(p, end, &scan->dest_peer_addresses[dests++]);
+      break;
+    case KEY(ENV_FILLS, BBW_WIRE_BYTES): {
+      if (fills == BBW_ENVELOPE_SCAN_ENTRIES) { return false; }
+      bbw_slot_fill *fill = &scan->fills[fills++];
+      p = quick_fill(p, end, fill);
+      if (p == NULL || fill->payload.len > caps->max_per_fill_bytes ||
+          fill->dest_suffix.len > caps->max_dest_suffix_bytes) {
+        return false;
+      }
+      break;
+    }
+    case KEY(ENV_CORRELATION, BBW_WIRE_BYTES): p = quick_correlation(p, end, envelope); break;
+    case KEY(ENV_REMAINING_DEADLINE_NS, BBW_WIRE_VARINT):
+      p = quick_varint(p, end, &envelope->remaining_deadline_ns);
+      break;
+    case KEY(ENV_SCHEMA_VERSION, BBW_WIRE_VARINT):
+      p = quick_varint(p, end, &number);
+      if (p == NULL || number > BBW_ENVELOPE_SCHEMA_VERSION) { return false; }
+      envelope->schema_version = (uint32_t)number;
+      break;
+    case KEY(ENV_SRC_PEER_ADDRESSES, BBW_WIRE_BYTES): {
+      if (sources == BBW_ENVELOPE_SCAN_ENTRIES) { return false; }
+      bbw_bytes *address = &scan->src_peer_addresses[sources++];
+      p = quick_view(p, end, address);
+      if (p == NULL || address->len > caps->max_src_peer_address_bytes) { return false; }
+      break;
+    }
+    default: return false;
+    }
+  }
+  envelope->dest_peer_address_count = dests;
+  envelope->fill_count = fills;
+  envelope->src_peer_address_count = sources;
+  return p != NULL && fills <= caps->max_slot_fills && sources <= caps->max_src_peer_addresses;
+}
+
 bbw_status bbw_envelope_scan_bytes(bbw_envelope_scan *scan, bbw_bytes bytes, const bbw_envelope_caps *caps,
                                    bbw_error *err) {
   if (bytes.len > caps->max_total_bytes) {
     return refuse(err, BBW_E_ENV_OVERSIZE, "cap_bytes", caps->max_total_bytes, "got_bytes", bytes.len);
   }
-  scan->envelope = (bbw_envelope){.fill_count = 0};
   scan->bytes = bytes;
+  if (quick_scan(scan, caps)) { return BBW_OK; }
+  return bbw_envelope_scan_slowly(scan, bytes, caps, err);
+}
+
+bbw_status bbw_envelope_scan_slowly(bbw_envelope_scan *scan, bbw_bytes bytes, const bbw_envelope_caps *caps,
+                                    bbw_error *err) {
+  scan->bytes = bytes;
+  scan->envelope = (bbw_envelope){.fill_count = 0};
   decode_walk walk = {.caps = caps,
                       .envelope = &scan->envelope,
                       .dest_peer_addresses = scan->dest_peer_addresses,
@@ -409,9 +545,10 @@ static void put_bytes(encode_sink *to, const uint8_t *bytes, size_t len) {
   }
 }
 
-static void put_varint(encode_sink *to, uint64_t value) {
-  uint8_t bytes[10];
-  put_bytes(to, bytes, bbw_pbwire_varint_write(value, bytes));
+static inline void put_varint(encode_sink *to, uint64_t value) {
+  size_t len = to->at == NULL ? bbw_pbwire_varint_size(value) : bbw_pbwire_varint_write(value, to->at);
+  to->size = len > SIZE_MAX - to->size ? SIZE_MAX : to->size + len;
+  if (to->at != NULL) { to->at += len; }
 }
 
 static void put_u64(encode_sink *to, uint32_t number, uint64_t value) {

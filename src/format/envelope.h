@@ -26,6 +26,9 @@ typedef struct bbw_envelope_scan {
  */
 bbw_status bbw_envelope_scan_bytes(bbw_envelope_scan *scan, bbw_bytes bytes, const bbw_envelope_caps *caps,
                                    bbw_error *err);
+/* The same without the short cut for ordinary envelopes; tests compare the two. */
+bbw_status bbw_envelope_scan_slowly(bbw_envelope_scan *scan, bbw_bytes bytes, const bbw_envelope_caps *caps,
+                                    bbw_error *err);
 bool bbw_envelope_lists_bytes(const bbw_envelope_scan *scan, size_t *out);
 void bbw_envelope_place(const bbw_envelope_scan *scan, const uint8_t *bytes, void *lists, bbw_envelope *out);
 

@@ -12,10 +12,11 @@
 
 void bbw_node_del(bbw_node *node) {
   if (node == NULL) { return; }
-  const bbw_mem *mem = node->mem;
+  const bbw_mem *mem = node->cache.behind;
   bbw_engine_free(&node->engine);
-  bbw_inbound_event_del(node->room, mem);
+  bbw_inbound_event_del(node->room, node->mem);
   bbw_arena_free(&node->arena);
+  bbw_mem_cache_free(&node->cache);
   bbw_mem_array_free(mem, node, 1, sizeof(*node));
 }
 
@@ -328,13 +329,17 @@ bbw_status bbw_node_cancel(bbw_node *node, uint64_t exec_id, bbw_error *err) {
 
 bbw_status bbw_node_send_failed(bbw_node *node, bbw_bytes peer, uint64_t wire_req_id, bbw_str reason, bbw_error *err) {
   (void)reason; /* a label for people; the engine counts the failure itself */
-  bbw_ingress_event event = {.kind = BBW_INGRESS_SEND_FAILED, .wire_req_id = wire_req_id};
+  bbw_failed_send failed = {.wire_req_id = wire_req_id};
   bbw_status rv = enter(node, err);
-  if (rv == BBW_OK) { rv = take_peer(&event.peer, peer, err); }
+  if (rv == BBW_OK) { rv = take_peer(&failed.peer, peer, err); }
   if (rv == BBW_OK) { rv = reserve_ingress(node, err); }
-  if (rv == BBW_OK) { bbw_ingress_push(&node->engine.ingress, &event); }
-  if (rv == BBW_OK) { bbw_node_notify(node); }
-  return rv;
+  if (rv != BBW_OK) { return rv; }
+  bbw_ingress_event event = {.kind = BBW_INGRESS_SEND_FAILED, .failed = bbw_mem_array(node->mem, 1, sizeof(failed))};
+  if (event.failed == NULL) { return refuse_alloc(node, err, sizeof(failed)); }
+  *event.failed = failed;
+  bbw_ingress_push(&node->engine.ingress, &event);
+  bbw_node_notify(node);
+  return BBW_OK;
 }
 
 bbw_status bbw_node_poll(bbw_node *node, bbw_bytes *steps, bool *is_pending, bbw_error *err) {

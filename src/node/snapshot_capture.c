@@ -264,8 +264,8 @@ static void put_ingress(capture *c, bbw_snap *out) {
       events[i].charge = event->envelope->charge;
       break;
     case BBW_INGRESS_SEND_FAILED:
-      events[i].peer = peer_bytes(c, &event->peer);
-      events[i].wire_req_id = event->wire_req_id;
+      events[i].peer = peer_bytes(c, &event->failed->peer);
+      events[i].wire_req_id = event->failed->wire_req_id;
       break;
     }
   }

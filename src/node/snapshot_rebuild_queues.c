@@ -53,8 +53,11 @@ static bbw_status rebuild_event(const bbw_rebuild *r, const bbw_snap_event *from
   case BBW_INGRESS_INVOKE: rv = take_seeds_event(r, from, &event); break;
   case BBW_INGRESS_ENVELOPE: rv = take_envelope_event(r, from, &event); break;
   case BBW_INGRESS_SEND_FAILED:
-    rv = bbw_rebuild_peer(r, from->peer, &event.peer);
-    event.wire_req_id = from->wire_req_id;
+    event.failed = bbw_mem_array(r->engine->mem, 1, sizeof(*event.failed));
+    if (event.failed == NULL) { return bbw_error_set(r->err, BBW_E_NOMEM); }
+    event.failed->wire_req_id = from->wire_req_id;
+    rv = bbw_rebuild_peer(r, from->peer, &event.failed->peer);
+    if (rv != BBW_OK) { bbw_mem_array_free(r->engine->mem, event.failed, 1, sizeof(*event.failed)); }
     break;
   default: rv = bbw_rebuild_bad(r, "an event of no kind");
   }
