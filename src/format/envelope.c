@@ -302,7 +302,8 @@ static bbw_status check_lists(const bbw_envelope *envelope, bbw_error *err) {
  */
 
 /* A number of at most ten bytes at p; NULL when it is longer, or near the end. */
-static inline __attribute__((always_inline)) const uint8_t *quick_varint(const uint8_t *p, const uint8_t *end, uint64_t *out) {
+static inline __attribute__((always_inline)) const uint8_t *quick_varint(const uint8_t *p, const uint8_t *end,
+                                                                         uint64_t *out) {
   if (p < end && *p < 0x80) {
     *out = *p;
     return p + 1;
