@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include "base/bytes.h"
+#include "base/hash.h"
 #include "base/mem.h"
 
 /* SplitMix64 (Steele, Lea and Flood 2014). */
@@ -65,6 +66,8 @@ bbw_status bbw_engine_init(bbw_engine *engine, const bbw_peer_id *self, const bb
   bbw_rtt_init(&engine->rtt, mem);
   bbw_backpressure_init(&engine->backpressure, bbw_engine_backpressure_config(config), mem);
   seed_tables(engine);
+  /* Ids that nobody can guess and that another life of this node has not used; without a seed the node is to be reproducible, and they start at 1. */
+  if (config->rng_seed != 0) { engine->requests.next_token = 1 + (bbw_mix64(~config->rng_seed) >> 3); }
   return bbw_value_new_plain(&engine->trigger, BBW_TYPE_TRIGGER, 0, mem);
 }
 

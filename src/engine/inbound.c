@@ -220,13 +220,30 @@ static void deliver_data(delivery *d, size_t index, uint64_t site_number) {
   if (sender != NULL) { bbw_frame_wake(engine, frame, sender_site); }
 }
 
+static bool serves(const bbw_component *component, bbw_str op_type) {
+  const bbw_component_type *type = component->type;
+  return (type->role_bits & BBW_ROLE_BIT(BBW_ROLE_PROTOCOL)) != 0 &&
+         (type->supports == NULL || type->supports(component->self, BBW_ROLE_PROTOCOL, op_type));
+}
+
+/* The protocol that a number means: the component at that place, else one that is known by it; a node has few components.  False: none. */
+static bool find_protocol(const bbw_engine *engine, uint64_t *number, bbw_str op_type) {
+  size_t count = engine->components.count;
+  if (*number < count && serves(bbw_engine_component(engine, (size_t)*number), op_type)) { return true; }
+  for (size_t i = 0; i < count; i++) {
+    const bbw_component *component = bbw_engine_component(engine, i);
+    if (component->type->well_known == 0 || component->type->well_known - 1 != *number) { continue; }
+    if (!serves(component, op_type)) { continue; }
+    *number = i;
+    return true;
+  }
+  return false;
+}
+
 static void deliver_control(const delivery *d, size_t index, uint64_t number, bbw_bytes op_type) {
   bbw_engine *engine = d->engine;
   const bbw_slot_fill *fill = &d->event->envelope.fills[index];
-  bool is_protocol = number < engine->components.count &&
-                     (bbw_engine_component(engine, (size_t)number)->type->role_bits &
-                      BBW_ROLE_BIT(BBW_ROLE_PROTOCOL)) != 0;
-  if (!is_protocol) {
+  if (!find_protocol(engine, &number, bbw_bytes_str(op_type))) {
     report_decode_failed(engine, 0, fill->payload.len,
                          BBW_STR("dest_suffix names a component that does not serve the network"));
     return;

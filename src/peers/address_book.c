@@ -166,6 +166,13 @@ bbw_status bbw_address_book_add_peer(bbw_address_book *book, const bbw_peer_id *
   return rv;
 }
 
+bbw_status bbw_address_book_hold(bbw_address_book *book, const bbw_peer_id *peer) {
+  book_entry *entry = find(book, peer);
+  if (entry == NULL) { return BBW_E_AB_UNKNOWN_PEER; }
+  if (entry->ref_count < UINT64_MAX) { entry->ref_count++; }
+  return BBW_OK;
+}
+
 bbw_status bbw_address_book_restore(bbw_address_book *book, const bbw_peer_id *peer, const bbw_bytes *addresses,
                                     size_t count, uint64_t ref_count) {
   if (ref_count == 0 || find(book, peer) != NULL) { return BBW_E_ARG; }

@@ -31,6 +31,8 @@ void bbw_address_book_free(bbw_address_book *book);
  * BBW_E_AB_EMPTY (checked first), BBW_E_AB_FULL, BBW_E_AB_ALLOCATION_FAILED; the book is unchanged then. */
 bbw_status bbw_address_book_add_peer(bbw_address_book *book, const bbw_peer_id *peer, const bbw_bytes *addresses,
                                      size_t count);
+/* Count + 1.  BBW_E_AB_UNKNOWN_PEER. */
+bbw_status bbw_address_book_hold(bbw_address_book *book, const bbw_peer_id *peer);
 /* A new entry as it was saved: the addresses may be none, ref_count is at least 1.  BBW_E_ARG for a known peer, a count of 0, or addresses that are wrong, listed twice or too
  * many; BBW_E_AB_FULL, BBW_E_AB_ALLOCATION_FAILED. */
 bbw_status bbw_address_book_restore(bbw_address_book *book, const bbw_peer_id *peer, const bbw_bytes *addresses,
