@@ -87,7 +87,7 @@ $(BUILD)/native/libbbw.a: $(NATIVE_OBJ)
 	$(call say,ar  )gcc-ar rcs $@ $^
 
 # The engine gains from inlining over files; the kernels are tuned by hand and lose by it.
-$(foreach room,base format peers engine ops roles,$(BUILD)/native/obj/src/$(room)/%.o): NATIVE_FLAGS += -O3 -flto=auto -ffat-lto-objects
+$(foreach room,base format peers engine node ops roles,$(BUILD)/native/obj/src/$(room)/%.o): NATIVE_FLAGS += -O3 -flto=auto -ffat-lto-objects
 $(BUILD)/native/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,cc  )$(CC) $(NATIVE_FLAGS) -MMD -MP -c $< -o $@

@@ -76,6 +76,13 @@ bool bbw_node_is_running(const bbw_node *node); /* a poll is on the stack */
 /* Work in.  Fields of the errors as in Node specification §13.1. */
 bbw_status bbw_node_tick(bbw_node *node, uint64_t now_ns); /* sets the clock; going backwards is ignored */
 bbw_status bbw_node_deliver_inbound(bbw_node *node, bbw_bytes peer, bbw_bytes envelope, bbw_error *err);
+/*
+ * The same for large envelopes, without a copy: room gives `len` bytes to write the envelope to, deliver_room delivers them.  A node has one room: another call of room, or a delivery that
+ * succeeds, takes it away; after an error it can be delivered again.  room: BBW_E_INVALID_ENVELOPE for more than the cap, BBW_E_ALLOCATION_FAILED.  deliver_room: the errors of
+ * deliver_inbound, and BBW_E_ARG when there is no room.
+ */
+bbw_status bbw_node_inbound_room(bbw_node *node, size_t len, uint8_t **out, bbw_error *err);
+bbw_status bbw_node_deliver_room(bbw_node *node, bbw_bytes peer, bbw_error *err);
 bbw_status bbw_node_deliver_event(bbw_node *node, bbw_str module, bbw_str input, bbw_bytes bytes, bbw_error *err);
 
 typedef struct bbw_named_bytes {
