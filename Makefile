@@ -8,6 +8,7 @@
 #   ONLY=name             run only the tests, fuzzers or benchmarks whose name contains this
 #   DIR=path              another folder of vectors, for `make vectors`
 #   V=1                   show the whole compiler lines
+#   SEEDS=n FROM=seed     how many runs of the simulator, and the first seed
 #   ONCE=1                `make demo` trains once, prints one JSON line and exits
 
 # ---- settings -------------------------------------------------------------------------------------------------------
@@ -37,12 +38,13 @@ EMCC_LINK    := -O3 -flto -msimd128 -sSTANDALONE_WASM --no-entry -sFILESYSTEM=0 
 JS          := $(sort $(shell find js -name '*.js'))
 SRC         := $(sort $(wildcard src/*/*.c))
 WASM_SRC    := $(sort $(wildcard wasm/*.c))
-HEADERS     := $(wildcard include/bbw/*.h src/*/*.h wasm/*.h tests/c/*.h tests/fuzz/*.h)
+HEADERS     := $(wildcard include/bbw/*.h src/*/*.h wasm/*.h tests/c/*.h tests/fuzz/*.h tests/sim/*.h)
 TEST_SRC    := $(sort $(filter-out tests/c/test_mem.c,$(wildcard tests/c/test_*.c)))
 TEST_HELP   := $(sort $(filter-out $(TEST_SRC),$(wildcard tests/c/*.c)))
 FUZZ_SRC    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC   := $(sort $(wildcard tests/bench/bench_*.c))
-C_FILES     := $(SRC) $(WASM_SRC) $(TEST_SRC) $(TEST_HELP) $(FUZZ_SRC) $(BENCH_SRC) \
+SIM_SRC     := $(sort $(wildcard tests/sim/*.c))
+C_FILES     := $(SRC) $(WASM_SRC) $(TEST_SRC) $(TEST_HELP) $(FUZZ_SRC) $(BENCH_SRC) $(SIM_SRC) \
                $(wildcard tests/interop/*.c tests/conformance/*.c tests/bench/compare/*.c) $(HEADERS)
 
 # What the example pages run.
@@ -86,7 +88,7 @@ $(BUILD)/native/libbbw.a: $(NATIVE_OBJ)
 	$(call say,ar  )gcc-ar rcs $@ $^
 
 # The engine gains from inlining over files; the kernels are tuned by hand and lose by it.
-$(foreach room,base format peers engine ops roles,$(BUILD)/native/obj/src/$(room)/%.o): NATIVE_FLAGS += -O3 -flto=auto -ffat-lto-objects
+$(foreach room,base format peers engine node ops roles,$(BUILD)/native/obj/src/$(room)/%.o): NATIVE_FLAGS += -O3 -flto=auto -ffat-lto-objects
 $(BUILD)/native/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,cc  )$(CC) $(NATIVE_FLAGS) -MMD -MP -c $< -o $@
@@ -271,12 +273,63 @@ test-bits: $(BUILD)/native/same_bits $(BUILD)/wasi/same_bits.wasm  ## kernels an
 	@echo "same bits: $$(wc -l <$(BUILD)/wasi/wasm.txt) results are equal natively and in wasm"
 .PHONY: test-bits
 
+# ---- the simulator --------------------------------------------------------------------------------------------------
+# Many Nodes in one process, from a seed.  The same C natively, under the sanitizers and in WebAssembly, where it must give the same traces.
+SIM_LIB      := $(filter-out tests/sim/main.c,$(SIM_SRC))
+SIM_WASM_OBJ := $(patsubst %.c,$(BUILD)/wasm-emcc/obj/%.o,$(SRC) $(SIM_SRC))
+
+$(BUILD)/native/sim: $(call objects,native,$(SIM_SRC)) $(BUILD)/native/libbbw.a
+	$(call say,link)$(CC) $(NATIVE_LINK) $^ -lm -o $@
+
+$(BUILD)/asan/sim: $(call objects,asan,$(SIM_SRC)) $(BUILD)/asan/libbbw.a
+	$(call say,link)$(CC) $(ASAN_FLAGS) $^ -lm -o $@
+
+# A module of its own that is part of the package, beside bb.wasm and not in it.  Without the CPU backend, which would bring every ONNX operator.
+$(BUILD)/wasm-emcc/obj/sim/shipped.o: src/components/shipped.c $(BUILD)/wasm-emcc/emcc.path
+	@mkdir -p $(@D)
+	$(call say,emcc)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(WASM_FLAGS) -Os -DBBW_NO_CPU_BACKEND -MMD -MP -c $< -o $@
+
+$(BUILD)/wasm-emcc/bb-sim.wasm: $(filter-out %/shipped.o,$(SIM_WASM_OBJ)) $(BUILD)/wasm-emcc/obj/sim/shipped.o $(BUILD)/wasm-emcc/emcc.path
+	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) -O3 -flto -msimd128 -sSTANDALONE_WASM -sFILESYSTEM=0 -sMALLOC=emmalloc -sALLOW_MEMORY_GROWTH=1 \
+	  -sABORTING_MALLOC=0 -sMAXIMUM_MEMORY=4GB -sSTACK_SIZE=$(WASM_STACK) $(filter %.o,$^) -o $@
+
+# Its benchmark is linked with it.
+$(BUILD)/native/obj/tests/bench/bench_sim.o: NATIVE_FLAGS += -Itests
+$(BUILD)/wasm-emcc/obj/tests/bench/bench_sim.o: WASM_FLAGS += -Itests
+$(BUILD)/native/bench_sim: $(BUILD)/native/obj/tests/bench/bench_sim.o $(call objects,native,$(SIM_LIB)) $(BUILD)/native/libbbw.a
+	$(call say,link)$(CC) $(NATIVE_LINK) $^ -lm -o $@
+$(BUILD)/wasm-emcc/bench_sim.wasm: $(patsubst %.c,$(BUILD)/wasm-emcc/obj/%.o,$(SIM_LIB))
+
+# The same file for both compilers of the other modules.
+$(BUILD)/wasm/bb-sim.wasm: $(BUILD)/wasm-emcc/bb-sim.wasm
+	@mkdir -p $(@D)
+	@scripts/check-size.sh $< wasm/size-budget.txt emcc
+	@cp $< $@
+
+SEEDS ?= 2000
+FROM  ?=
+
+sim: $(BUILD)/native/sim $(BUILD)/wasm/bb-sim.wasm  ## simulate SEEDS=n networks of Nodes FROM=seed on, natively and in wasm: every seed must pass, with equal traces
+	@node scripts/run-sim.js $(BUILD) --cores native,wasm --seeds $(SEEDS) $(if $(FROM),--from $(FROM),--from-clock)
+
+soak: $(BUILD)/native/sim $(BUILD)/wasm/bb-sim.wasm  ## the same until stopped, from a seed that follows from the time
+	@node scripts/run-sim.js $(BUILD) --cores native,wasm --seeds 1000 --until-stopped $(if $(FROM),--from $(FROM),--from-clock)
+
+# Seeds follow from the commit, so that a rerun of one commit gives one answer and each commit tries others.  What fails prints the command that repeats it.
+test-sim: $(BUILD)/asan/sim $(BUILD)/wasm/bb-sim.wasm  ## runs that once failed, then 2,000 seeds of this commit under sanitizers and in wasm
+	@node scripts/run-sim.js $(BUILD) --cores asan,wasm --seeds $(SEEDS) $(if $(FROM),--from $(FROM),--from-commit) --regressions tests/sim/regressions.txt
+
+# Bugs planted on purpose, one of each class: the simulator must find each within 200 seeds.
+test-canaries: $(BUILD)/native/sim  ## plant one bug of each class and see that the simulator finds it
+	@node scripts/run-canaries.js $(BUILD)
+.PHONY: sim soak test-sim test-canaries
+
 # ---- JavaScript -----------------------------------------------------------------------------------------------------
 node_modules/.package-lock.json: package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm $(BUILD)/wasm/bb-engine.wasm $(BUILD)/types/index.d.ts $(EXAMPLES)  ## run the JavaScript tests in Node
+test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm $(BUILD)/wasm/bb-engine.wasm $(BUILD)/wasm/bb-sim.wasm $(BUILD)/types/index.d.ts $(EXAMPLES)  ## run the JavaScript tests in Node
 	@if ls tests/js/*.test.js >/dev/null 2>&1; then \
 	  scripts/netns.sh 600 node --test --test-concurrency=2 --test-timeout=150000 $(call pick,$(wildcard tests/js/*.test.js)); fi
 
@@ -320,6 +373,8 @@ test:  ## install what is missing, then run every test
 	@$(MAKE) --no-print-directory -j2 wasm WASM_CC=clang
 	@$(MAKE) --no-print-directory -j2 wasm
 	@$(MAKE) --no-print-directory -j2 test-bits
+	@$(MAKE) --no-print-directory -j2 test-sim
+	@$(MAKE) --no-print-directory -j2 test-canaries
 	@$(MAKE) --no-print-directory conformance
 	@$(MAKE) --no-print-directory test-js
 	@$(MAKE) --no-print-directory test-browser

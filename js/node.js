@@ -54,6 +54,8 @@ const STATS = /** @type {const} */ ([
 ]);
 
 /** Order of bbw_boot_status in node.h. */
+/** From here on an envelope is written where it stays: one copy in all. */
+const LARGE_ENVELOPE_BYTES = 65536;
 const BOOTSTRAP_STATUS = /** @type {const} */ (['Idle', 'Running', 'WaitingForInput']);
 
 /**
@@ -264,7 +266,15 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
     /** Sets the node's clock; going backwards is ignored. @param {bigint} nowNs */
     tick(nowNs) { call('tick', u64Of(nowNs, 'nowNs')); },
     /** An envelope of a peer whose id the host has checked. @param {PeerId | string} peer @param {BytesLike} envelope */
-    deliverInbound(peer, envelope) { woken(call('deliver_inbound', bytesOf(peer), asBytes(envelope), ERR)); },
+    deliverInbound(peer, envelope) {
+      const from = bytesOf(peer), bytes = asBytes(envelope);
+      if (bytes.length < LARGE_ENVELOPE_BYTES) woken(call('deliver_inbound', from, bytes, ERR));
+      else {
+        call('inbound_room', bytes.length, OUT, ERR);
+        runtime.write(runtime.outU32(), bytes);
+        woken(call('deliver_room', from, ERR));
+      }
+    },
     /** Data of the application for one input of a module. @param {string} module @param {string} input @param {BytesLike | Value} data */
     deliverEvent(module, input, data) { woken(call('deliver_event', encodeUtf8(module, 'module'), encodeUtf8(input, 'input'), inputBytes(data), ERR)); },
     /**

@@ -324,6 +324,8 @@ export function createRuntime(module, { maxMemoryBytes = isEdgeWorker() ? EDGE_M
       trimScratch();
       return out;
     },
+    /** Writes to memory that the engine has given room in. @param {number} ptr @param {Uint8Array} bytes */
+    write: (ptr, bytes) => memory().set(bytes, ptr),
     outU32: () => new DataView(exports.memory.buffer).getUint32(outPtr, true),
     outF64: () => new DataView(exports.memory.buffer).getFloat64(outPtr, true),
     outU64: () => new DataView(exports.memory.buffer).getBigUint64(outPtr, true),

@@ -160,6 +160,31 @@ function selectorOf(slot, peerClass) {
   });
 }
 
+/**
+ * Peers found by gossip, without a server; bind it to the shipped type 'Cyclon'. A selector with one operator more.
+ * @param {string} [peerClass]  the class of nodes that the peers belong to; default @self
+ */
+function gossip(peerClass = '@self') {
+  const slot = slotOf('PeerSelector', `${P}role.peer_selector`);
+  const op = recorder(slot);
+  return Object.freeze({
+    ...selectorOf(slot, peerClass),
+    /** Swaps a part of the view with a peer; to be fired again and again. @param {Graph} g @param {Handle} after @returns {Handle} fires when the request is out */
+    shuffle: (g, after) => op(g, 'Shuffle', [after], [types.trigger], [], [[`${P}peer_class`, peerClass]])[0],
+  });
+}
+
+/** Tells a registry server of this node; bind it to the shipped type 'GlobalRegistryClient'. The server is a peer selector of type 'GlobalRegistryServer'. */
+function registryClient() {
+  const slot = slotOf('Protocol', `${P}protocol.global_registry`);
+  const op = recorder(slot);
+  return Object.freeze({
+    ...slot,
+    /** Announces this node, unless it did so a short while ago. @param {Graph} g @param {Handle} server  its peer id @param {Handle} [after] @returns {Handle} fires when done */
+    announce: (g, server, after) => op(g, 'Announce', [server, ...waits(after)], [types.trigger])[0],
+  });
+}
+
 /** A protocol: its operators are its own. */
 function protocol() {
   return Object.freeze(slotOf('Protocol', `${P}role.protocol`));
@@ -258,4 +283,4 @@ function backend() {
 }
 
 /** Makers of slots. */
-export const slots = Object.freeze({ model, dataSource, aggregator, index, codec, peerSelector, protocol, backend });
+export const slots = Object.freeze({ model, dataSource, aggregator, index, codec, peerSelector, gossip, registryClient, protocol, backend });

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "abi_private.h"
+#include "base/bytes.h"
 #include "components/shipped.h"
 
 #define ABI_VERSION 1u
@@ -196,6 +197,17 @@ int32_t bbw_abi_node_tick(uint32_t node, uint64_t now_ns) { return bbw_node_tick
 int32_t bbw_abi_node_deliver_inbound(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t bytes, uint32_t len,
                                      uint32_t err) {
   return bbw_node_deliver_inbound(node_at(node), bytes_at(peer, peer_len), bytes_at(bytes, len), error_at(err));
+}
+
+int32_t bbw_abi_node_inbound_room(uint32_t node, uint32_t len, uint32_t out, uint32_t err) {
+  uint8_t *room;
+  bbw_status rv = bbw_node_inbound_room(node_at(node), len, &room, error_at(err));
+  if (rv == BBW_OK) { bbw_store_u32le(address(out), (uint32_t)(uintptr_t)room); }
+  return rv;
+}
+
+int32_t bbw_abi_node_deliver_room(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t err) {
+  return bbw_node_deliver_room(node_at(node), bytes_at(peer, peer_len), error_at(err));
 }
 
 int32_t bbw_abi_node_deliver_event(uint32_t node, uint32_t module, uint32_t module_len, uint32_t input,

@@ -61,6 +61,9 @@ void bbw_abi_node_del(uint32_t node); /* from inside its poll: does nothing */
 int32_t bbw_abi_node_tick(uint32_t node, uint64_t now_ns);
 int32_t bbw_abi_node_deliver_inbound(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t bytes, uint32_t len,
                                      uint32_t err);
+/* For a large envelope without a copy of it: *out (u32) receives the address of room for len bytes; deliver_room delivers what was written there. */
+int32_t bbw_abi_node_inbound_room(uint32_t node, uint32_t len, uint32_t out, uint32_t err);
+int32_t bbw_abi_node_deliver_room(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t err);
 int32_t bbw_abi_node_deliver_event(uint32_t node, uint32_t module, uint32_t module_len, uint32_t input,
                                    uint32_t input_len, uint32_t bytes, uint32_t len, uint32_t err);
 /* inputs = pack: list of {text name, bytes value}; *exec_out (u64, 8-aligned). */

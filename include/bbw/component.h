@@ -64,9 +64,28 @@ uint64_t bbw_ctx_now_ns(const bbw_ctx *ctx); /* the node's clock */
 const bbw_peer_id *bbw_ctx_self_peer(const bbw_ctx *ctx);
 const bbw_peer_id *bbw_ctx_src_peer(const bbw_ctx *ctx); /* who sent the envelope behind this execution; NULL if none */
 uint64_t bbw_ctx_random(bbw_ctx *ctx);                   /* from the node's generator */
+bool bbw_ctx_is_remote(const bbw_ctx *ctx); /* the operator was called by an envelope of src_peer, not by a graph */
+bool bbw_ctx_is_allowed(const bbw_ctx *ctx, const bbw_peer_id *peer); /* by the block and the allow list */
 /* Known peers other than this node, in the order in which they became known. */
 size_t bbw_ctx_peer_count(const bbw_ctx *ctx);
 const bbw_peer_id *bbw_ctx_peer(const bbw_ctx *ctx, size_t index);
+/* The addresses of this node, and of a peer; borrowed until the book changes.  False when there are none. */
+bool bbw_ctx_local_addresses(const bbw_ctx *ctx, const bbw_bytes **items, size_t *count);
+bool bbw_ctx_peer_addresses(const bbw_ctx *ctx, const bbw_peer_id *peer, const bbw_bytes **items, size_t *count);
+/*
+ * One reference on a peer in the address book, for as long as a component lists it; release gives it back.  A peer that is new is learned with these addresses (binary, checked).  A known one
+ * keeps its own, unless it is the peer's own word.  BBW_OK, or an error of the address book.
+ */
+bbw_status bbw_ctx_hold_peer(bbw_ctx *ctx, const bbw_peer_id *peer, const bbw_bytes *addresses, size_t count,
+                             bool is_own_word);
+void bbw_ctx_release_peer(bbw_ctx *ctx, const bbw_peer_id *peer);
+/*
+ * Queues an envelope for another node's protocol: one fill for /component/<number>/op/<op_type>, addressed to /p2p/<peer>.  BBW_OK, BBW_E_NOMEM, or the answer of bbw_ctx_fail when
+ * the lists of this node forbid it.
+ */
+bbw_status bbw_ctx_send_control(bbw_ctx *ctx, const bbw_peer_id *peer, uint32_t number, bbw_str op_type,
+                                bbw_bytes payload, uint64_t deadline_ns);
+
 /* The instance bound at a slot name, if its type is `type_name`; NULL otherwise, or when it is the caller itself. */
 void *bbw_ctx_dependency(const bbw_ctx *ctx, bbw_str slot, bbw_str type_name);
 
@@ -107,12 +126,17 @@ typedef struct bbw_dependency {
  *   restore    replaces the state; on an error the instance is as before.  BBW_E_RESTORE_COMPONENT for bytes that do not fit.
  * save and restore may be NULL for components without state.
  */
+/*
+ * Protocols are reached from outside by the place of their slot.  Nodes that do not know each other's slots use a number that both know beforehand: well_known is that number plus one, and counts
+ * where the component at that place does not serve the operator.  0: there is none.
+ */
 typedef struct bbw_component_type {
   const char *type_name;
   uint32_t role_bits; /* BBW_ROLE_BIT(...) of every role it plays */
   bool is_framework;  /* package Framework, else Application */
   const bbw_dependency *dependencies;
   size_t dependency_count;
+  uint32_t well_known;
   void *type_ctx; /* for the functions below; not touched by the engine */
   bbw_status (*construct)(void **self, const struct bbw_component_type *type, bool has_config, bbw_bytes config,
                           const bbw_mem *mem, bbw_error *err);

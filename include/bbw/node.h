@@ -76,6 +76,13 @@ bool bbw_node_is_running(const bbw_node *node); /* a poll is on the stack */
 /* Work in.  Fields of the errors as in Node specification §13.1. */
 bbw_status bbw_node_tick(bbw_node *node, uint64_t now_ns); /* sets the clock; going backwards is ignored */
 bbw_status bbw_node_deliver_inbound(bbw_node *node, bbw_bytes peer, bbw_bytes envelope, bbw_error *err);
+/*
+ * The same for large envelopes, without a copy: room gives `len` bytes to write the envelope to, deliver_room delivers them.  A node has one room: another call of room, or a delivery that
+ * succeeds, takes it away; after an error it can be delivered again.  room: BBW_E_INVALID_ENVELOPE for more than the cap, BBW_E_ALLOCATION_FAILED.  deliver_room: the errors of
+ * deliver_inbound, and BBW_E_ARG when there is no room.
+ */
+bbw_status bbw_node_inbound_room(bbw_node *node, size_t len, uint8_t **out, bbw_error *err);
+bbw_status bbw_node_deliver_room(bbw_node *node, bbw_bytes peer, bbw_error *err);
 bbw_status bbw_node_deliver_event(bbw_node *node, bbw_str module, bbw_str input, bbw_bytes bytes, bbw_error *err);
 
 typedef struct bbw_named_bytes {
@@ -155,7 +162,8 @@ bbw_str bbw_node_bootstrap_name(const bbw_node *node, size_t index, bool *is_don
  *   BBW_E_RESTORE_MISMATCH      of another node (what, got, expected; what: "peer_id", "artifact", "module", "component" or "component_type")
  *   BBW_E_RESTORE_COMPONENT     a component refuses its state (slot, type_name, detail)
  *   BBW_E_BUSY, BBW_E_NOMEM
- * Steps of the last poll are gone afterwards.  The clock is that of the snapshot; the host goes on from there.
+ * Steps of the last poll are gone afterwards.  The clock is that of the snapshot; the host goes on from there.  A node that was installed with another rng_seed than the snapshot's keeps its
+ * own, and its next requests get ids that the earlier life cannot have given after the snapshot was taken; a host that starts again after a crash installs with a new seed.
  */
 #define BBW_SNAPSHOT_VERSION 1u
 bbw_status bbw_node_snapshot(const bbw_node *node, uint8_t **out, size_t *len, const bbw_mem *mem, bbw_error *err);

@@ -45,12 +45,20 @@ typedef struct bbw_hit {
   float score;
 } bbw_hit;
 
+/* Memory that several things keep: it goes with the last of them. */
+typedef struct bbw_shared {
+  uint32_t refs;
+  size_t own_bytes; /* size of the allocation that begins with this */
+} bbw_shared;
+void bbw_shared_release(bbw_shared *shared, const bbw_mem *mem);
+
 typedef struct bbw_value {
   uint32_t refs;
   uint16_t type;        /* bbw_type */
   uint16_t depth;       /* levels of lists from here down; 0 for everything that is no list */
   size_t own_bytes;     /* size of this allocation, for its release */
   size_t payload_bytes; /* of the wire payload, known when the value is made; SIZE_MAX when that does not fit */
+  bbw_shared *owner;    /* of what as.bytes points to; NULL: it lies in this allocation */
   union {
     uint64_t u64;
     float f32;

@@ -1,5 +1,5 @@
 /*
- * hash: FNV-1a 64 (type hashes, RTT sites) and SipHash-1-3 with key 0 (partition names; install specification §3.1).
+ * hash: FNV-1a 64 (type hashes, RTT sites), a mixer of 64 bits, and SipHash-1-3 with key 0 (partition names; install specification §3.1).
  */
 #ifndef BBW_BASE_HASH_H
 #define BBW_BASE_HASH_H
@@ -10,6 +10,13 @@
 
 /* Continues from `hash`; start with BBW_FNV1A_OFFSET. */
 uint64_t bbw_fnv1a(uint64_t hash, bbw_bytes bytes);
+
+/* The finalizer of SplitMix64 (Steele, Lea and Flood 2014): every input bit reaches every output bit. */
+static inline uint64_t bbw_mix64(uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
 
 /* Streaming SipHash-1-3, key (0, 0).  Writes are concatenated. */
 typedef struct bbw_siphash {

@@ -15,16 +15,11 @@ void bbw_map_free(bbw_map *map) {
   map->count = 0;
 }
 
-/* The finalizer of SplitMix64 (Steele, Lea and Flood 2014): every input bit reaches every output bit. */
-static uint64_t mix(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
-
 static uint64_t hash_bytes(const bbw_map *map, bbw_bytes key) { return bbw_fnv1a(BBW_FNV1A_OFFSET ^ map->seed, key); }
 
-static size_t home_of(const bbw_map *map, uint64_t number) { return (size_t)mix(number ^ map->seed) & (map->cap - 1); }
+static size_t home_of(const bbw_map *map, uint64_t number) {
+  return (size_t)bbw_mix64(number ^ map->seed) & (map->cap - 1);
+}
 
 static bool entry_matches(const bbw_map_entry *entry, uint64_t number, const bbw_bytes *key) {
   if (entry->number != number) { return false; }

@@ -6,30 +6,10 @@
 #include "base/bytes.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "components/protocol.h"
 
 static bbw_status fail_empty(bbw_ctx *ctx) {
   return bbw_ctx_fail(ctx, BBW_OP_OTHER, "empty", BBW_STR("no peers to choose from"));
-}
-
-/* How many peers Sample is asked for. */
-static bool read_wanted(const bbw_ctx *ctx, size_t *n) {
-  const bbw_value *input = bbw_ctx_input(ctx, 0);
-  int64_t attribute;
-  uint64_t wanted;
-  if (input != NULL &&
-      (input->type == BBW_TYPE_RAW_U32 || input->type == BBW_TYPE_RAW_U64 || input->type == BBW_TYPE_U64)) {
-    wanted = input->as.u64;
-  } else if (bbw_ctx_attr_i64(ctx, "n", &attribute) && attribute >= 0) {
-    wanted = (uint64_t)attribute;
-  } else {
-    return false;
-  }
-  *n = wanted > SIZE_MAX ? SIZE_MAX : (size_t)wanted;
-  return true;
-}
-
-static bool is_op(const bbw_ctx *ctx, const char *name) {
-  return bbw_str_equal(bbw_ctx_op_type(ctx), (bbw_str){name, strlen(name)});
 }
 
 static bool supports(const void *self, bbw_role role, bbw_str op_type) {
@@ -40,27 +20,6 @@ static bool supports(const void *self, bbw_role role, bbw_str op_type) {
 
 /* ---- KnownPeers ---- */
 
-/* Writes the peers of the context at these indices to output 0. */
-static bbw_status emit_known(bbw_ctx *ctx, const size_t *indices, size_t count) {
-  const bbw_mem *mem = bbw_ctx_mem(ctx);
-  bbw_bytes *items = bbw_mem_array(mem, count, sizeof *items);
-  uint8_t(*encoded)[BBW_PEER_ID_BYTES_MAX] = bbw_mem_array(mem, count, sizeof *encoded);
-  bbw_status rv = BBW_E_NOMEM;
-  bbw_value *value;
-  if (count == 0 || (items != NULL && encoded != NULL)) {
-    for (size_t i = 0; i < count; i++) {
-      const bbw_peer_id *peer = bbw_ctx_peer(ctx, indices[i]);
-      assert(peer != NULL); /* the caller has counted */
-      items[i] = (bbw_bytes){encoded[i], bbw_peer_id_encode(peer, encoded[i])};
-    }
-    rv = bbw_value_new_blobs(&value, BBW_TYPE_PEER_ID_VEC, items, count, mem);
-  }
-  if (rv == BBW_OK) { bbw_ctx_set_output(ctx, 0, value); }
-  bbw_mem_array_free(mem, encoded, count, sizeof *encoded);
-  bbw_mem_array_free(mem, items, count, sizeof *items);
-  return rv;
-}
-
 /* A number below limit; the generator's 64 bits make the bias immeasurable for lists of this size. */
 static size_t random_below(bbw_ctx *ctx, size_t limit) { return (size_t)(bbw_ctx_random(ctx) % limit); }
 
@@ -68,12 +27,12 @@ static bbw_status known_peers_dispatch(void *self, bbw_ctx *ctx) {
   (void)self;
   const bbw_mem *mem = bbw_ctx_mem(ctx);
   size_t count = bbw_ctx_peer_count(ctx), wanted = count;
-  bool is_sample = is_op(ctx, "Sample");
-  if (!is_sample && !is_op(ctx, "CurrentView")) {
+  bool is_sample = bbw_protocol_is_op(ctx, "Sample");
+  if (!is_sample && !bbw_protocol_is_op(ctx, "CurrentView")) {
     return bbw_ctx_fail(ctx, BBW_OP_OTHER, "unknown op_type", bbw_ctx_op_type(ctx));
   }
   if (is_sample) {
-    if (!read_wanted(ctx, &wanted)) { return bbw_ctx_fail_input(ctx, 0, "u32"); }
+    if (!bbw_protocol_wanted(ctx, &wanted)) { return bbw_ctx_fail_input(ctx, 0, "u32"); }
     if (count == 0) { return fail_empty(ctx); }
   }
   size_t *indices = bbw_mem_array(mem, count, sizeof *indices);
@@ -85,7 +44,11 @@ static bbw_status known_peers_dispatch(void *self, bbw_ctx *ctx) {
     indices[i] = indices[j];
     indices[j] = moved;
   }
-  bbw_status rv = emit_known(ctx, indices, wanted);
+  const bbw_peer_id **peers = bbw_mem_array(mem, wanted, sizeof *peers);
+  bbw_status rv = peers == NULL && wanted != 0 ? BBW_E_NOMEM : BBW_OK;
+  for (size_t i = 0; rv == BBW_OK && i < wanted; i++) { peers[i] = bbw_ctx_peer(ctx, indices[i]); }
+  if (rv == BBW_OK) { rv = bbw_protocol_set_peers(ctx, peers, wanted); }
+  bbw_mem_array_free(mem, peers, wanted, sizeof *peers);
   bbw_mem_array_free(mem, indices, count, sizeof *indices);
   return rv;
 }
@@ -213,7 +176,7 @@ static void constant_view_destroy(void *self, const bbw_mem *mem) {
 static bbw_status sample(const view *v, bbw_ctx *ctx) {
   const bbw_mem *mem = bbw_ctx_mem(ctx);
   size_t wanted, count = v->peers->as.blobs.count;
-  if (!read_wanted(ctx, &wanted)) { return bbw_ctx_fail_input(ctx, 0, "u32"); }
+  if (!bbw_protocol_wanted(ctx, &wanted)) { return bbw_ctx_fail_input(ctx, 0, "u32"); }
   if (count == 0) { return fail_empty(ctx); }
   bool *is_chosen = bbw_mem_array(mem, count, sizeof *is_chosen);
   size_t *indices = bbw_mem_array(mem, count, sizeof *indices);
@@ -234,8 +197,10 @@ static bbw_status sample(const view *v, bbw_ctx *ctx) {
 
 static bbw_status constant_view_dispatch(void *self, bbw_ctx *ctx) {
   const view *v = self;
-  if (is_op(ctx, "Sample")) { return sample(v, ctx); }
-  if (!is_op(ctx, "CurrentView")) { return bbw_ctx_fail(ctx, BBW_OP_OTHER, "unknown op_type", bbw_ctx_op_type(ctx)); }
+  if (bbw_protocol_is_op(ctx, "Sample")) { return sample(v, ctx); }
+  if (!bbw_protocol_is_op(ctx, "CurrentView")) {
+    return bbw_ctx_fail(ctx, BBW_OP_OTHER, "unknown op_type", bbw_ctx_op_type(ctx));
+  }
   bbw_ctx_set_output(ctx, 0, bbw_value_retain(v->peers));
   return BBW_OK;
 }

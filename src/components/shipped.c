@@ -1,20 +1,23 @@
 #include "components/shipped.h"
 
 #include "components/cpu_backend.h"
+#include "components/cyclon.h"
 #include "components/fedavg.h"
+#include "components/global_registry.h"
 #include "components/onnx_model.h"
 #include "components/peer_selectors.h"
 
-/* BBW_ENGINE_ONLY: a build for those who bring their own compute. */
+/* BBW_ENGINE_ONLY: a build for those who bring their own compute.  BBW_NO_CPU_BACKEND: models, but no operators beside them (the simulator in WebAssembly). */
 static const bbw_component_type *const types[] = {
-#ifndef BBW_ENGINE_ONLY
+#if !defined(BBW_ENGINE_ONLY) && !defined(BBW_NO_CPU_BACKEND)
     &bbw_cpu_backend_type,
 #endif
     &bbw_fedavg_type,
 #ifndef BBW_ENGINE_ONLY
     &bbw_onnx_model_component,
 #endif
-    &bbw_known_peers_type,     &bbw_constant_view_type,
+    &bbw_known_peers_type,     &bbw_constant_view_type, &bbw_registry_server_type,
+    &bbw_registry_client_type, &bbw_cyclon_type,
 };
 
 const bbw_component_type *const *bbw_shipped_component_types(size_t *count) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "bbw/address.h"
 #include "engine/engine.h"
 #include "format/tensor_proto.h"
 
@@ -33,6 +34,10 @@ uint64_t bbw_ctx_now_ns(const bbw_ctx *ctx) { return ctx->engine->now_ns; }
 const bbw_peer_id *bbw_ctx_self_peer(const bbw_ctx *ctx) { return &ctx->engine->self_peer; }
 const bbw_peer_id *bbw_ctx_src_peer(const bbw_ctx *ctx) {
   return ctx->inbound == NULL ? NULL : &ctx->inbound->src_peer;
+}
+bool bbw_ctx_is_remote(const bbw_ctx *ctx) { return ctx->frame == NULL && ctx->inbound != NULL; }
+bool bbw_ctx_is_allowed(const bbw_ctx *ctx, const bbw_peer_id *peer) {
+  return bbw_governor_check_inbound(&ctx->engine->governor, peer) == BBW_VERDICT_ALLOW;
 }
 uint64_t bbw_ctx_random(bbw_ctx *ctx) { return bbw_engine_random(ctx->engine); }
 
@@ -111,22 +116,69 @@ void bbw_ctx_set_trigger(bbw_ctx *ctx, size_t index) {
 
 size_t bbw_ctx_peer_count(const bbw_ctx *ctx) {
   const bbw_address_book *book = &ctx->engine->address_book;
-  const bbw_bytes *items;
-  size_t count;
-  bool knows_self = bbw_address_book_lookup(book, &ctx->engine->self_peer, &items, &count);
+  size_t own;
+  bool knows_self = bbw_address_book_index(book, &ctx->engine->self_peer, &own);
   size_t all = bbw_address_book_count(book);
   return knows_self ? all - 1 : all;
 }
 
 const bbw_peer_id *bbw_ctx_peer(const bbw_ctx *ctx, size_t index) {
   const bbw_address_book *book = &ctx->engine->address_book;
-  for (size_t i = 0; i < bbw_address_book_count(book); i++) {
-    const bbw_peer_id *peer = bbw_address_book_peer(book, i);
-    if (bbw_peer_id_equal(peer, &ctx->engine->self_peer)) { continue; }
-    if (index == 0) { return peer; }
-    index--;
+  size_t own;
+  bool skips_self = bbw_address_book_index(book, &ctx->engine->self_peer, &own) && index >= own;
+  return bbw_address_book_peer(book, skips_self ? index + 1 : index);
+}
+
+/* ---- peers, for protocols ---- */
+
+bool bbw_ctx_peer_addresses(const bbw_ctx *ctx, const bbw_peer_id *peer, const bbw_bytes **items, size_t *count) {
+  return bbw_address_book_lookup(&ctx->engine->address_book, peer, items, count);
+}
+
+bool bbw_ctx_local_addresses(const bbw_ctx *ctx, const bbw_bytes **items, size_t *count) {
+  return bbw_ctx_peer_addresses(ctx, &ctx->engine->self_peer, items, count);
+}
+
+bbw_status bbw_ctx_hold_peer(bbw_ctx *ctx, const bbw_peer_id *peer, const bbw_bytes *addresses, size_t count,
+                             bool is_own_word) {
+  bbw_address_book *book = &ctx->engine->address_book;
+  if (!is_own_word && bbw_address_book_hold(book, peer) == BBW_OK) { return BBW_OK; }
+  return bbw_address_book_add_peer(book, peer, addresses, count);
+}
+
+void bbw_ctx_release_peer(bbw_ctx *ctx, const bbw_peer_id *peer) {
+  (void)bbw_address_book_drop_peer(&ctx->engine->address_book, peer); /* the host may have dropped it already */
+}
+
+bbw_status bbw_ctx_send_control(bbw_ctx *ctx, const bbw_peer_id *peer, uint32_t number, bbw_str op_type,
+                                bbw_bytes payload, uint64_t deadline_ns) {
+  enum { SUFFIX_BYTES_MAX = 128 };
+  bbw_engine *engine = ctx->engine;
+  bbw_verdict verdict = bbw_governor_check_inbound(&engine->governor, peer);
+  if (verdict != BBW_VERDICT_ALLOW) {
+    return bbw_ctx_fail(ctx, BBW_OP_OTHER, "peer_blocked", bbw_verdict_label(verdict));
   }
-  return NULL;
+  uint8_t bytes[BBW_PEER_ID_BYTES_MAX], address[BBW_PEER_ID_BYTES_MAX + 8], suffix[SUFFIX_BYTES_MAX];
+  size_t address_len = 0, suffix_len = 0;
+  bbw_segment to = {.kind = BBW_SEGMENT_P2P, .bytes = {bytes, bbw_peer_id_encode(peer, bytes)}};
+  bbw_segment component = {.kind = BBW_SEGMENT_COMPONENT, .number = number};
+  bbw_segment op = {.kind = BBW_SEGMENT_OP, .bytes = bbw_str_bytes(op_type)};
+  bbw_status rv = bbw_address_append(address, sizeof(address), &address_len, &to);
+  if (rv == BBW_OK) { rv = bbw_address_append(suffix, sizeof(suffix), &suffix_len, &component); }
+  if (rv == BBW_OK) { rv = bbw_address_append(suffix, sizeof(suffix), &suffix_len, &op); }
+  if (rv != BBW_OK) { return rv; }
+  bbw_slot_fill fill = {.dest_suffix = {suffix, suffix_len}, .payload = payload};
+  bbw_envelope envelope = {.fills = &fill,
+                           .fill_count = 1,
+                           .remaining_deadline_ns = deadline_ns,
+                           .schema_version = BBW_ENVELOPE_SCHEMA_VERSION};
+  bbw_tail *tail;
+  rv = bbw_tail_new(&tail, &envelope, engine->mem);
+  if (rv != BBW_OK) { return rv; }
+  bbw_bytes destination = {address, address_len};
+  rv = bbw_outbound_push(&engine->outbound, peer, &destination, 1, tail);
+  bbw_tail_release(tail, engine->mem);
+  return rv;
 }
 
 void *bbw_ctx_dependency(const bbw_ctx *ctx, bbw_str slot, bbw_str type_name) {

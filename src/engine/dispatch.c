@@ -203,7 +203,7 @@ static void dispatch_call(bbw_engine *engine, bbw_frame *frame, uint32_t op_inde
   body->depth = (uint16_t)(frame->depth + 1);
   body->is_reaction = frame->is_reaction;
   body->inbound = frame->inbound; /* gates and replies inside the body see who sent the envelope */
-  if (body->inbound != NULL) { body->inbound->refs++; }
+  if (body->inbound != NULL) { body->inbound->shared.refs++; }
   complete(engine, frame, op_index, NULL, 0);
   size_t formals = op->callee->function->input.count;
   for (uint32_t i = 0; i < op->input_count && i < formals; i++) {

@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include "base/bytes.h"
+#include "base/hash.h"
 #include "base/mem.h"
 
 /* SplitMix64 (Steele, Lea and Flood 2014). */
@@ -17,20 +18,17 @@ static uint64_t next_random(uint64_t *state) {
  */
 static void seed_tables(bbw_engine *engine) {
   bbw_map *const maps[] = {
-      &engine->routes,
-      &engine->address_book.entries.by_peer,
-      &engine->governor.blocked.by_peer,
-      &engine->governor.allowed.by_peer,
-      &engine->governor.health.by_peer,
-      &engine->backoff.entries.by_peer,
-      &engine->dedup.seen,
-      &engine->requests.by_id,
-      &engine->backpressure.entries.by_peer,
-      &engine->rtt.by_site,
-      &engine->rtt.by_chain,
+      &engine->routes, &engine->dedup.seen, &engine->requests.by_id, &engine->rtt.by_site, &engine->rtt.by_chain,
+  };
+  bbw_peer_table *const tables[] = {
+      &engine->address_book.entries, &engine->governor.blocked, &engine->governor.allowed,
+      &engine->governor.health,      &engine->backoff.entries,  &engine->backpressure.entries,
   };
   uint64_t state = ~engine->config.rng_seed;
+  for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) { tables[i]->seed = next_random(&state); }
   for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) { maps[i]->seed = next_random(&state); }
+  /* Two nodes that ask each other at the same time must not take each other's questions for answers, so their ids are far apart.  Without a seed they begin at 1, as the reference's. */
+  if (engine->config.rng_seed != 0) { engine->requests.next_token = 1 + (next_random(&state) >> 3); }
 }
 
 static uint32_t clamp_u32(uint64_t value) { return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value; }
@@ -70,12 +68,15 @@ bbw_status bbw_engine_init(bbw_engine *engine, const bbw_peer_id *self, const bb
   bbw_rtt_init(&engine->rtt, mem);
   bbw_backpressure_init(&engine->backpressure, bbw_engine_backpressure_config(config), mem);
   seed_tables(engine);
+  /* Ids that nobody can guess and that another life of this node has not used; without a seed the node is to be reproducible, and they start at 1. */
+  if (config->rng_seed != 0) { engine->requests.next_token = 1 + (bbw_mix64(~config->rng_seed) >> 3); }
   return bbw_value_new_plain(&engine->trigger, BBW_TYPE_TRIGGER, 0, mem);
 }
 
 static void event_drop(bbw_engine *engine, bbw_ingress_event *event) {
   bbw_engine_drop_seeds(engine, event->seeds, event->seed_count);
   bbw_mem_array_free(engine->mem, event->seeds, event->seed_count, sizeof(bbw_seed));
+  bbw_mem_array_free(engine->mem, event->failed, 1, sizeof(*event->failed));
   if (event->envelope != NULL) {
     bbw_engine_release(engine, event->envelope->charge);
     bbw_inbound_event_del(event->envelope, engine->mem);

@@ -30,7 +30,7 @@ void bbw_frame_pool_free(bbw_graph *graph, const bbw_mem *mem) {
 }
 
 void bbw_inbound_release(bbw_inbound *inbound, const bbw_mem *mem) {
-  if (inbound != NULL && --inbound->refs == 0) { mem->free(mem->ctx, inbound, sizeof(*inbound)); }
+  if (inbound != NULL) { bbw_shared_release(&inbound->shared, mem); }
 }
 
 bbw_status bbw_frame_new(bbw_frame **out, bbw_engine *engine, bbw_graph *graph, const uint64_t *exec_id) {

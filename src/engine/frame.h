@@ -28,7 +28,7 @@ typedef struct bbw_slot {
 
 /* What an envelope says about the executions that it starts; shared by reference count. */
 typedef struct bbw_inbound {
-  uint32_t refs;
+  bbw_shared shared;
   bbw_peer_id src_peer;
   uint64_t wire_req_id; /* 0 = none */
   uint64_t arrival_ns;

@@ -6,16 +6,20 @@
 #include "base/mem.h"
 #include "bbw/address.h"
 #include "engine/engine.h"
+#include "format/value.h"
 
 /* The payload of this type is a backpressure notice, not a value (wire specification §16.4). */
 #define NOTICE_TYPE_HASH     0x835411050e7217c5u
 #define NOTICE_PAYLOAD_BYTES 20u
 #define NOTICE_CAUSE_MAX     2u
 
+/* /site/N: a code of two bytes and eight of the number. */
+#define SITE_SUFFIX_BYTES 10u
+
 /* Executions that one envelope has started: at most one per entry graph. */
 typedef struct delivery {
   bbw_engine *engine;
-  const bbw_inbound_event *event;
+  bbw_inbound_event *event;
   bbw_inbound *inbound;
   bbw_frame *before; /* the engine's last frame before this envelope: its own frames come after */
 } delivery;
@@ -48,7 +52,7 @@ static void report_receive_failed(const delivery *d, size_t index, bbw_str kind,
       !bbw_step_begin(&engine->steps, BBW_STEP_WIRE_RECEIVE_FAILED)) {
     return;
   }
-  put_peer(&engine->steps, &d->event->src_peer);
+  put_peer(&engine->steps, &d->event->inbound.src_peer);
   bbw_step_put_u64(&engine->steps, index);
   bbw_step_put_u64(&engine->steps, fill->type_hash);
   bbw_step_put_u64(&engine->steps, fill->payload.len);
@@ -71,23 +75,38 @@ void bbw_engine_note_health(bbw_engine *engine, const bbw_peer_id *peer, bool is
   if (change == BBW_HEALTH_CAME_UP) { report_peer(engine, BBW_STEP_PEER_UP, peer, NULL); }
 }
 
-/* Addresses that the sender claims for itself; one bad address drops the whole list. */
-static void merge_claimed(bbw_engine *engine, const bbw_inbound_event *event) {
-  const bbw_envelope *envelope = &event->envelope;
-  if (envelope->src_peer_address_count == 0 || bbw_peer_id_equal(&event->src_peer, &engine->self_peer)) { return; }
+/* Does the list hold all that the sender claims, byte for byte? */
+static bool are_listed(const bbw_envelope *envelope, const bbw_bytes *known, size_t known_count) {
   for (size_t i = 0; i < envelope->src_peer_address_count; i++) {
-    if (bbw_address_check(envelope->src_peer_addresses[i], NULL) != BBW_OK) { return; }
+    size_t k = 0;
+    while (k < known_count && !bbw_bytes_equal(known[k], envelope->src_peer_addresses[i])) { k++; }
+    if (k == known_count) { return false; }
+  }
+  return true;
+}
+
+/* Addresses that the sender claims for itself; one bad address drops the whole list. */
+static void merge_claimed(bbw_engine *engine, bbw_inbound_event *event) {
+  const bbw_envelope *envelope = &event->envelope;
+  if (envelope->src_peer_address_count == 0 || bbw_peer_id_equal(&event->inbound.src_peer, &engine->self_peer)) {
+    return;
   }
   const bbw_bytes *known;
   size_t known_count;
+  bool is_known = bbw_address_book_lookup(&engine->address_book, &event->inbound.src_peer, &known, &known_count);
+  if (is_known && are_listed(envelope, known, known_count)) { return; } /* as nearly always */
+  for (size_t i = 0; i < envelope->src_peer_address_count; i++) {
+    if (bbw_address_check(envelope->src_peer_addresses[i], NULL) != BBW_OK) { return; }
+  }
   bbw_status rv = BBW_OK;
-  if (!bbw_address_book_lookup(&engine->address_book, &event->src_peer, &known, &known_count)) {
-    rv = bbw_address_book_add_peer(&engine->address_book, &event->src_peer, envelope->src_peer_addresses,
+  if (!is_known) {
+    rv = bbw_address_book_add_peer(&engine->address_book, &event->inbound.src_peer, envelope->src_peer_addresses,
                                    envelope->src_peer_address_count);
   } else {
     /* A claim counts as one reference, however often it is repeated. */
     for (size_t i = 0; rv == BBW_OK && i < envelope->src_peer_address_count; i++) {
-      rv = bbw_address_book_register_address(&engine->address_book, &event->src_peer, envelope->src_peer_addresses[i]);
+      rv = bbw_address_book_register_address(&engine->address_book, &event->inbound.src_peer,
+                                             envelope->src_peer_addresses[i]);
     }
   }
   if (rv == BBW_E_AB_ALLOCATION_FAILED) {
@@ -106,9 +125,9 @@ static bool deliver_notice(bbw_engine *engine, const bbw_inbound_event *event) {
     return true;
   }
   /* Out of memory only means that the advice is not remembered. */
-  (void)bbw_backoff_record_remote_advisory(&engine->backoff, &event->src_peer, engine->now_ns,
+  (void)bbw_backoff_record_remote_advisory(&engine->backoff, &event->inbound.src_peer, engine->now_ns,
                                            bbw_load_u64le(payload.ptr));
-  bbw_engine_note_health(engine, &event->src_peer, false);
+  bbw_engine_note_health(engine, &event->inbound.src_peer, false);
   return true;
 }
 
@@ -124,7 +143,7 @@ static bbw_status delivery_frame(delivery *d, bbw_graph *graph, bbw_frame **out)
   bbw_status rv = bbw_frame_new(&frame, d->engine, graph, NULL);
   if (rv != BBW_OK) { return rv; }
   frame->inbound = d->inbound;
-  d->inbound->refs++;
+  d->inbound->shared.refs++;
   /* Holds the frame while further fills of the envelope may join it. */
   frame->work = 1;
   *out = frame;
@@ -137,7 +156,11 @@ static bbw_value *fill_decode(const delivery *d, size_t index) {
   if (fill->trigger_only) { return bbw_value_retain(engine->trigger); }
   bbw_value *value = NULL;
   bbw_error err;
-  bbw_status rv = bbw_value_decode(&value, fill->type_hash, fill->payload, engine->mem, &err);
+  bool is_most = fill->payload.len >= BBW_INBOUND_SHARE_BYTES && fill->payload.len >= d->event->bytes.len / 2;
+  bool is_shared = is_most || d->event->inbound.shared.own_bytes <= BBW_INBOUND_KEEP_BYTES;
+  bbw_status rv = is_shared ? bbw_value_decode_shared(&value, fill->type_hash, fill->payload, &d->event->inbound.shared,
+                                                      engine->mem, &err)
+                            : bbw_value_decode(&value, fill->type_hash, fill->payload, engine->mem, &err);
   if (rv == BBW_OK) { return value; }
   if (rv == BBW_E_UNKNOWN_TYPE_HASH) {
     report_receive_failed(d, index, BBW_STR("UnknownTypeHash"), BBW_STR(""));
@@ -147,6 +170,11 @@ static bbw_value *fill_decode(const delivery *d, size_t index) {
     report_receive_failed(d, index, BBW_STR("DecodeFailed"), bbw_status_text(rv));
   }
   return NULL;
+}
+
+/* Would anything notice a value here? */
+static bool is_read(const bbw_site *site) {
+  return site->consumer_count != 0 || site->output_index != BBW_NO_INDEX || site->result_first != BBW_NO_INDEX;
 }
 
 static void deliver_data(delivery *d, size_t index, uint64_t site_number) {
@@ -173,9 +201,9 @@ static void deliver_data(delivery *d, size_t index, uint64_t site_number) {
   bbw_status rv = delivery_frame(d, graph, &frame);
   bbw_value *sender = NULL;
   uint32_t sender_site = graph->sites[site].sender_site;
-  if (rv == BBW_OK && sender_site != BBW_NO_INDEX) {
+  if (rv == BBW_OK && sender_site != BBW_NO_INDEX && is_read(&graph->sites[sender_site])) {
     uint8_t bytes[BBW_PEER_ID_BYTES_MAX];
-    bbw_bytes peer = {bytes, bbw_peer_id_encode(&d->event->src_peer, bytes)};
+    bbw_bytes peer = {bytes, bbw_peer_id_encode(&d->event->inbound.src_peer, bytes)};
     rv = bbw_value_new_bytes(&sender, BBW_TYPE_PEER_ID, peer, engine->mem);
   }
   if (rv != BBW_OK) {
@@ -192,13 +220,30 @@ static void deliver_data(delivery *d, size_t index, uint64_t site_number) {
   if (sender != NULL) { bbw_frame_wake(engine, frame, sender_site); }
 }
 
+static bool serves(const bbw_component *component, bbw_str op_type) {
+  const bbw_component_type *type = component->type;
+  return (type->role_bits & BBW_ROLE_BIT(BBW_ROLE_PROTOCOL)) != 0 &&
+         (type->supports == NULL || type->supports(component->self, BBW_ROLE_PROTOCOL, op_type));
+}
+
+/* The protocol that a number means: the component at that place, else one that is known by it; a node has few components.  False: none. */
+static bool find_protocol(const bbw_engine *engine, uint64_t *number, bbw_str op_type) {
+  size_t count = engine->components.count;
+  if (*number < count && serves(bbw_engine_component(engine, (size_t)*number), op_type)) { return true; }
+  for (size_t i = 0; i < count; i++) {
+    const bbw_component *component = bbw_engine_component(engine, i);
+    if (component->type->well_known == 0 || component->type->well_known - 1 != *number) { continue; }
+    if (!serves(component, op_type)) { continue; }
+    *number = i;
+    return true;
+  }
+  return false;
+}
+
 static void deliver_control(const delivery *d, size_t index, uint64_t number, bbw_bytes op_type) {
   bbw_engine *engine = d->engine;
   const bbw_slot_fill *fill = &d->event->envelope.fills[index];
-  bool is_protocol = number < engine->components.count &&
-                     (bbw_engine_component(engine, (size_t)number)->type->role_bits &
-                      BBW_ROLE_BIT(BBW_ROLE_PROTOCOL)) != 0;
-  if (!is_protocol) {
+  if (!find_protocol(engine, &number, bbw_bytes_str(op_type))) {
     report_decode_failed(engine, 0, fill->payload.len,
                          BBW_STR("dest_suffix names a component that does not serve the network"));
     return;
@@ -221,7 +266,10 @@ static void deliver_control(const delivery *d, size_t index, uint64_t number, bb
 static void deliver_fill(delivery *d, size_t index) {
   const bbw_slot_fill *fill = &d->event->envelope.fills[index];
   bbw_segment site, component, op;
-  if (bbw_address_check(fill->dest_suffix, NULL) != BBW_OK) {
+  bbw_bytes suffix = fill->dest_suffix;
+  if (suffix.len == SITE_SUFFIX_BYTES && suffix.ptr[0] == 0xe2 && suffix.ptr[1] == 0x01) {
+    deliver_data(d, index, bbw_load_u64be(suffix.ptr + 2)); /* /site/N, as a compiler writes it */
+  } else if (bbw_address_check(fill->dest_suffix, NULL) != BBW_OK) {
     report_decode_failed(d->engine, 0, fill->payload.len, BBW_STR("dest_suffix parse: not an address"));
   } else if (bbw_address_find(fill->dest_suffix, BBW_SEGMENT_SITE, &site)) {
     deliver_data(d, index, site.number);
@@ -234,29 +282,32 @@ static void deliver_fill(delivery *d, size_t index) {
   }
 }
 
-static void deliver_fills(bbw_engine *engine, const bbw_inbound_event *event) {
-  bbw_inbound *inbound = bbw_mem_array(engine->mem, 1, sizeof(*inbound));
+static void deliver_fills(bbw_engine *engine, bbw_inbound_event *event) {
+  bbw_inbound *inbound = &event->inbound;
+  inbound->wire_req_id = event->envelope.wire_req_id;
+  inbound->arrival_ns = engine->now_ns;
+  inbound->remaining_deadline_ns = event->envelope.remaining_deadline_ns;
   delivery d = {.engine = engine, .event = event, .inbound = inbound, .before = engine->frames_last};
-  if (inbound == NULL) {
-    for (size_t i = 0; i < event->envelope.fill_count; i++) {
-      report_receive_failed(&d, i, BBW_STR("AllocationFailed"), BBW_STR("HeapExhausted"));
+  if (inbound->shared.own_bytes > BBW_INBOUND_KEEP_BYTES) {
+    d.inbound = engine->mem->alloc(engine->mem->ctx, sizeof(*inbound));
+    if (d.inbound == NULL) {
+      for (size_t i = 0; i < event->envelope.fill_count; i++) {
+        report_receive_failed(&d, i, BBW_STR("AllocationFailed"), BBW_STR("HeapExhausted"));
+      }
+      return;
     }
-    return;
+    *d.inbound = *inbound;
+    d.inbound->shared = (bbw_shared){.refs = 1, .own_bytes = sizeof(*inbound)};
+  } else {
+    inbound->shared.refs++;
   }
-  *inbound = (bbw_inbound){
-      .refs = 1,
-      .src_peer = event->src_peer,
-      .wire_req_id = event->envelope.wire_req_id,
-      .arrival_ns = engine->now_ns,
-      .remaining_deadline_ns = event->envelope.remaining_deadline_ns,
-  };
   for (size_t i = 0; i < event->envelope.fill_count; i++) { deliver_fill(&d, i); }
   for (bbw_frame *frame = engine->frames_last; frame != d.before;) {
     bbw_frame *prev = frame->prev;
     bbw_frame_work_done(engine, frame);
     frame = prev;
   }
-  bbw_inbound_release(inbound, engine->mem);
+  bbw_inbound_release(d.inbound, engine->mem);
 }
 
 static void note_answer(bbw_engine *engine, const bbw_peer_id *peer, const bbw_request *request) {
@@ -311,7 +362,7 @@ static void ask_for_pause(bbw_engine *engine, const bbw_peer_id *peer) {
 }
 
 void bbw_engine_deliver(bbw_engine *engine, bbw_inbound_event *event) {
-  const bbw_peer_id *peer = &event->src_peer;
+  const bbw_peer_id *peer = &event->inbound.src_peer;
   /* From here on the bytes are accounted for fill by fill. */
   bbw_engine_release(engine, event->charge);
   event->charge = 0;
@@ -333,7 +384,7 @@ void bbw_engine_deliver(bbw_engine *engine, bbw_inbound_event *event) {
     merge_claimed(engine, event);
     if (!deliver_notice(engine, event)) {
       bbw_request request;
-      bool is_answer = event->envelope.wire_req_id != 0 &&
+      bool is_answer = event->envelope.wire_req_id != 0 && bbw_requests_in_flight(&engine->requests) != 0 &&
                        bbw_requests_observe_response(&engine->requests, event->envelope.wire_req_id,
                                                      bbw_peer_id_site(peer), &request);
       if (is_answer) { note_answer(engine, peer, &request); }

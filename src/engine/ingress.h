@@ -7,9 +7,8 @@
 #ifndef BBW_ENGINE_INGRESS_H
 #define BBW_ENGINE_INGRESS_H
 
-#include "base/arena.h"
-#include "bbw/envelope.h"
 #include "engine/frame.h"
+#include "format/envelope.h"
 
 typedef struct bbw_seed {
   uint32_t site;
@@ -17,14 +16,21 @@ typedef struct bbw_seed {
   size_t charge;
 } bbw_seed;
 
-/* A decoded envelope and the bytes it points into. */
+/*
+ * A decoded envelope: one allocation that begins with what its executions want to know, then this struct, the lists of the envelope, and its bytes.  Executions and values keep a
+ * small one as it is, so that one envelope costs one allocation; payloads that are most of a large one are kept where they came in.
+ */
 typedef struct bbw_inbound_event {
-  bbw_arena arena;
+  bbw_inbound inbound;
   bbw_bytes bytes; /* as they came */
   bbw_envelope envelope;
-  bbw_peer_id src_peer;
   size_t charge;
 } bbw_inbound_event;
+
+/* An event of more bytes than this is not kept for what is only a part of it. */
+#define BBW_INBOUND_KEEP_BYTES 1024u
+/* Payloads from here on are not copied, if they are at least half of their envelope. */
+#define BBW_INBOUND_SHARE_BYTES 4096u
 
 typedef enum bbw_ingress_kind {
   BBW_INGRESS_APP_EVENT,
@@ -33,6 +39,11 @@ typedef enum bbw_ingress_kind {
   BBW_INGRESS_SEND_FAILED,
 } bbw_ingress_kind;
 
+typedef struct bbw_failed_send {
+  bbw_peer_id peer;
+  uint64_t wire_req_id;
+} bbw_failed_send;
+
 typedef struct bbw_ingress_event {
   bbw_ingress_kind kind;
   bbw_graph *graph; /* APP_EVENT, INVOKE */
@@ -40,8 +51,7 @@ typedef struct bbw_ingress_event {
   size_t seed_count;
   uint64_t exec_id;            /* INVOKE */
   bbw_inbound_event *envelope; /* ENVELOPE */
-  bbw_peer_id peer;            /* SEND_FAILED */
-  uint64_t wire_req_id;        /* SEND_FAILED */
+  bbw_failed_send *failed;     /* SEND_FAILED */
 } bbw_ingress_event;
 
 typedef struct bbw_ingress {
@@ -62,6 +72,13 @@ bbw_status bbw_ingress_reserve(bbw_ingress *ingress);
 void bbw_ingress_push(bbw_ingress *ingress, const bbw_ingress_event *event);
 bool bbw_ingress_pop(bbw_ingress *ingress, bbw_ingress_event *out);
 
+/* From scanned bytes, which are copied.  NULL when memory runs out. */
+bbw_inbound_event *bbw_inbound_event_new(const bbw_envelope_scan *scan, const bbw_mem *mem);
+/* An event with room for `len` bytes, which the host writes to *bytes; NULL when memory runs out. */
+bbw_inbound_event *bbw_inbound_event_reserve(size_t len, uint8_t **bytes, const bbw_mem *mem);
+/* Takes the scan of the bytes that were written there.  False when the lists of the envelope need more room than there is. */
+bool bbw_inbound_event_fill(bbw_inbound_event *event, const bbw_envelope_scan *scan);
+/* Forgets the event; what is shared stays with those who keep it. */
 void bbw_inbound_event_del(bbw_inbound_event *event, const bbw_mem *mem);
 
 #endif

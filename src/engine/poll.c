@@ -111,14 +111,15 @@ static void run_timers(bbw_engine *engine) {
 static bool run_send_failed(bbw_engine *engine, const bbw_ingress_event *event) {
   if (!reserve_steps(engine, BBW_STEP_HEADER_BYTES + 24)) { return false; }
   bbw_request request;
-  bool was_open = bbw_requests_remove(&engine->requests, event->wire_req_id, &request);
+  bool was_open = bbw_requests_remove(&engine->requests, event->failed->wire_req_id, &request);
   if (was_open && bbw_step_begin(&engine->steps, BBW_STEP_WIRE_TIMEOUT)) {
     bbw_step_put_u64(&engine->steps, request.id);
     bbw_step_put_u64(&engine->steps, request.target_site);
     bbw_step_put_u64(&engine->steps, request.started_at_ns);
     bbw_step_end(&engine->steps);
   }
-  bbw_engine_note_health(engine, &event->peer, false);
+  bbw_engine_note_health(engine, &event->failed->peer, false);
+  bbw_mem_array_free(engine->mem, event->failed, 1, sizeof(*event->failed));
   return true;
 }
 

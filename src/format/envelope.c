@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
+#include "base/mem.h"
 #include "format/pbwire.h"
 
 const bbw_envelope_caps bbw_envelope_caps_default = {
@@ -47,19 +49,45 @@ static bool fail_wire_type(bbw_pbwire_reader *reader) {
   return false;
 }
 
-static bool read_u64(bbw_pbwire_reader *reader, uint32_t wire, uint64_t *out) {
-  return wire == BBW_WIRE_VARINT ? bbw_pbwire_varint(reader, out) : fail_wire_type(reader);
+/* Most numbers of an envelope are one byte; those do not leave this file. */
+static inline bool is_one_byte(const bbw_pbwire_reader *reader) {
+  return reader->at < reader->end && reader->bytes[reader->at] < 0x80;
 }
 
-static bool read_u32(bbw_pbwire_reader *reader, uint32_t wire, uint32_t *out) {
+static inline bool read_varint(bbw_pbwire_reader *reader, uint64_t *out) {
+  if (!is_one_byte(reader)) { return bbw_pbwire_varint(reader, out); }
+  *out = reader->bytes[reader->at++];
+  return true;
+}
+
+static inline bool read_key(bbw_pbwire_reader *reader, uint32_t *number, uint32_t *wire) {
+  uint32_t key = is_one_byte(reader) ? reader->bytes[reader->at] : 0;
+  *number = key >> 3;
+  *wire = key & 7;
+  if (*number == 0 || *wire > BBW_WIRE_BYTES) { return bbw_pbwire_key(reader, number, wire); }
+  reader->at++;
+  return true;
+}
+
+static inline bool read_u64(bbw_pbwire_reader *reader, uint32_t wire, uint64_t *out) {
+  return wire == BBW_WIRE_VARINT ? read_varint(reader, out) : fail_wire_type(reader);
+}
+
+static inline bool read_u32(bbw_pbwire_reader *reader, uint32_t wire, uint32_t *out) {
   uint64_t number;
   if (!read_u64(reader, wire, &number)) { return false; }
   *out = (uint32_t)number;
   return true;
 }
 
-static bool read_view(bbw_pbwire_reader *reader, uint32_t wire, bbw_bytes *out) {
-  return wire == BBW_WIRE_BYTES ? bbw_pbwire_view(reader, out) : fail_wire_type(reader);
+static inline bool read_view(bbw_pbwire_reader *reader, uint32_t wire, bbw_bytes *out) {
+  if (wire != BBW_WIRE_BYTES) { return fail_wire_type(reader); }
+  if (!is_one_byte(reader)) { return bbw_pbwire_view(reader, out); }
+  size_t len = reader->bytes[reader->at];
+  if (len > reader->end - reader->at - 1) { return bbw_pbwire_view(reader, out); } /* says what is wrong */
+  *out = (bbw_bytes){len == 0 ? NULL : reader->bytes + reader->at + 1, len};
+  reader->at += 1 + len;
+  return true;
 }
 
 static bool fill_field(bbw_pbwire_reader *reader, uint32_t number, uint32_t wire, void *into) {
@@ -106,7 +134,7 @@ static bool report_field(bbw_pbwire_reader *reader, uint32_t number, uint32_t wi
 typedef bool field_reader(bbw_pbwire_reader *reader, uint32_t number, uint32_t wire, void *into);
 
 /* A length-delimited message; its fields go through `field`. */
-static bool read_message(bbw_pbwire_reader *reader, uint32_t wire, field_reader *field, void *into) {
+static inline bool read_message(bbw_pbwire_reader *reader, uint32_t wire, field_reader *field, void *into) {
   bbw_bytes content;
   if (!read_view(reader, wire, &content)) { return false; }
   bbw_pbwire_reader inner = *reader;
@@ -114,7 +142,7 @@ static bool read_message(bbw_pbwire_reader *reader, uint32_t wire, field_reader 
   inner.at = reader->at - content.len;
   while (inner.at < inner.end) {
     uint32_t number, inner_wire;
-    if (bbw_pbwire_key(&inner, &number, &inner_wire) && field(&inner, number, inner_wire, into)) { continue; }
+    if (read_key(&inner, &number, &inner_wire) && field(&inner, number, inner_wire, into)) { continue; }
     reader->at = inner.at;
     reader->reason = inner.reason;
     return false;
@@ -123,78 +151,76 @@ static bool read_message(bbw_pbwire_reader *reader, uint32_t wire, field_reader 
 }
 
 /*
- * The bytes are walked twice.  The first walk checks the whole message, counts, and notes which caps are broken; only when all is
- * well are arrays allocated, of exactly the right size, and the second walk fills them.
+ * A walk checks the whole message, counts, notes which caps are broken, and keeps the entries that there is room for.  The first walk has the few places of the scan; an envelope
+ * that has more is walked again once its lists are known to be allowed.
  */
 typedef struct decode_walk {
   const bbw_envelope_caps *caps;
-  bbw_envelope envelope; /* counts in the first walk, everything in the second */
+  bbw_envelope *envelope; /* counts and single fields */
   /* The first fill and the first source address over a cap. */
   const char *oversize_which;
   uint64_t oversize_cap, oversize_got;
   uint64_t oversize_src_got;
   bool is_src_oversize;
-  /* Where the second walk writes; NULL in the first. */
+  /* Where entries go, and how many may. */
   bbw_bytes *dest_peer_addresses;
   bbw_slot_fill *fills;
   bbw_edge_rtt_report *reports;
   bbw_bytes *src_peer_addresses;
+  size_t dest_max, fill_max, report_max, src_max;
 } decode_walk;
 
-static void note_fill(decode_walk *walk, const bbw_slot_fill *fill) {
-  if (walk->oversize_which != NULL) { return; }
-  if (fill->payload.len > walk->caps->max_per_fill_bytes) {
-    walk->oversize_which = "payload";
-    walk->oversize_cap = walk->caps->max_per_fill_bytes;
-    walk->oversize_got = fill->payload.len;
-  } else if (fill->dest_suffix.len > walk->caps->max_dest_suffix_bytes) {
-    walk->oversize_which = "dest_suffix";
-    walk->oversize_cap = walk->caps->max_dest_suffix_bytes;
-    walk->oversize_got = fill->dest_suffix.len;
+static inline void note_fill(decode_walk *walk, const bbw_slot_fill *fill) {
+  if (fill->payload.len <= walk->caps->max_per_fill_bytes &&
+      fill->dest_suffix.len <= walk->caps->max_dest_suffix_bytes) {
+    return;
   }
+  if (walk->oversize_which != NULL) { return; }
+  bool is_payload = fill->payload.len > walk->caps->max_per_fill_bytes;
+  walk->oversize_which = is_payload ? "payload" : "dest_suffix";
+  walk->oversize_cap = is_payload ? walk->caps->max_per_fill_bytes : walk->caps->max_dest_suffix_bytes;
+  walk->oversize_got = is_payload ? fill->payload.len : fill->dest_suffix.len;
 }
 
-static bool walk_fill(decode_walk *walk, bbw_pbwire_reader *reader, uint32_t wire) {
+static inline bool walk_fill(decode_walk *walk, bbw_pbwire_reader *reader, uint32_t wire) {
   bbw_slot_fill fill = {.type_hash = 0};
   if (!read_message(reader, wire, fill_field, &fill)) { return false; }
   note_fill(walk, &fill);
-  if (walk->fills != NULL) { walk->fills[walk->envelope.fill_count] = fill; }
-  walk->envelope.fill_count++;
+  size_t i = walk->envelope->fill_count++;
+  if (i < walk->fill_max) { walk->fills[i] = fill; }
   return true;
 }
 
 static bool walk_report(decode_walk *walk, bbw_pbwire_reader *reader, uint32_t wire) {
   bbw_edge_rtt_report report = {.chain_id = 0};
   if (!read_message(reader, wire, report_field, &report)) { return false; }
-  if (walk->reports != NULL) { walk->reports[walk->envelope.edge_rtt_report_count] = report; }
-  walk->envelope.edge_rtt_report_count++;
+  size_t i = walk->envelope->edge_rtt_report_count++;
+  if (i < walk->report_max) { walk->reports[i] = report; }
   return true;
 }
 
-static bool walk_dest(decode_walk *walk, bbw_pbwire_reader *reader, uint32_t wire) {
+static inline bool walk_dest(decode_walk *walk, bbw_pbwire_reader *reader, uint32_t wire) {
   bbw_bytes address;
   if (!read_view(reader, wire, &address)) { return false; }
-  if (walk->dest_peer_addresses != NULL) {
-    walk->dest_peer_addresses[walk->envelope.dest_peer_address_count] = address;
-  }
-  walk->envelope.dest_peer_address_count++;
+  size_t i = walk->envelope->dest_peer_address_count++;
+  if (i < walk->dest_max) { walk->dest_peer_addresses[i] = address; }
   return true;
 }
 
-static bool walk_src(decode_walk *walk, bbw_pbwire_reader *reader, uint32_t wire) {
+static inline bool walk_src(decode_walk *walk, bbw_pbwire_reader *reader, uint32_t wire) {
   bbw_bytes address;
   if (!read_view(reader, wire, &address)) { return false; }
   if (!walk->is_src_oversize && address.len > walk->caps->max_src_peer_address_bytes) {
     walk->is_src_oversize = true;
     walk->oversize_src_got = address.len;
   }
-  if (walk->src_peer_addresses != NULL) { walk->src_peer_addresses[walk->envelope.src_peer_address_count] = address; }
-  walk->envelope.src_peer_address_count++;
+  size_t i = walk->envelope->src_peer_address_count++;
+  if (i < walk->src_max) { walk->src_peer_addresses[i] = address; }
   return true;
 }
 
-static bool walk_field(decode_walk *walk, bbw_pbwire_reader *reader, uint32_t number, uint32_t wire) {
-  bbw_envelope *envelope = &walk->envelope;
+static inline bool walk_field(decode_walk *walk, bbw_pbwire_reader *reader, uint32_t number, uint32_t wire) {
+  bbw_envelope *envelope = walk->envelope;
   switch (number) {
   case ENV_DEST_PEER_ADDRESSES: return walk_dest(walk, reader, wire);
   case ENV_FILLS: return walk_fill(walk, reader, wire);
@@ -213,7 +239,7 @@ static bool walk_field(decode_walk *walk, bbw_pbwire_reader *reader, uint32_t nu
 static bool walk_all(decode_walk *walk, bbw_pbwire_reader *reader) {
   while (reader->at < reader->end) {
     uint32_t number, wire;
-    if (!bbw_pbwire_key(reader, &number, &wire) || !walk_field(walk, reader, number, wire)) { return false; }
+    if (!read_key(reader, &number, &wire) || !walk_field(walk, reader, number, wire)) { return false; }
   }
   return true;
 }
@@ -228,7 +254,7 @@ static bbw_status refuse(bbw_error *err, bbw_status status, const char *cap_name
 
 /* Wire specification §5.2, steps 3 to 7. */
 static bbw_status check_caps(const decode_walk *walk, bbw_error *err) {
-  const bbw_envelope *envelope = &walk->envelope;
+  const bbw_envelope *envelope = walk->envelope;
   const bbw_envelope_caps *caps = walk->caps;
   if (envelope->schema_version > BBW_ENVELOPE_SCHEMA_VERSION) {
     return refuse(err, BBW_E_ENV_VERSION, "supported", BBW_ENVELOPE_SCHEMA_VERSION, "got", envelope->schema_version);
@@ -270,39 +296,237 @@ static bbw_status check_lists(const bbw_envelope *envelope, bbw_error *err) {
   return BBW_OK;
 }
 
-static bool make_room(decode_walk *to, const bbw_envelope *counts, bbw_arena *arena) {
-  to->dest_peer_addresses = bbw_arena_array(arena, counts->dest_peer_address_count, sizeof(bbw_bytes));
-  to->fills = bbw_arena_array(arena, counts->fill_count, sizeof(bbw_slot_fill));
-  to->reports = bbw_arena_array(arena, counts->edge_rtt_report_count, sizeof(bbw_edge_rtt_report));
-  to->src_peer_addresses = bbw_arena_array(arena, counts->src_peer_address_count, sizeof(bbw_bytes));
-  bool has_lists = to->dest_peer_addresses != NULL && to->src_peer_addresses != NULL;
-  return has_lists && to->fills != NULL && to->reports != NULL;
+/*
+ * The same for envelopes as encoders write them: known fields with keys of one byte, few entries, all within their caps.  False for everything else, right or wrong; the ordinary walk then
+ * says what it is.  It exists because a position in memory, shared with functions that are called, costs more than the bytes themselves.
+ */
+
+/* A number of at most ten bytes at p; NULL when it is longer, or near the end. */
+static inline __attribute__((always_inline)) const uint8_t *quick_varint(const uint8_t *p, const uint8_t *end,
+                                                                         uint64_t *out) {
+  if (p < end && *p < 0x80) {
+    *out = *p;
+    return p + 1;
+  }
+  if (end - p < 10) { return NULL; }
+  uint64_t word = bbw_load_u64le(p);
+  uint64_t stops = ~word & UINT64_C(0x8080808080808080);
+  uint64_t low = stops == 0 ? UINT64_MAX : stops ^ (stops - 1); /* up to the first byte that ends it */
+  uint64_t x = word & low & UINT64_C(0x7f7f7f7f7f7f7f7f);
+  x = (x & UINT64_C(0x007f007f007f007f)) | (x & UINT64_C(0x7f007f007f007f00)) >> 1;
+  x = (x & UINT64_C(0x00003fff00003fff)) | (x & UINT64_C(0x3fff00003fff0000)) >> 2;
+  x = (x & UINT64_C(0x000000000fffffff)) | (x & UINT64_C(0x0fffffff00000000)) >> 4;
+  if (stops != 0) {
+    *out = x;
+    return p + ((unsigned)__builtin_ctzll(stops) >> 3) + 1;
+  }
+  *out = x | (uint64_t)(p[8] & 0x7f) << 56;
+  if (p[8] < 0x80) { return p + 9; }
+  *out |= (uint64_t)p[9] << 63;
+  return p[9] > 1 ? NULL : p + 10;
 }
 
-bbw_status bbw_envelope_decode(bbw_envelope *out, bbw_bytes bytes, const bbw_envelope_caps *caps, bbw_arena *arena,
-                               bbw_error *err) {
+static inline const uint8_t *quick_view(const uint8_t *p, const uint8_t *end, bbw_bytes *out) {
+  uint64_t len;
+  p = quick_varint(p, end, &len);
+  if (p == NULL || len > (uint64_t)(end - p)) { return NULL; }
+  *out = (bbw_bytes){len == 0 ? NULL : p, (size_t)len};
+  return p + len;
+}
+
+#define KEY(number, wire) ((number) << 3 | (wire))
+
+/* Numbers may be read up to the end of the envelope, `all`; one that is longer than its message shows by p behind `end`. */
+static inline const uint8_t *quick_fill(const uint8_t *p, const uint8_t *all, bbw_slot_fill *fill) {
+  uint64_t len, flag = 0;
+  p = quick_varint(p, all, &len);
+  if (p == NULL || len > (uint64_t)(all - p)) { return NULL; }
+  const uint8_t *end = p + len;
+  *fill = (bbw_slot_fill){.type_hash = 0};
+  while (p != NULL && p < end) {
+    switch (*p++) {
+    case KEY(FILL_DEST_SUFFIX, BBW_WIRE_BYTES): p = quick_view(p, end, &fill->dest_suffix); break;
+    case KEY(FILL_PAYLOAD, BBW_WIRE_BYTES): p = quick_view(p, end, &fill->payload); break;
+    case KEY(FILL_TRIGGER_ONLY, BBW_WIRE_VARINT): p = quick_varint(p, all, &flag); break;
+    case KEY(FILL_TYPE_HASH, BBW_WIRE_VARINT): p = quick_varint(p, all, &fill->type_hash); break;
+    default: return NULL;
+    }
+  }
+  fill->trigger_only = flag != 0;
+  return p == end ? p : NULL;
+}
+
+static inline const uint8_t *quick_correlation(const uint8_t *p, const uint8_t *all, bbw_envelope *envelope) {
+  uint64_t len;
+  p = quick_varint(p, all, &len);
+  if (p == NULL || len > (uint64_t)(all - p)) { return NULL; }
+  const uint8_t *end = p + len;
+  envelope->has_correlation = true;
+  while (p != NULL && p < end) {
+    uint64_t kind;
+    switch (*p++) {
+    case KEY(CORRELATION_KIND, BBW_WIRE_VARINT):
+      p = quick_varint(p, all, &kind);
+      if (p == NULL || kind > INT32_MAX) { return NULL; }
+      envelope->correlation_kind = (int32_t)kind;
+      break;
+    case KEY(CORRELATION_WIRE_REQ_ID, BBW_WIRE_VARINT): p = quick_varint(p, all, &envelope->wire_req_id); break;
+    default: return NULL;
+    }
+  }
+  return p == end ? p : NULL;
+}
+
+static bool quick_scan(bbw_envelope_scan *scan, const bbw_envelope_caps *caps) {
+  const uint8_t *p = scan->bytes.ptr, *end = p + scan->bytes.len;
+  size_t fills = 0, dests = 0, sources = 0;
+  bbw_envelope *envelope = &scan->envelope;
+  *envelope = (bbw_envelope){.fill_count = 0};
+  if (scan->bytes.len == 0) { return false; }
+  while (p != NULL && p < end) {
+    uint64_t number;
+    switch (*p++) {
+    case KEY(ENV_DEST_PEER_ADDRESSES, BBW_WIRE_BYTES):
+      if (dests == BBW_ENVELOPE_SCAN_ENTRIES) { return false; }
+      p = quick_view(p, end, &scan->dest_peer_addresses[dests++]);
+      break;
+    case KEY(ENV_FILLS, BBW_WIRE_BYTES): {
+      if (fills == BBW_ENVELOPE_SCAN_ENTRIES) { return false; }
+      bbw_slot_fill *fill = &scan->fills[fills++];
+      p = quick_fill(p, end, fill);
+      if (p == NULL || fill->payload.len > caps->max_per_fill_bytes ||
+          fill->dest_suffix.len > caps->max_dest_suffix_bytes) {
+        return false;
+      }
+      break;
+    }
+    case KEY(ENV_CORRELATION, BBW_WIRE_BYTES): p = quick_correlation(p, end, envelope); break;
+    case KEY(ENV_REMAINING_DEADLINE_NS, BBW_WIRE_VARINT):
+      p = quick_varint(p, end, &envelope->remaining_deadline_ns);
+      break;
+    case KEY(ENV_SCHEMA_VERSION, BBW_WIRE_VARINT):
+      p = quick_varint(p, end, &number);
+      if (p == NULL || number > BBW_ENVELOPE_SCHEMA_VERSION) { return false; }
+      envelope->schema_version = (uint32_t)number;
+      break;
+    case KEY(ENV_SRC_PEER_ADDRESSES, BBW_WIRE_BYTES): {
+      if (sources == BBW_ENVELOPE_SCAN_ENTRIES) { return false; }
+      bbw_bytes *address = &scan->src_peer_addresses[sources++];
+      p = quick_view(p, end, address);
+      if (p == NULL || address->len > caps->max_src_peer_address_bytes) { return false; }
+      break;
+    }
+    default: return false;
+    }
+  }
+  envelope->dest_peer_address_count = dests;
+  envelope->fill_count = fills;
+  envelope->src_peer_address_count = sources;
+  return p != NULL && fills <= caps->max_slot_fills && sources <= caps->max_src_peer_addresses;
+}
+
+bbw_status bbw_envelope_scan_bytes(bbw_envelope_scan *scan, bbw_bytes bytes, const bbw_envelope_caps *caps,
+                                   bbw_error *err) {
   if (bytes.len > caps->max_total_bytes) {
     return refuse(err, BBW_E_ENV_OVERSIZE, "cap_bytes", caps->max_total_bytes, "got_bytes", bytes.len);
   }
-  decode_walk count = {.caps = caps};
+  scan->bytes = bytes;
+  if (quick_scan(scan, caps)) { return BBW_OK; }
+  return bbw_envelope_scan_slowly(scan, bytes, caps, err);
+}
+
+bbw_status bbw_envelope_scan_slowly(bbw_envelope_scan *scan, bbw_bytes bytes, const bbw_envelope_caps *caps,
+                                    bbw_error *err) {
+  scan->bytes = bytes;
+  scan->envelope = (bbw_envelope){.fill_count = 0};
+  decode_walk walk = {.caps = caps,
+                      .envelope = &scan->envelope,
+                      .dest_peer_addresses = scan->dest_peer_addresses,
+                      .fills = scan->fills,
+                      .src_peer_addresses = scan->src_peer_addresses,
+                      .dest_max = BBW_ENVELOPE_SCAN_ENTRIES,
+                      .fill_max = BBW_ENVELOPE_SCAN_ENTRIES,
+                      .src_max = BBW_ENVELOPE_SCAN_ENTRIES};
   bbw_pbwire_reader reader = {.bytes = bytes.ptr, .end = bytes.len};
-  if (!walk_all(&count, &reader)) {
+  if (!walk_all(&walk, &reader)) {
     bbw_status rv = bbw_error_set_at(err, BBW_E_ENV_MALFORMED, reader.at);
     bbw_error_add_str(err, "reason", (bbw_str){reader.reason, strlen(reader.reason)});
     return rv;
   }
-  bbw_status rv = check_caps(&count, err);
-  if (rv == BBW_OK) { rv = check_lists(&count.envelope, err); }
+  bbw_status rv = check_caps(&walk, err);
+  return rv == BBW_OK ? check_lists(&scan->envelope, err) : rv;
+}
+
+bool bbw_envelope_lists_bytes(const bbw_envelope_scan *scan, size_t *out) {
+  const bbw_envelope *counts = &scan->envelope;
+  size_t fills,
+      total; /* the other lists are short: bounded by constants, and by the caps that the host sets for source addresses */
+  size_t addresses;
+  *out = 0;
+  return bbw_size_mul(counts->fill_count, sizeof(bbw_slot_fill), &fills) &&
+         bbw_size_add(counts->dest_peer_address_count, counts->src_peer_address_count, &addresses) &&
+         bbw_size_mul(addresses, sizeof(bbw_bytes), &addresses) && bbw_size_add(fills, addresses, &total) &&
+         bbw_size_add(total, counts->edge_rtt_report_count * sizeof(bbw_edge_rtt_report), out);
+}
+
+/* A view into the scanned bytes, in the copy of them. */
+static inline bbw_bytes moved_view(const bbw_envelope_scan *scan, bbw_bytes view, const uint8_t *bytes) {
+  return (bbw_bytes){view.len == 0 ? NULL : bytes + (view.ptr - scan->bytes.ptr), view.len};
+}
+
+void bbw_envelope_place(const bbw_envelope_scan *scan, const uint8_t *bytes, void *lists, bbw_envelope *out) {
+  const bbw_envelope *counts = &scan->envelope;
+  bbw_slot_fill *fills = lists;
+  bbw_edge_rtt_report *reports = (bbw_edge_rtt_report *)(void *)(fills + counts->fill_count);
+  bbw_bytes *dest = (bbw_bytes *)(void *)(reports + counts->edge_rtt_report_count);
+  bbw_bytes *src = dest + counts->dest_peer_address_count;
+  *out = *counts;
+  out->src_peer_bytes = moved_view(scan, counts->src_peer_bytes, bytes);
+  out->fills = fills;
+  out->edge_rtt_reports = reports;
+  out->dest_peer_addresses = dest;
+  out->src_peer_addresses = src;
+  bool is_kept = counts->fill_count <= BBW_ENVELOPE_SCAN_ENTRIES && counts->edge_rtt_report_count == 0 &&
+                 counts->dest_peer_address_count <= BBW_ENVELOPE_SCAN_ENTRIES &&
+                 counts->src_peer_address_count <= BBW_ENVELOPE_SCAN_ENTRIES;
+  if (!is_kept) {
+    bbw_envelope again = {.fill_count = 0};
+    decode_walk walk = {.caps = &bbw_envelope_caps_default, /* they were checked; what is noted here is not read */
+                        .envelope = &again,
+                        .dest_peer_addresses = dest,
+                        .fills = fills,
+                        .reports = reports,
+                        .src_peer_addresses = src,
+                        .dest_max = counts->dest_peer_address_count,
+                        .fill_max = counts->fill_count,
+                        .report_max = counts->edge_rtt_report_count,
+                        .src_max = counts->src_peer_address_count};
+    bbw_pbwire_reader reader = {.bytes = bytes, .end = scan->bytes.len};
+    (void)walk_all(&walk, &reader);
+    return;
+  }
+  for (size_t i = 0; i < counts->fill_count; i++) {
+    fills[i] = scan->fills[i];
+    fills[i].dest_suffix = moved_view(scan, fills[i].dest_suffix, bytes);
+    fills[i].payload = moved_view(scan, fills[i].payload, bytes);
+  }
+  for (size_t i = 0; i < counts->dest_peer_address_count; i++) {
+    dest[i] = moved_view(scan, scan->dest_peer_addresses[i], bytes);
+  }
+  for (size_t i = 0; i < counts->src_peer_address_count; i++) {
+    src[i] = moved_view(scan, scan->src_peer_addresses[i], bytes);
+  }
+}
+
+bbw_status bbw_envelope_decode(bbw_envelope *out, bbw_bytes bytes, const bbw_envelope_caps *caps, bbw_arena *arena,
+                               bbw_error *err) {
+  bbw_envelope_scan scan;
+  bbw_status rv = bbw_envelope_scan_bytes(&scan, bytes, caps, err);
   if (rv != BBW_OK) { return rv; }
-  decode_walk fill = {.caps = caps};
-  if (!make_room(&fill, &count.envelope, arena)) { return bbw_error_set(err, BBW_E_NOMEM); }
-  reader = (bbw_pbwire_reader){.bytes = bytes.ptr, .end = bytes.len};
-  (void)walk_all(&fill, &reader);
-  fill.envelope.dest_peer_addresses = fill.dest_peer_addresses;
-  fill.envelope.fills = fill.fills;
-  fill.envelope.edge_rtt_reports = fill.reports;
-  fill.envelope.src_peer_addresses = fill.src_peer_addresses;
-  *out = fill.envelope;
+  size_t lists_bytes;
+  void *lists = bbw_envelope_lists_bytes(&scan, &lists_bytes) ? bbw_arena_array(arena, lists_bytes, 1) : NULL;
+  if (lists == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
+  bbw_envelope_place(&scan, bytes.ptr, lists, out);
   return BBW_OK;
 }
 
@@ -322,9 +546,10 @@ static void put_bytes(encode_sink *to, const uint8_t *bytes, size_t len) {
   }
 }
 
-static void put_varint(encode_sink *to, uint64_t value) {
-  uint8_t bytes[10];
-  put_bytes(to, bytes, bbw_pbwire_varint_write(value, bytes));
+static inline void put_varint(encode_sink *to, uint64_t value) {
+  size_t len = to->at == NULL ? bbw_pbwire_varint_size(value) : bbw_pbwire_varint_write(value, to->at);
+  to->size = len > SIZE_MAX - to->size ? SIZE_MAX : to->size + len;
+  if (to->at != NULL) { to->at += len; }
 }
 
 static void put_u64(encode_sink *to, uint32_t number, uint64_t value) {

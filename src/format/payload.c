@@ -407,6 +407,22 @@ static bbw_status read_list(bbw_value **out, bbw_type type, bbw_bytes payload, s
   return rv;
 }
 
+bbw_status bbw_value_decode_shared(bbw_value **out, uint64_t type_hash, bbw_bytes payload, bbw_shared *owner,
+                                   const bbw_mem *mem, bbw_error *err) {
+  if (type_hash != bbw_type_hash(BBW_TYPE_BYTES)) { return bbw_value_decode(out, type_hash, payload, mem, err); }
+  bbw_bincode_reader reader = {.bytes = payload};
+  bbw_bytes view;
+  /* The ordinary way says what is wrong. */
+  if (!bbw_bincode_view(&reader, &view)) { return bbw_value_decode(out, type_hash, payload, mem, err); }
+  bbw_value *value = bbw_value_alloc(BBW_TYPE_BYTES, 0, 1, 0, 1, mem, NULL, NULL);
+  if (value == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
+  value->as.bytes = view;
+  value->owner = owner;
+  owner->refs++;
+  *out = value;
+  return bbw_value_seal(value);
+}
+
 bbw_status bbw_value_decode(bbw_value **out, uint64_t type_hash, bbw_bytes payload, const bbw_mem *mem,
                             bbw_error *err) {
   bbw_type type;

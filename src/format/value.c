@@ -334,6 +334,10 @@ bbw_value *bbw_value_retain(bbw_value *value) {
   return value;
 }
 
+void bbw_shared_release(bbw_shared *shared, const bbw_mem *mem) {
+  if (--shared->refs == 0) { mem->free(mem->ctx, shared, shared->own_bytes); }
+}
+
 void bbw_value_release(bbw_value *value, const bbw_mem *mem) {
   if (value == NULL || --value->refs != 0) { return; }
   /* A dead list waits in a chain for its children to be released; its payload size is not needed any more and holds the link. */
@@ -350,6 +354,7 @@ void bbw_value_release(bbw_value *value, const bbw_mem *mem) {
       child->payload_bytes = (size_t)(uintptr_t)chain;
       chain = child;
     }
+    if (dead->owner != NULL) { bbw_shared_release(dead->owner, mem); }
     mem->free(mem->ctx, dead, dead->own_bytes);
   }
 }

@@ -345,10 +345,11 @@ bbw_status bbw_node_install(bbw_node **out, const bbw_install_options *options, 
   if (rv != BBW_OK) { return rv; }
   bbw_node *node = bbw_mem_array(mem, 1, sizeof(*node));
   if (node == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
-  node->mem = mem;
-  bbw_arena_init(&node->arena, mem);
+  bbw_mem_cache_init(&node->cache, mem);
+  node->mem = &node->cache.mem;
+  bbw_arena_init(&node->arena, node->mem);
   installer in = {.node = node, .options = options, .err = err};
-  bbw_vec_init(&in.bindings, sizeof(bbw_slot_binding), mem);
+  bbw_vec_init(&in.bindings, sizeof(bbw_slot_binding), node->mem);
   rv = install(&in, &config);
   bbw_vec_free(&in.bindings);
   if (rv != BBW_OK) {

@@ -12,9 +12,11 @@
 
 void bbw_node_del(bbw_node *node) {
   if (node == NULL) { return; }
-  const bbw_mem *mem = node->mem;
+  const bbw_mem *mem = node->cache.behind;
   bbw_engine_free(&node->engine);
+  bbw_inbound_event_del(node->room, node->mem);
   bbw_arena_free(&node->arena);
+  bbw_mem_cache_free(&node->cache);
   bbw_mem_array_free(mem, node, 1, sizeof(*node));
 }
 
@@ -199,43 +201,72 @@ static bbw_status invalid_envelope(bbw_error *err, bbw_status cause) {
   return BBW_E_INVALID_ENVELOPE;
 }
 
-bbw_status bbw_node_deliver_inbound(bbw_node *node, bbw_bytes peer, bbw_bytes envelope, bbw_error *err) {
-  bbw_engine *engine = &node->engine;
-  bbw_status rv = enter(node, err);
+/* Queues an event whose bytes are in place; on an error it is the caller's. */
+static bbw_status queue_envelope(bbw_node *node, bbw_inbound_event *event, const bbw_peer_id *peer, bbw_error *err) {
+  bbw_status rv = charge(node, event->bytes.len, err);
   if (rv != BBW_OK) { return rv; }
-  bbw_inbound_event *event = bbw_mem_array(node->mem, 1, sizeof(*event));
-  if (event == NULL) { return refuse_alloc(node, err, envelope.len); }
-  bbw_arena_init(&event->arena, node->mem);
-  bool is_copied = true;
-  rv = take_peer(&event->src_peer, peer, err);
-  bbw_bytes bytes = {NULL, 0};
-  /* The size cap comes before the copy: an oversized envelope costs nothing. */
-  bool is_oversize = envelope.len > engine->config.envelope_caps.max_total_bytes;
-  if (rv == BBW_OK && !is_oversize) { bytes = bbw_arena_copy(&event->arena, envelope, &is_copied); }
-  if (rv == BBW_OK && !is_copied) { rv = refuse_alloc(node, err, envelope.len); }
-  if (rv == BBW_OK) {
-    rv = bbw_envelope_decode(&event->envelope, is_oversize ? envelope : bytes, &engine->config.envelope_caps,
-                             &event->arena, err);
-    if (rv == BBW_E_NOMEM) {
-      rv = refuse_alloc(node, err, envelope.len);
-    } else if (rv != BBW_OK) {
-      rv = invalid_envelope(err, rv);
-    }
-  }
-  if (rv == BBW_OK) { rv = charge(node, envelope.len, err); }
-  if (rv == BBW_OK) {
-    event->bytes = bytes;
-    event->charge = envelope.len;
-    rv = reserve_ingress(node, err);
-  }
+  rv = reserve_ingress(node, err);
   if (rv != BBW_OK) {
-    bbw_engine_release(engine, event->charge);
-    bbw_inbound_event_del(event, node->mem);
+    bbw_engine_release(&node->engine, event->bytes.len);
     return rv;
   }
-  bbw_ingress_push(&engine->ingress, &(bbw_ingress_event){.kind = BBW_INGRESS_ENVELOPE, .envelope = event});
+  event->charge = event->bytes.len;
+  event->inbound.src_peer = *peer;
+  bbw_ingress_push(&node->engine.ingress, &(bbw_ingress_event){.kind = BBW_INGRESS_ENVELOPE, .envelope = event});
   bbw_node_notify(node);
   return BBW_OK;
+}
+
+static bbw_status scan_envelope(const bbw_node *node, bbw_envelope_scan *scan, bbw_bytes bytes, bbw_error *err) {
+  bbw_status rv = bbw_envelope_scan_bytes(scan, bytes, &node->engine.config.envelope_caps, err);
+  return rv == BBW_OK ? BBW_OK : invalid_envelope(err, rv);
+}
+
+bbw_status bbw_node_deliver_inbound(bbw_node *node, bbw_bytes peer, bbw_bytes envelope, bbw_error *err) {
+  bbw_status rv = enter(node, err);
+  bbw_peer_id from;
+  bbw_envelope_scan scan;
+  if (rv == BBW_OK) { rv = take_peer(&from, peer, err); }
+  if (rv == BBW_OK) { rv = scan_envelope(node, &scan, envelope, err); }
+  if (rv != BBW_OK) { return rv; }
+  bbw_inbound_event *event = bbw_inbound_event_new(&scan, node->mem);
+  if (event == NULL) { return refuse_alloc(node, err, envelope.len); }
+  rv = queue_envelope(node, event, &from, err);
+  if (rv != BBW_OK) { bbw_inbound_event_del(event, node->mem); }
+  return rv;
+}
+
+bbw_status bbw_node_inbound_room(bbw_node *node, size_t len, uint8_t **out, bbw_error *err) {
+  bbw_status rv = enter(node, err);
+  if (rv != BBW_OK) { return rv; }
+  uint64_t cap = node->engine.config.envelope_caps.max_total_bytes;
+  if (len > cap) {
+    bbw_error_set(err, BBW_E_ENV_OVERSIZE);
+    bbw_error_add_u64(err, "cap_bytes", cap);
+    bbw_error_add_u64(err, "got_bytes", len);
+    return invalid_envelope(err, BBW_E_ENV_OVERSIZE);
+  }
+  bbw_inbound_event *event = bbw_inbound_event_reserve(len, out, node->mem);
+  if (event == NULL) { return refuse_alloc(node, err, len); }
+  bbw_inbound_event_del(node->room, node->mem);
+  node->room = event;
+  return BBW_OK;
+}
+
+bbw_status bbw_node_deliver_room(bbw_node *node, bbw_bytes peer, bbw_error *err) {
+  bbw_status rv = enter(node, err);
+  bbw_inbound_event *event = node->room;
+  bbw_peer_id from;
+  bbw_envelope_scan scan;
+  if (rv == BBW_OK && event == NULL) { rv = bbw_error_set(err, BBW_E_ARG); }
+  if (rv == BBW_OK) { rv = take_peer(&from, peer, err); }
+  if (rv == BBW_OK) { rv = scan_envelope(node, &scan, event->bytes, err); }
+  if (rv != BBW_OK) { return rv; }
+  /* An envelope of many parts is copied after all. */
+  if (!bbw_inbound_event_fill(event, &scan)) { return bbw_node_deliver_inbound(node, peer, event->bytes, err); }
+  rv = queue_envelope(node, event, &from, err);
+  if (rv == BBW_OK) { node->room = NULL; }
+  return rv;
 }
 
 /* The error of an outcome; of one that nobody waits for it says why. */
@@ -298,13 +329,17 @@ bbw_status bbw_node_cancel(bbw_node *node, uint64_t exec_id, bbw_error *err) {
 
 bbw_status bbw_node_send_failed(bbw_node *node, bbw_bytes peer, uint64_t wire_req_id, bbw_str reason, bbw_error *err) {
   (void)reason; /* a label for people; the engine counts the failure itself */
-  bbw_ingress_event event = {.kind = BBW_INGRESS_SEND_FAILED, .wire_req_id = wire_req_id};
+  bbw_failed_send failed = {.wire_req_id = wire_req_id};
   bbw_status rv = enter(node, err);
-  if (rv == BBW_OK) { rv = take_peer(&event.peer, peer, err); }
+  if (rv == BBW_OK) { rv = take_peer(&failed.peer, peer, err); }
   if (rv == BBW_OK) { rv = reserve_ingress(node, err); }
-  if (rv == BBW_OK) { bbw_ingress_push(&node->engine.ingress, &event); }
-  if (rv == BBW_OK) { bbw_node_notify(node); }
-  return rv;
+  if (rv != BBW_OK) { return rv; }
+  bbw_ingress_event event = {.kind = BBW_INGRESS_SEND_FAILED, .failed = bbw_mem_array(node->mem, 1, sizeof(failed))};
+  if (event.failed == NULL) { return refuse_alloc(node, err, sizeof(failed)); }
+  *event.failed = failed;
+  bbw_ingress_push(&node->engine.ingress, &event);
+  bbw_node_notify(node);
+  return BBW_OK;
 }
 
 bbw_status bbw_node_poll(bbw_node *node, bbw_bytes *steps, bool *is_pending, bbw_error *err) {

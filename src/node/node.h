@@ -5,6 +5,7 @@
 #define BBW_NODE_NODE_H
 
 #include "base/arena.h"
+#include "base/mem_cache.h"
 #include "bbw/node.h"
 #include "engine/engine.h"
 #include "format/onnx.h"
@@ -16,7 +17,8 @@ typedef struct bbw_component_config {
 } bbw_component_config;
 
 struct bbw_node {
-  const bbw_mem *mem;
+  const bbw_mem *mem; /* the cache's */
+  bbw_mem_cache cache;
   bbw_arena arena;                         /* the model's bytes and its decoded form, slot names, target names */
   bbw_component_config *component_configs; /* one per component; in the arena */
   uint64_t incarnation;                    /* restores that this node has lived through */
@@ -30,7 +32,8 @@ struct bbw_node {
   void *tap_ctx;
   bbw_wake *wake;
   void *wake_ctx;
-  bool is_asleep; /* the last poll left nothing to do and nobody was woken since */
+  bbw_inbound_event *room; /* where the host writes an envelope; NULL: nowhere */
+  bool is_asleep;          /* the last poll left nothing to do and nobody was woken since */
 };
 
 /* What a host must act on is always reported. */

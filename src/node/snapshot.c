@@ -357,6 +357,16 @@ static void commit(restorer *r) {
   bbw_node_notify(r->node);
 }
 
+/*
+ * A host that starts again installs with a new seed.  The earlier life has run on after the snapshot and has sent requests under the ids that would come next, whose answers may still
+ * be on their way; so the new life goes on with ids of its own.  With the seed of the snapshot it is the same life, which goes on exactly.
+ */
+static void begin_life(bbw_engine *next, const bbw_engine *installed) {
+  if (next->config.rng_seed == installed->config.rng_seed) { return; }
+  next->config.rng_seed = installed->config.rng_seed;
+  next->requests.next_token = installed->requests.next_token;
+}
+
 static bbw_status restore(bbw_node *node, const bbw_snap *snap, bool has_lost_values, bbw_arena *arena,
                           bbw_error *err) {
   restorer r = {.node = node, .snap = snap, .has_lost_values = has_lost_values, .err = err};
@@ -371,6 +381,7 @@ static bbw_status restore(bbw_node *node, const bbw_snap *snap, bool has_lost_va
   bbw_error_set(err, rv);
   if (rv == BBW_OK) { rv = prepare(&r); }
   if (rv == BBW_OK) { rv = rebuild(&r, arena); }
+  if (rv == BBW_OK && !has_lost_values) { begin_life(&r.next, &node->engine); }
   if (rv == BBW_OK) {
     commit(&r);
   } else {

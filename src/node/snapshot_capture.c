@@ -260,12 +260,12 @@ static void put_ingress(capture *c, bbw_snap *out) {
       break;
     case BBW_INGRESS_ENVELOPE:
       events[i].envelope = event->envelope->bytes;
-      events[i].peer = peer_bytes(c, &event->envelope->src_peer);
+      events[i].peer = peer_bytes(c, &event->envelope->inbound.src_peer);
       events[i].charge = event->envelope->charge;
       break;
     case BBW_INGRESS_SEND_FAILED:
-      events[i].peer = peer_bytes(c, &event->peer);
-      events[i].wire_req_id = event->wire_req_id;
+      events[i].peer = peer_bytes(c, &event->failed->peer);
+      events[i].wire_req_id = event->failed->wire_req_id;
       break;
     }
   }
@@ -347,9 +347,7 @@ static void put_output(capture *c, bbw_snap *out) {
 static void put_peer_list(capture *c, bbw_proto_list *list, const bbw_peer_table *table) {
   bbw_bytes *out = list_new(c, list, table->count, sizeof(*out));
   const bbw_peer_entry *entry = table->first;
-  for (size_t i = 0; out != NULL && entry != NULL; i++, entry = entry->after) {
-    out[i] = (bbw_bytes){entry->key, entry->key_len};
-  }
+  for (size_t i = 0; out != NULL && entry != NULL; i++, entry = entry->after) { out[i] = peer_bytes(c, &entry->peer); }
 }
 
 static void put_book(capture *c, bbw_snap *out) {
@@ -375,7 +373,7 @@ static void put_health(capture *c, bbw_snap *out) {
     bbw_peer_health health;
     if (!bbw_governor_peer_health(governor, &entry->peer, &health)) { continue; }
     list[i] = (bbw_snap_health){
-        .peer = {entry->key, entry->key_len},
+        .peer = peer_bytes(c, &entry->peer),
         .failures = health.consecutive_failures,
         .last_event_ns = health.last_event_ns,
         .is_down = health.is_down,
@@ -390,7 +388,7 @@ static void put_backoff(capture *c, bbw_snap *out) {
   for (size_t i = 0; list != NULL && entry != NULL; i++, entry = entry->after) {
     const bbw_backoff_entry *backoff = (const bbw_backoff_entry *)entry;
     list[i] = (bbw_snap_backoff){
-        .peer = {entry->key, entry->key_len},
+        .peer = peer_bytes(c, &entry->peer),
         .attempts = backoff->attempts,
         .last_attempt_ns = backoff->last_attempt_ns,
         .next_retry_ns = backoff->next_retry_ns,
@@ -466,7 +464,7 @@ static void put_overloads(capture *c, bbw_snap *out) {
   for (size_t i = 0; list != NULL && entry != NULL; i++, entry = entry->after) {
     const bbw_backpressure_entry *overload = (const bbw_backpressure_entry *)entry;
     list[i] = (bbw_snap_overload){
-        .peer = {entry->key, entry->key_len},
+        .peer = peer_bytes(c, &entry->peer),
         .notice_count = overload->notice_count,
         .last_notice_ns = overload->last_notice_ns,
         .window_ns = overload->window_ns,

@@ -28,22 +28,14 @@ static bbw_status take_seeds_event(const bbw_rebuild *r, const bbw_snap_event *f
   return bbw_rebuild_bad(r, "an application event is not bytes");
 }
 
-static bbw_status fill_envelope_event(const bbw_rebuild *r, const bbw_snap_event *from, bbw_inbound_event *event) {
-  bool ok;
-  bbw_status rv = bbw_rebuild_peer(r, from->peer, &event->src_peer);
-  if (rv != BBW_OK) { return rv; }
-  event->bytes = bbw_arena_copy(&event->arena, from->envelope, &ok);
-  if (!ok) { return bbw_error_set(r->err, BBW_E_NOMEM); }
-  rv = bbw_envelope_decode(&event->envelope, event->bytes, &r->engine->config.envelope_caps, &event->arena, NULL);
-  if (rv != BBW_OK) { return bbw_rebuild_failed(r, rv, "an envelope does not decode"); }
-  return bbw_rebuild_charge(r, from->charge, &event->charge);
-}
-
 static bbw_status take_envelope_event(const bbw_rebuild *r, const bbw_snap_event *from, bbw_ingress_event *out) {
-  bbw_inbound_event *event = bbw_mem_array(r->engine->mem, 1, sizeof(*event));
+  bbw_envelope_scan scan;
+  bbw_status rv = bbw_envelope_scan_bytes(&scan, from->envelope, &r->engine->config.envelope_caps, NULL);
+  if (rv != BBW_OK) { return bbw_rebuild_failed(r, rv, "an envelope does not decode"); }
+  bbw_inbound_event *event = bbw_inbound_event_new(&scan, r->engine->mem);
   if (event == NULL) { return bbw_error_set(r->err, BBW_E_NOMEM); }
-  bbw_arena_init(&event->arena, r->engine->mem);
-  bbw_status rv = fill_envelope_event(r, from, event);
+  rv = bbw_rebuild_peer(r, from->peer, &event->inbound.src_peer);
+  if (rv == BBW_OK) { rv = bbw_rebuild_charge(r, from->charge, &event->charge); }
   if (rv == BBW_OK) {
     out->envelope = event;
   } else {
@@ -61,8 +53,11 @@ static bbw_status rebuild_event(const bbw_rebuild *r, const bbw_snap_event *from
   case BBW_INGRESS_INVOKE: rv = take_seeds_event(r, from, &event); break;
   case BBW_INGRESS_ENVELOPE: rv = take_envelope_event(r, from, &event); break;
   case BBW_INGRESS_SEND_FAILED:
-    rv = bbw_rebuild_peer(r, from->peer, &event.peer);
-    event.wire_req_id = from->wire_req_id;
+    event.failed = bbw_mem_array(r->engine->mem, 1, sizeof(*event.failed));
+    if (event.failed == NULL) { return bbw_error_set(r->err, BBW_E_NOMEM); }
+    event.failed->wire_req_id = from->wire_req_id;
+    rv = bbw_rebuild_peer(r, from->peer, &event.failed->peer);
+    if (rv != BBW_OK) { bbw_mem_array_free(r->engine->mem, event.failed, 1, sizeof(*event.failed)); }
     break;
   default: rv = bbw_rebuild_bad(r, "an event of no kind");
   }

@@ -161,7 +161,7 @@ static bbw_status mark_fired(const bbw_rebuild *r, bbw_frame *frame, const bbw_p
 
 static bbw_status take_inbound(const bbw_rebuild *r, bbw_frame *frame, const bbw_snap_inbound *from) {
   if (from == NULL) { return BBW_OK; }
-  bbw_inbound context = {.refs = 1,
+  bbw_inbound context = {.shared = {.refs = 1, .own_bytes = sizeof(bbw_inbound)},
                          .wire_req_id = from->wire_req_id,
                          .arrival_ns = from->arrival_ns,
                          .remaining_deadline_ns = from->remaining_deadline_ns};

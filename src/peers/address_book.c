@@ -2,27 +2,20 @@
 
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "bbw/address.h"
 
+/* The addresses of a peer: one allocation, the views and behind them what they point to. */
 typedef struct book_entry {
   bbw_peer_entry head;
-  bbw_vec addresses; /* bbw_bytes, each an allocation of its own (none when empty) */
+  bbw_bytes *addresses;
+  uint32_t address_count;
+  uint32_t list_bytes; /* of that allocation */
   uint64_t ref_count;
-  size_t index; /* in in_order */
+  uint64_t number; /* peers are numbered as they become known */
 } book_entry;
-
-static bbw_bytes *address_at(const bbw_vec *addresses, size_t i) { return BBW_VEC_AT(addresses, bbw_bytes, i); }
-
-static void address_free(const bbw_address_book *book, bbw_bytes address) {
-  bbw_mem_array_free(book->mem, (void *)(uintptr_t)address.ptr, address.len, 1);
-}
-
-static void addresses_free(const bbw_address_book *book, bbw_vec *addresses) {
-  for (size_t i = 0; i < addresses->count; i++) { address_free(book, *address_at(addresses, i)); }
-  bbw_vec_free(addresses);
-}
 
 void bbw_address_book_init(bbw_address_book *book, const bbw_mem *mem) {
   *book = (bbw_address_book){.mem = mem, .cap = BBW_ADDRESS_BOOK_PEERS_MAX};
@@ -30,9 +23,17 @@ void bbw_address_book_init(bbw_address_book *book, const bbw_mem *mem) {
   bbw_vec_init(&book->in_order, sizeof(book_entry *), mem);
 }
 
+static book_entry *entry_at(const bbw_address_book *book, size_t i) {
+  return *BBW_VEC_AT(&book->in_order, book_entry *, i);
+}
+
+static void list_free(const bbw_address_book *book, bbw_bytes *list, size_t bytes) {
+  bbw_mem_array_free(book->mem, list, bytes, 1);
+}
+
 void bbw_address_book_free(bbw_address_book *book) {
   for (size_t i = 0; i < book->in_order.count; i++) {
-    addresses_free(book, &(*BBW_VEC_AT(&book->in_order, book_entry *, i))->addresses);
+    list_free(book, entry_at(book, i)->addresses, entry_at(book, i)->list_bytes);
   }
   bbw_vec_free(&book->in_order);
   bbw_peer_table_free(&book->entries);
@@ -44,65 +45,93 @@ static book_entry *find(const bbw_address_book *book, const bbw_peer_id *peer) {
 
 /* ---- address lists ------------------------------------------------------------------------------------------------ */
 
-/* A copy in the shortest spelling, so that equal addresses are equal bytes. */
-static bbw_status address_copy(const bbw_address_book *book, bbw_bytes address, bbw_bytes *out) {
+/* What a list will be: views of addresses, checked, none twice.  */
+typedef struct draft {
+  bbw_bytes items[2 * BBW_ADDRESSES_PER_PEER_MAX];
+  size_t first; /* items[first .. count) stay */
+  size_t count;
+} draft;
+
+static bool draft_has(const draft *d, bbw_bytes address) {
+  for (size_t i = d->first; i < d->count; i++) {
+    if (bbw_bytes_equal(d->items[i], address)) { return true; }
+  }
+  return false;
+}
+
+static void draft_add(draft *d, bbw_bytes address) {
+  if (d->count == 2 * BBW_ADDRESSES_PER_PEER_MAX) {
+    d->count -= d->first;
+    memmove(d->items, d->items + d->first, d->count * sizeof(d->items[0]));
+    d->first = 0;
+  }
+  d->items[d->count++] = address;
+  if (d->count - d->first > BBW_ADDRESSES_PER_PEER_MAX) { d->first++; }
+}
+
+/* Puts the list that a draft describes in the place of the entry's. */
+static bbw_status list_set(const bbw_address_book *book, book_entry *entry, const draft *d) {
+  size_t count = d->count - d->first, bytes = count * sizeof(bbw_bytes);
+  for (size_t i = d->first; i < d->count; i++) {
+    if (!bbw_size_add(bytes, d->items[i].len, &bytes) || bytes > UINT32_MAX) { return BBW_E_AB_ALLOCATION_FAILED; }
+  }
+  bbw_bytes *list = bbw_mem_array(book->mem, bytes, 1);
+  if (list == NULL && bytes != 0) { return BBW_E_AB_ALLOCATION_FAILED; }
+  uint8_t *at = (uint8_t *)(list + count);
+  for (size_t i = 0; i < count; i++) {
+    bbw_bytes address = d->items[d->first + i];
+    if (address.len != 0) { memcpy(at, address.ptr, address.len); }
+    list[i] = (bbw_bytes){address.len == 0 ? NULL : at, address.len};
+    at += address.len;
+  }
+  list_free(book, entry->addresses, entry->list_bytes);
+  entry->addresses = list;
+  entry->address_count = (uint32_t)count;
+  entry->list_bytes = (uint32_t)bytes;
+  return BBW_OK;
+}
+
+static void draft_of(draft *d, const book_entry *entry) {
+  *d = (draft){.count = entry->address_count};
+  if (d->count != 0) { memcpy(d->items, entry->addresses, d->count * sizeof(d->items[0])); }
+}
+
+/* The address in its shortest spelling, so that equal addresses are equal bytes; in `arena` if it had to be written anew. */
+static bbw_status spelled(bbw_bytes address, bbw_arena *arena, bbw_bytes *out) {
   size_t len;
   bbw_status rv = bbw_address_canonical(address, NULL, 0, &len);
   if (rv != BBW_OK && rv != BBW_E_BUFFER) { return BBW_E_ARG; }
-  *out = (bbw_bytes){NULL, 0};
-  if (len == 0) { return BBW_OK; }
-  uint8_t *bytes = bbw_mem_array(book->mem, len, 1);
+  *out = address;
+  if (len == address.len) { return BBW_OK; } /* no shorter one: it is the shortest */
+  uint8_t *bytes = bbw_arena_array(arena, len, 1);
   if (bytes == NULL) { return BBW_E_AB_ALLOCATION_FAILED; }
   (void)bbw_address_canonical(address, bytes, len, &len);
   *out = (bbw_bytes){bytes, len};
   return BBW_OK;
 }
 
-static bool list_has(const bbw_vec *list, size_t from, bbw_bytes address) {
-  for (size_t i = from; i < list->count; i++) {
-    if (bbw_bytes_equal(*address_at(list, i), address)) { return true; }
-  }
-  return false;
-}
-
 /*
- * Appends what is new of `more` to *list, at most BBW_ADDRESSES_PER_PEER_MAX in all, the oldest go.  The new list is complete before
- * the old one is touched, so a failure changes nothing.
+ * Appends what is new of `more`, at most BBW_ADDRESSES_PER_PEER_MAX in all, the oldest go.  The new list is complete before the old one is touched, so a failure changes nothing; when
+ * nothing is new, nothing is done.
  */
-static bbw_status list_merge(const bbw_address_book *book, bbw_vec *list, const bbw_bytes *more, size_t count) {
-  bbw_vec merged;
-  bbw_vec_init(&merged, sizeof(bbw_bytes), book->mem);
+static bbw_status list_merge(const bbw_address_book *book, book_entry *entry, const bbw_bytes *more, size_t count) {
+  bbw_arena arena;
+  draft d;
+  bbw_arena_init(&arena, book->mem);
+  draft_of(&d, entry);
+  bool has_news = false;
   bbw_status rv = BBW_OK;
-  if (!bbw_vec_append(&merged, list->items, list->count)) { return BBW_E_AB_ALLOCATION_FAILED; }
-  size_t first = 0; /* merged[0 .. first) are evicted */
-  for (size_t i = 0; i < count; i++) {
-    bbw_bytes copy;
-    rv = address_copy(book, more[i], &copy);
-    if (rv != BBW_OK) { break; }
-    if (list_has(&merged, first, copy)) {
-      address_free(book, copy);
-      continue;
-    }
-    bbw_bytes *place = bbw_vec_push(&merged);
-    if (place == NULL) {
-      address_free(book, copy);
-      rv = BBW_E_AB_ALLOCATION_FAILED;
-      break;
-    }
-    *place = copy;
-    if (merged.count - first > BBW_ADDRESSES_PER_PEER_MAX) { first++; }
+  for (size_t i = 0; rv == BBW_OK && i < count; i++) {
+    bbw_bytes address = more[i];
+    if (draft_has(&d, address)) { continue; }
+    rv = spelled(address, &arena, &address);
+    if (rv != BBW_OK || draft_has(&d, address)) { continue; }
+    draft_add(&d, address);
+    has_news = true;
   }
-  if (rv != BBW_OK) {
-    for (size_t i = list->count; i < merged.count; i++) { address_free(book, *address_at(&merged, i)); }
-    bbw_vec_free(&merged);
-    return rv;
-  }
-  for (size_t i = 0; i < first; i++) { address_free(book, *address_at(&merged, i)); }
-  merged.count -= first;
-  if (first != 0) { memmove(merged.items, address_at(&merged, first), merged.count * sizeof(bbw_bytes)); }
-  bbw_vec_free(list);
-  *list = merged;
-  return BBW_OK;
+  if (rv == BBW_OK && has_news) { rv = list_set(book, entry, &d); }
+  bbw_arena_free(&arena);
+  return rv;
 }
 
 /* ---- peers -------------------------------------------------------------------------------------------------------- */
@@ -110,20 +139,20 @@ static bbw_status list_merge(const bbw_address_book *book, bbw_vec *list, const 
 static bbw_status add_new(bbw_address_book *book, const bbw_peer_id *peer, const bbw_bytes *addresses, size_t count) {
   if (book->in_order.count >= book->cap) { return BBW_E_AB_FULL; }
   if (!bbw_vec_reserve(&book->in_order, 1)) { return BBW_E_AB_ALLOCATION_FAILED; }
-  bbw_vec list;
-  bbw_vec_init(&list, sizeof(bbw_bytes), book->mem);
-  bbw_status rv = list_merge(book, &list, addresses, count);
+  book_entry fresh = {.address_count = 0};
+  bbw_status rv = list_merge(book, &fresh, addresses, count);
   if (rv != BBW_OK) { return rv; }
   book_entry *entry = bbw_peer_table_add(&book->entries, peer);
   if (entry == NULL) {
-    addresses_free(book, &list);
+    list_free(book, fresh.addresses, fresh.list_bytes);
     return BBW_E_AB_ALLOCATION_FAILED;
   }
-  entry->addresses = list;
+  entry->addresses = fresh.addresses;
+  entry->address_count = fresh.address_count;
+  entry->list_bytes = fresh.list_bytes;
   entry->ref_count = 1;
-  entry->index = book->in_order.count;
-  book_entry **place = bbw_vec_push(&book->in_order);
-  *place = entry;
+  entry->number = book->next_number++;
+  *(book_entry **)bbw_vec_push(&book->in_order) = entry; /* room was reserved */
   return BBW_OK;
 }
 
@@ -132,9 +161,16 @@ bbw_status bbw_address_book_add_peer(bbw_address_book *book, const bbw_peer_id *
   if (count == 0) { return BBW_E_AB_EMPTY; }
   book_entry *entry = find(book, peer);
   if (entry == NULL) { return add_new(book, peer, addresses, count); }
-  bbw_status rv = list_merge(book, &entry->addresses, addresses, count);
+  bbw_status rv = list_merge(book, entry, addresses, count);
   if (rv == BBW_OK && entry->ref_count < UINT64_MAX) { entry->ref_count++; }
   return rv;
+}
+
+bbw_status bbw_address_book_hold(bbw_address_book *book, const bbw_peer_id *peer) {
+  book_entry *entry = find(book, peer);
+  if (entry == NULL) { return BBW_E_AB_UNKNOWN_PEER; }
+  if (entry->ref_count < UINT64_MAX) { entry->ref_count++; }
+  return BBW_OK;
 }
 
 bbw_status bbw_address_book_restore(bbw_address_book *book, const bbw_peer_id *peer, const bbw_bytes *addresses,
@@ -144,10 +180,29 @@ bbw_status bbw_address_book_restore(bbw_address_book *book, const bbw_peer_id *p
   if (rv != BBW_OK) { return rv; }
   book_entry *entry = find(book, peer);
   entry->ref_count = ref_count;
-  if (entry->addresses.count == count) { return BBW_OK; }
+  if (entry->address_count == count) { return BBW_OK; }
   entry->ref_count = 1;
   (void)bbw_address_book_drop_peer(book, peer);
   return BBW_E_ARG;
+}
+
+static size_t index_of(const bbw_address_book *book, const book_entry *entry) {
+  size_t low = 0, high = book->in_order.count - 1;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (entry_at(book, middle)->number < entry->number) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+bool bbw_address_book_index(const bbw_address_book *book, const bbw_peer_id *peer, size_t *index) {
+  const book_entry *entry = find(book, peer);
+  if (entry != NULL) { *index = index_of(book, entry); }
+  return entry != NULL;
 }
 
 bbw_status bbw_address_book_drop_peer(bbw_address_book *book, const bbw_peer_id *peer) {
@@ -155,49 +210,45 @@ bbw_status bbw_address_book_drop_peer(bbw_address_book *book, const bbw_peer_id 
   if (entry == NULL) { return BBW_E_AB_UNKNOWN_PEER; }
   entry->ref_count--;
   if (entry->ref_count != 0) { return BBW_OK; }
+  size_t i = index_of(book, entry), younger = book->in_order.count - i - 1;
   book_entry **order = book->in_order.items;
+  if (younger != 0) { memmove(order + i, order + i + 1, younger * sizeof(book_entry *)); }
   book->in_order.count--;
-  for (size_t i = entry->index; i < book->in_order.count; i++) {
-    order[i] = order[i + 1];
-    order[i]->index = i;
-  }
-  addresses_free(book, &entry->addresses);
+  list_free(book, entry->addresses, entry->list_bytes);
   bbw_peer_table_remove(&book->entries, entry);
   return BBW_OK;
 }
 
 bbw_status bbw_address_book_register_address(bbw_address_book *book, const bbw_peer_id *peer, bbw_bytes address) {
   book_entry *entry = find(book, peer);
-  if (entry == NULL) { return BBW_E_AB_UNKNOWN_PEER; }
-  return list_merge(book, &entry->addresses, &address, 1);
+  return entry == NULL ? BBW_E_AB_UNKNOWN_PEER : list_merge(book, entry, &address, 1);
 }
 
 bbw_status bbw_address_book_forget_address(bbw_address_book *book, const bbw_peer_id *peer, bbw_bytes address) {
   book_entry *entry = find(book, peer);
   if (entry == NULL) { return BBW_E_AB_UNKNOWN_PEER; }
-  bbw_bytes copy;
-  bbw_status rv = address_copy(book, address, &copy);
-  if (rv != BBW_OK) { return rv; }
-  bbw_vec *list = &entry->addresses;
-  for (size_t i = 0; i < list->count; i++) {
-    if (!bbw_bytes_equal(*address_at(list, i), copy)) { continue; }
-    address_free(book, *address_at(list, i));
-    list->count--;
-    if (i < list->count) {
-      memmove(address_at(list, i), address_at(list, i + 1), (list->count - i) * sizeof(bbw_bytes));
-    }
+  bbw_arena arena;
+  draft d;
+  bbw_arena_init(&arena, book->mem);
+  draft_of(&d, entry);
+  bbw_status rv = spelled(address, &arena, &address);
+  for (size_t i = 0; rv == BBW_OK && i < d.count; i++) {
+    if (!bbw_bytes_equal(d.items[i], address)) { continue; }
+    d.count--;
+    memmove(d.items + i, d.items + i + 1, (d.count - i) * sizeof(d.items[0]));
+    rv = list_set(book, entry, &d);
     break;
   }
-  address_free(book, copy);
-  return BBW_OK;
+  bbw_arena_free(&arena);
+  return rv;
 }
 
 bool bbw_address_book_lookup(const bbw_address_book *book, const bbw_peer_id *peer, const bbw_bytes **items,
                              size_t *count) {
   const book_entry *entry = find(book, peer);
-  if (entry == NULL || entry->addresses.count == 0) { return false; }
-  *items = entry->addresses.items;
-  *count = entry->addresses.count;
+  if (entry == NULL || entry->address_count == 0) { return false; }
+  *items = entry->addresses;
+  *count = entry->address_count;
   return true;
 }
 
@@ -210,5 +261,5 @@ size_t bbw_address_book_count(const bbw_address_book *book) { return book->in_or
 
 const bbw_peer_id *bbw_address_book_peer(const bbw_address_book *book, size_t index) {
   if (index >= book->in_order.count) { return NULL; }
-  return &(*BBW_VEC_AT(&book->in_order, book_entry *, index))->head.peer;
+  return &entry_at(book, index)->head.peer;
 }

@@ -3,6 +3,7 @@
  *
  * peer -> ordered list of addresses (binary form) without duplicates, and a reference count.  Peers are listed in the order in which they became known.
  * Bounded: BBW_ADDRESS_BOOK_PEERS_MAX peers, BBW_ADDRESSES_PER_PEER_MAX addresses per peer (the oldest is evicted).
+ * Finding a peer costs the same for any number of them, adding a new one too (amortized); dropping one moves at most eight bytes per younger peer.
  * Source: wire specification §13 (AddressBook).
  */
 #ifndef BBW_PEERS_ADDRESS_BOOK_H
@@ -18,7 +19,8 @@ typedef struct bbw_address_book {
   const bbw_mem *mem;
   bbw_peer_table entries;
   bbw_vec in_order; /* entry pointers, in order of first sight */
-  size_t cap;       /* peers, BBW_ADDRESS_BOOK_PEERS_MAX unless changed */
+  uint64_t next_number;
+  size_t cap; /* peers, BBW_ADDRESS_BOOK_PEERS_MAX unless changed */
 } bbw_address_book;
 
 void bbw_address_book_init(bbw_address_book *book, const bbw_mem *mem);
@@ -29,6 +31,8 @@ void bbw_address_book_free(bbw_address_book *book);
  * BBW_E_AB_EMPTY (checked first), BBW_E_AB_FULL, BBW_E_AB_ALLOCATION_FAILED; the book is unchanged then. */
 bbw_status bbw_address_book_add_peer(bbw_address_book *book, const bbw_peer_id *peer, const bbw_bytes *addresses,
                                      size_t count);
+/* Count + 1.  BBW_E_AB_UNKNOWN_PEER. */
+bbw_status bbw_address_book_hold(bbw_address_book *book, const bbw_peer_id *peer);
 /* A new entry as it was saved: the addresses may be none, ref_count is at least 1.  BBW_E_ARG for a known peer, a count of 0, or addresses that are wrong, listed twice or too
  * many; BBW_E_AB_FULL, BBW_E_AB_ALLOCATION_FAILED. */
 bbw_status bbw_address_book_restore(bbw_address_book *book, const bbw_peer_id *peer, const bbw_bytes *addresses,
@@ -45,5 +49,7 @@ bool bbw_address_book_lookup(const bbw_address_book *book, const bbw_peer_id *pe
 uint64_t bbw_address_book_ref_count(const bbw_address_book *book, const bbw_peer_id *peer); /* 0 if unknown */
 size_t bbw_address_book_count(const bbw_address_book *book);
 const bbw_peer_id *bbw_address_book_peer(const bbw_address_book *book, size_t index); /* NULL past the end */
+/* The index of a peer; false for an unknown one. */
+bool bbw_address_book_index(const bbw_address_book *book, const bbw_peer_id *peer, size_t *index);
 
 #endif

@@ -1,10 +1,13 @@
 #include "peers/peer_table.h"
 
+#include "base/bytes.h"
+#include "base/hash.h"
 #include "base/mem.h"
+
+#define TABLE_CAP_MIN 16u
 
 void bbw_peer_table_init(bbw_peer_table *table, size_t entry_bytes, const bbw_mem *mem) {
   *table = (bbw_peer_table){.mem = mem, .entry_bytes = entry_bytes};
-  bbw_map_init(&table->by_peer, 0, mem);
 }
 
 void bbw_peer_table_free(bbw_peer_table *table) {
@@ -14,17 +17,51 @@ void bbw_peer_table_free(bbw_peer_table *table) {
     bbw_mem_array_free(table->mem, entry, 1, table->entry_bytes);
     entry = after;
   }
-  bbw_map_free(&table->by_peer);
+  bbw_mem_array_free(table->mem, table->places, table->cap, sizeof(table->places[0]));
+  table->places = NULL;
+  table->cap = 0;
   table->first = NULL;
   table->last = NULL;
   table->count = 0;
 }
 
+/* Word by word (the digest is zero behind its size), then the finalizer of SplitMix64, so that every bit of the id reaches every bit of the hash. */
+static uint64_t hash_of(const bbw_peer_table *table, const bbw_peer_id *peer) {
+  uint64_t hash = table->seed ^ peer->code;
+  hash = (hash ^ peer->size) * 0x9e3779b97f4a7c15u;
+  for (size_t at = 0; at < peer->size; at += 8) {
+    hash = (hash ^ hash >> 32 ^ bbw_load_u64le(peer->digest + at)) * 0x9e3779b97f4a7c15u;
+  }
+  return bbw_mix64(hash);
+}
+
+/* The place of the peer, or the free one where it belongs.  The table has a free place. */
+static size_t place_of(const bbw_peer_table *table, uint64_t hash, const bbw_peer_id *peer) {
+  size_t i = (size_t)hash & (table->cap - 1);
+  for (const bbw_peer_entry *entry; (entry = table->places[i]) != NULL; i = (i + 1) & (table->cap - 1)) {
+    if (entry->hash == hash && bbw_peer_id_equal(&entry->peer, peer)) { break; }
+  }
+  return i;
+}
+
 void *bbw_peer_table_find(const bbw_peer_table *table, const bbw_peer_id *peer) {
-  uint8_t key[BBW_PEER_ID_BYTES_MAX];
-  uint64_t at;
-  if (!bbw_map_get_bytes(&table->by_peer, (bbw_bytes){key, bbw_peer_id_encode(peer, key)}, &at)) { return NULL; }
-  return (void *)(uintptr_t)at;
+  return table->count == 0 ? NULL : table->places[place_of(table, hash_of(table, peer), peer)];
+}
+
+static bool make_place(bbw_peer_table *table) {
+  if (table->cap != 0 && (table->count + 1) * 4 <= table->cap * 3) { return true; }
+  size_t cap = table->cap == 0 ? TABLE_CAP_MIN : table->cap * 2;
+  bbw_peer_entry **places = cap > SIZE_MAX / 8 ? NULL : bbw_mem_array(table->mem, cap, sizeof(*places));
+  if (places == NULL) { return false; }
+  for (bbw_peer_entry *entry = table->first; entry != NULL; entry = entry->after) {
+    size_t i = (size_t)entry->hash & (cap - 1);
+    while (places[i] != NULL) { i = (i + 1) & (cap - 1); }
+    places[i] = entry;
+  }
+  bbw_mem_array_free(table->mem, table->places, table->cap, sizeof(*places));
+  table->places = places;
+  table->cap = cap;
+  return true;
 }
 
 static void link_last(bbw_peer_table *table, bbw_peer_entry *entry) {
@@ -52,14 +89,12 @@ static void unlink_entry(bbw_peer_table *table, bbw_peer_entry *entry) {
 }
 
 void *bbw_peer_table_add(bbw_peer_table *table, const bbw_peer_id *peer) {
+  if (!make_place(table)) { return NULL; }
   bbw_peer_entry *entry = bbw_mem_array(table->mem, 1, table->entry_bytes);
   if (entry == NULL) { return NULL; }
   entry->peer = *peer;
-  entry->key_len = (uint8_t)bbw_peer_id_encode(peer, entry->key);
-  if (!bbw_map_put_bytes(&table->by_peer, (bbw_bytes){entry->key, entry->key_len}, (uint64_t)(uintptr_t)entry)) {
-    bbw_mem_array_free(table->mem, entry, 1, table->entry_bytes);
-    return NULL;
-  }
+  entry->hash = hash_of(table, peer);
+  table->places[place_of(table, entry->hash, peer)] = entry;
   link_last(table, entry);
   table->count++;
   return entry;
@@ -77,10 +112,23 @@ void *bbw_peer_table_touch(bbw_peer_table *table, const bbw_peer_id *peer, size_
   return entry;
 }
 
+/* Shifts back every follower that may not be left behind the hole. */
+static void free_place(bbw_peer_table *table, size_t hole) {
+  size_t mask = table->cap - 1;
+  for (size_t i = (hole + 1) & mask; table->places[i] != NULL; i = (i + 1) & mask) {
+    size_t home = (size_t)table->places[i]->hash & mask;
+    if (((i - home) & mask) >= ((i - hole) & mask)) {
+      table->places[hole] = table->places[i];
+      hole = i;
+    }
+  }
+  table->places[hole] = NULL;
+}
+
 void bbw_peer_table_remove(bbw_peer_table *table, void *entry) {
   bbw_peer_entry *gone = entry;
+  free_place(table, place_of(table, gone->hash, &gone->peer));
   unlink_entry(table, gone);
-  (void)bbw_map_remove_bytes(&table->by_peer, (bbw_bytes){gone->key, gone->key_len});
   bbw_mem_array_free(table->mem, gone, 1, table->entry_bytes);
   table->count--;
 }

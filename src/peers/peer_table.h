@@ -1,13 +1,14 @@
 /*
  * peer_table: entries keyed by peer id, in an order.
  *
- * The frame of the per-peer tables: each entry is a struct that begins with a bbw_peer_entry.  Finding costs one hash of at most 75 bytes; the
- * order is a list, so that the entry at its front can be evicted and a touched one moved to its end without a scan.
+ * The frame of the per-peer tables: each entry is a struct that begins with a bbw_peer_entry.  Finding costs one hash of at most ten words and, as a rule, one comparison; the hash has
+ * a secret seed, so that nobody can choose ids that fall together.  The order is a list, so that the entry at its front can be evicted and a touched one moved to its end
+ * without a scan.
  */
 #ifndef BBW_PEERS_PEER_TABLE_H
 #define BBW_PEERS_PEER_TABLE_H
 
-#include "base/map.h"
+#include "bbw/base.h"
 #include "bbw/peer_id.h"
 
 typedef struct bbw_peer_entry bbw_peer_entry;
@@ -15,14 +16,15 @@ struct bbw_peer_entry {
   bbw_peer_id peer;
   bbw_peer_entry *before;
   bbw_peer_entry *after;
-  uint8_t key_len;
-  uint8_t key[BBW_PEER_ID_BYTES_MAX]; /* multihash bytes; the map borrows them */
+  uint64_t hash;
 };
 
 typedef struct bbw_peer_table {
   const bbw_mem *mem;
   size_t entry_bytes;
-  bbw_map by_peer; /* key -> address of the entry */
+  bbw_peer_entry **places; /* open addressing, linear probing, at most 3/4 full; NULL: free */
+  size_t cap;              /* 0 or a power of two */
+  uint64_t seed;           /* set before the first entry */
   bbw_peer_entry *first;
   bbw_peer_entry *last;
   size_t count;

@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/mem_cache.h"
 #include "base/vec.h"
 #include "bbw/error.h"
 #include "test_mem.h"
@@ -299,6 +300,44 @@ static void statuses_have_names(void **state) {
   assert_true(bbw_str_equal(bbw_status_name((bbw_status)-9999), BBW_STR("?")));
 }
 
+static void mem_cache_reuses_blocks_of_one_size(void **state) {
+  (void)state;
+  test_mem mem;
+  bbw_mem_cache cache;
+  test_mem_init(&mem);
+  bbw_mem_cache_init(&cache, &mem.mem);
+  cache.is_keeping = true;
+  const bbw_mem *m = &cache.mem;
+  void *a = m->alloc(m->ctx, 100);
+  m->free(m->ctx, a, 100);
+  assert_int_equal(cache.kept_bytes, 100);
+  void *other = m->alloc(m->ctx, 101); /* shares the place of 100 bytes, and does not get its block */
+  assert_ptr_not_equal(other, a);
+  assert_ptr_equal(m->alloc(m->ctx, 100), a);
+  m->free(m->ctx, a, 100);
+  m->free(m->ctx, other, 101); /* the place is taken: it goes back at once */
+  assert_int_equal(cache.kept_bytes, 100);
+  void *large = m->alloc(m->ctx, BBW_MEM_CACHE_BLOCK_MAX + 1);
+  m->free(m->ctx, large, BBW_MEM_CACHE_BLOCK_MAX + 1);
+  m->free(m->ctx, NULL, 100);
+  assert_int_equal(cache.kept_bytes, 100);
+  /* What lies idle is given back before a request is refused. */
+  mem.limit_bytes = mem.live_bytes + 50;
+  void *more = m->alloc(m->ctx, 120);
+  assert_non_null(more);
+  assert_int_equal(cache.kept_bytes, 0);
+  m->free(m->ctx, more, 120);
+  mem.limit_bytes = SIZE_MAX;
+  /* No more than the bound is kept. */
+  enum { BLOCKS = BBW_MEM_CACHE_BYTES_MAX / 512 + 10 };
+  static void *blocks[BLOCKS];
+  for (size_t i = 0; i < BLOCKS; i++) { blocks[i] = m->alloc(m->ctx, 512); }
+  for (size_t i = 0; i < BLOCKS; i++) { m->free(m->ctx, blocks[i], 512); }
+  assert_true(cache.kept_bytes <= BBW_MEM_CACHE_BYTES_MAX && cache.kept_bytes > BBW_MEM_CACHE_BYTES_MAX - 512);
+  bbw_mem_cache_free(&cache);
+  assert_int_equal(mem.live_bytes, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(decimal_numbers),
@@ -313,6 +352,7 @@ int main(void) {
       cmocka_unit_test(map_keeps_what_it_has_without_memory),
       cmocka_unit_test(errors_carry_fields),
       cmocka_unit_test(statuses_have_names),
+      cmocka_unit_test(mem_cache_reuses_blocks_of_one_size),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -313,6 +313,35 @@ static uint64_t both_go_on(bbw_node *node, const char *text) {
   return marked;
 }
 
+/* The id of the next request of a node that was installed with a seed and restored from the snapshot (empty: not restored). */
+static uint64_t next_request(uint64_t seed, const snapshot *from, snapshot *taken) {
+  bbw_config config;
+  bbw_config_init(&config);
+  config.rng_seed = seed;
+  bbw_node *node = artifact_install("target M x -> d\nwire::Send x x -> d h", &config, &bbw_mem_libc, NULL);
+  assert_non_null(node);
+  if (from != NULL) { assert_int_equal(bbw_node_restore(node, (bbw_bytes){from->bytes, from->len}, NULL), BBW_OK); }
+  uint64_t id = bbw_requests_mint_token(&node->engine.requests);
+  if (taken != NULL) { *taken = take(node); }
+  bbw_node_del(node);
+  return id;
+}
+
+/* The life that has ended ran on after its last snapshot: answers to what it asked then must not meet requests of the new one. */
+static void a_new_life_gives_its_requests_other_ids(void **state) {
+  (void)state;
+  snapshot saved, again;
+  uint64_t first = next_request(7, NULL, &saved);
+  assert_int_equal(next_request(7, &saved, NULL), first + 1); /* the same life goes on */
+  uint64_t other = next_request(8, &saved, &again);
+  assert_int_equal(other, next_request(8, NULL, NULL));
+  assert_true(other - first > UINT32_MAX && first - other > UINT32_MAX);
+  assert_int_equal(next_request(8, &again, NULL), other + 1); /* and so does that one */
+  assert_int_equal(next_request(7, &again, NULL), first);
+  drop(saved);
+  drop(again);
+}
+
 static void ops_that_a_bootstrap_locks_stay_locked(void **state) {
   (void)state;
   test_mem mem;
@@ -922,6 +951,7 @@ static void waits_that_peers_asked_for_are_kept(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_restored_node_goes_on_as_if_it_had_never_stopped),
+      cmocka_unit_test(a_new_life_gives_its_requests_other_ids),
       cmocka_unit_test(ops_that_a_bootstrap_locks_stay_locked),
       cmocka_unit_test(output_that_found_no_memory_is_kept),
       cmocka_unit_test(damage_is_refused_wherever_it_is),

@@ -385,6 +385,39 @@ static void peers_that_are_not_known_are_reported_up_to_the_cap(void **state) {
 
 /* ---- full tables fail the operator ---------------------------------------------------------------------------------- */
 
+/* The id of the first request of a node with that seed. */
+static uint64_t first_request(uint64_t seed) {
+  bbw_config config;
+  bbw_config_init(&config);
+  config.rng_seed = seed;
+  session s;
+  session_install(&s, "target M x peers -> d h\nwire::Send x peers -> d h", &config);
+  know(&s, 2);
+  invoke(&s, "x=01 peers=" LIST_2);
+  sent got = run(&s);
+  assert_int_equal(got.count, 1);
+  uint64_t id = got.last.wire_req_id;
+  bbw_arena_free(&got.arena);
+  assert_int_equal(bbw_node_clear(s.node, NULL), BBW_OK);
+  session_end(&s);
+  return id;
+}
+
+/* Else a question that crosses ours on its way is taken for its answer, and the real answer for nothing. */
+static void requests_of_nodes_with_seeds_do_not_share_ids(void **state) {
+  (void)state;
+  assert_int_equal(first_request(0), 1); /* as in the reference */
+  assert_int_equal(first_request(7), first_request(7));
+  uint64_t seen[64];
+  for (uint64_t seed = 1; seed <= 64; seed++) {
+    seen[seed - 1] = first_request(seed);
+    for (uint64_t k = 0; k + 1 < seed; k++) {
+      uint64_t apart = seen[k] > seen[seed - 1] ? seen[k] - seen[seed - 1] : seen[seed - 1] - seen[k];
+      assert_true(apart > UINT32_MAX);
+    }
+  }
+}
+
 static void full_tables_fail_the_operator_and_say_so(void **state) {
   (void)state;
   static const struct {
@@ -408,8 +441,83 @@ static void full_tables_fail_the_operator_and_say_so(void **state) {
   }
 }
 
+/* ---- large envelopes ------------------------------------------------------------------------------------------------ */
+
+/* One fill of Bytes for site 0, encoded with malloc; the caller frees. */
+static bbw_bytes bytes_envelope(size_t content, size_t fills) {
+  static const uint8_t site_0[] = {0xe2, 0x01, 0, 0, 0, 0, 0, 0, 0, 0};
+  uint8_t *payload = calloc(1, content + 8);
+  assert_non_null(payload);
+  bbw_store_u64le(payload, content);
+  if (content != 0) { payload[8 + content / 2] = 0x5a; }
+  bbw_slot_fill list[40];
+  assert_true(fills <= 40);
+  for (size_t i = 0; i < fills; i++) {
+    list[i] = (bbw_slot_fill){.dest_suffix = {site_0, sizeof(site_0)},
+                              .payload = {payload, content + 8},
+                              .type_hash = bbw_type_hash(BBW_TYPE_BYTES)};
+  }
+  bbw_envelope envelope = {.fills = list, .fill_count = fills, .schema_version = 1};
+  size_t len = bbw_envelope_size(&envelope);
+  uint8_t *wire = malloc(len);
+  assert_non_null(wire);
+  bbw_envelope_encode(&envelope, wire);
+  free(payload);
+  return (bbw_bytes){wire, len};
+}
+
+static void a_large_payload_is_in_memory_once(void **state) {
+  (void)state;
+  session s;
+  session_install(&s, "target M -> y\nwire::Recv -> got from\nsyscall::Hold.Stash got -> y | slot='s'", NULL);
+  bbw_bytes wire = bytes_envelope(1 << 20, 1), peer = hex(PEER_2);
+  size_t before = s.mem.live_bytes;
+  s.mem.peak_bytes = before;
+  uint8_t *room = NULL;
+  assert_int_equal(bbw_node_inbound_room(s.node, wire.len, &room, NULL), BBW_OK);
+  memcpy(room, wire.ptr, wire.len);
+  assert_int_equal(bbw_node_deliver_room(s.node, peer, NULL), BBW_OK);
+  (void)session_poll_all(&s);
+  assert_string_equal(s.failed, "");
+  assert_int_equal(session_stats(&s).held_bytes, (1 << 20)); /* held as it came in */
+  assert_true(s.mem.peak_bytes - before < wire.len + 16384);
+  assert_int_equal(bbw_node_clear(s.node, NULL), BBW_OK);
+  assert_true(s.mem.live_bytes <= before + 16384); /* and gone with the one who kept it */
+  assert_int_equal(session_stats(&s).ingress_bytes_in_flight, 0);
+  free((void *)(uintptr_t)wire.ptr);
+  session_end(&s);
+}
+
+static void a_room_answers_for_itself(void **state) {
+  (void)state;
+  session s;
+  session_install(&s, "target M -> y\nwire::Recv -> got from\nsyscall::PassThrough got -> y", NULL);
+  bbw_bytes peer = hex(PEER_2), many = bytes_envelope(16, 40);
+  uint8_t *room = NULL;
+  bbw_error err;
+  assert_int_equal(bbw_node_deliver_room(s.node, peer, &err), BBW_E_ARG); /* there is none */
+  assert_int_equal(bbw_node_inbound_room(s.node, SIZE_MAX, &room, &err), BBW_E_INVALID_ENVELOPE);
+  assert_null(room);
+  assert_int_equal(bbw_node_inbound_room(s.node, 2, &room, NULL), BBW_OK);
+  memset(room, 0xff, 2);
+  assert_int_equal(bbw_node_deliver_room(s.node, peer, &err), BBW_E_INVALID_ENVELOPE);
+  assert_int_equal(bbw_node_deliver_room(s.node, hex("01"), &err), BBW_E_PEER_ID);
+  assert_int_equal(session_stats(&s).ingress_depth, 0);
+  /* Lists that need more room than there is are copied. */
+  assert_int_equal(bbw_node_inbound_room(s.node, many.len, &room, NULL), BBW_OK);
+  memcpy(room, many.ptr, many.len);
+  assert_int_equal(bbw_node_deliver_room(s.node, peer, NULL), BBW_OK);
+  (void)session_poll_all(&s);
+  assert_int_equal(session_stats(&s).ingress_bytes_in_flight, 0);
+  assert_int_equal(bbw_node_inbound_room(s.node, 100, &room, NULL), BBW_OK); /* left unused: the node frees it */
+  free((void *)(uintptr_t)many.ptr);
+  session_end(&s);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_large_payload_is_in_memory_once),
+      cmocka_unit_test(a_room_answers_for_itself),
       cmocka_unit_test(peers_are_found_by_name_then_by_position),
       cmocka_unit_test(what_names_no_peers_fails),
       cmocka_unit_test(more_peers_than_a_send_may_name_are_refused),
@@ -420,6 +528,7 @@ int main(void) {
       cmocka_unit_test(deliveries_that_are_refused_say_why),
       cmocka_unit_test(a_delivery_over_the_budget_is_refused_when_it_is_routed),
       cmocka_unit_test(peers_that_are_not_known_are_reported_up_to_the_cap),
+      cmocka_unit_test(requests_of_nodes_with_seeds_do_not_share_ids),
       cmocka_unit_test(full_tables_fail_the_operator_and_say_so),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

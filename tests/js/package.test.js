@@ -15,7 +15,7 @@ test('the tarball holds the JavaScript, the wasm, the declarations and the texts
     const [{ filename, files }] = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], '.'));
     const got = files.map(({ path }) => path).sort();
     const want = [
-      'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', 'build/wasm/bb.wasm', 'build/wasm/bb-relaxed.wasm', 'build/wasm/bb-engine.wasm', ...readdirSync('docs').map((name) => `docs/${name}`),
+      'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', 'build/wasm/bb.wasm', 'build/wasm/bb-relaxed.wasm', 'build/wasm/bb-engine.wasm', 'build/wasm/bb-sim.wasm', ...readdirSync('docs').map((name) => `docs/${name}`),
       ...jsFiles.map((name) => `js/${name}`), ...jsFiles.map((name) => `build/types/${name.replace(/\.js$/, '.d.ts')}`),
     ].sort();
     assert.deepEqual(got, want);
@@ -30,6 +30,7 @@ test('the tarball holds the JavaScript, the wasm, the declarations and the texts
     const [, code] = /```js\n([\s\S]*?)```/.exec(readFileSync('README.md', 'utf8'));
     writeFileSync(join(folder, 'example.js'), code);
     assert.equal(run(process.execPath, ['example.js'], folder), 'scores: 97 bytes\n');
+    assert.match(run(join(folder, 'node_modules', '.bin', 'bb'), ['sim', '--seed', '3'], folder), /^3 \w+ nodes=\d+ .* ok\s*$/, 'the simulator runs from the package');
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
