@@ -8,7 +8,7 @@ import { createTurns } from './turns.js';
 
 /**
  * What answers: a trainer (`evaluate`) or a session (`run`).
- * @typedef {{evaluate: (inputs: Record<string, Tensor>) => Record<string, Tensor>} | {run: (inputs: Record<string, Tensor>) => Record<string, Tensor>}} Runner
+ * @typedef {{evaluate: (inputs: Record<string, Tensor>) => {outputs: Record<string, Tensor>}} | {run: (inputs: Record<string, Tensor>) => Record<string, Tensor>}} Runner
  */
 
 /**
@@ -22,7 +22,7 @@ import { createTurns } from './turns.js';
  * @throws {BbwError} E_ARG, E_EMPTY, what data, model and metrics throw
  */
 export async function evaluate(model, data, metrics, { output, batchSize = 256, signal, budgetMs = 12, budgetBatches = 256, now = () => performance.now() } = {}) {
-  const run = 'evaluate' in model ? model.evaluate.bind(model) : model.run.bind(model);
+  const run = (/** @type {Record<string, Tensor>} */ inputs) => ('evaluate' in model ? model.evaluate(inputs).outputs : model.run(inputs));
   const loader = isLoader(data) ? data : createLoader(data, { batchSize });
   const all = Object.values(metrics);
   all.forEach((metric) => metric.reset());

@@ -39,7 +39,7 @@ import { createTurns } from './turns.js';
 
 /**
  * @typedef {import('../data/loader.js').LoaderOptions & {
- *   epochs?: number, from?: Position, signal?: AbortSignal, budgetMs?: number, budgetBatches?: number, onProgress?: (progress: Progress) => void, now?: () => number,
+ *   epochs?: number, from?: Position | undefined, signal?: AbortSignal | undefined, budgetMs?: number, budgetBatches?: number, onProgress?: (progress: Progress) => void, now?: () => number,
  * }} FitOptions  `shuffle` is true here unless you say otherwise; `epochs` in all, those before `from` included, default 1; `budgetMs` and `budgetBatches`: after
  *   how much time (default 12 ms) or how many steps (default 256) other tasks get their turn; `now`: a clock in ms, default performance.now
  */

@@ -41,7 +41,7 @@ export function createLinearTrainer({ width, classes, learningRate = 0.1, moment
       }
       return { loss: loss / count };
     },
-    evaluate: ({ x }) => ({ scores: { data: scores(x, x.dims[0]), dims: [x.dims[0], classes] } }),
+    evaluate: ({ x }) => ({ outputs: { scores: { data: scores(x, x.dims[0]), dims: [x.dims[0], classes] } } }),
     saveState: () => ({ weights: weights.slice(), speed: speed.slice() }),
     loadState(state) {
       weights = state.weights.slice();

@@ -109,7 +109,7 @@ test('evaluate runs a trainer or a session over data, with every metric, batch s
     want ??= got;
     assert.deepEqual(got, want);
   }
-  assert.deepEqual(await evaluate({ evaluate: model.run }, set, { accuracy: createAccuracy() }), { accuracy: want.accuracy });
+  assert.deepEqual(await evaluate({ evaluate: (inputs) => ({ outputs: model.run(inputs) }) }, set, { accuracy: createAccuracy() }), { accuracy: want.accuracy });
   await assert.rejects(evaluate({ run: () => ({ a: x, b: x }) }, set, {}), code('E_ARG', { expected: ['a', 'b'] }));
   await assert.rejects(evaluate(model, fromArrays({ inputs: { x } }), {}), code('E_ARG', { field: 'labels' }));
   await assert.rejects(evaluate(model, fromArrays({ inputs: { x: new Float32Array() }, labels: new Float32Array() }), {}), code('E_EMPTY'));
