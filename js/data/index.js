@@ -10,6 +10,7 @@ export { decodeImage, fromImages, imageTensor } from './images.js';
 export { deleteStoredSet, openStoredSet } from './indexeddb.js';
 export { createLoader } from './loader.js';
 export { createOrder, createRandom } from './random.js';
+export { sampleSet } from './sample-set.js';
 export { countClasses, labelsOf, split, subset } from './split.js';
 export { fromIterable } from './stream.js';
 

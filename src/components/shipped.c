@@ -4,6 +4,7 @@
 #include "components/fedavg.h"
 #include "components/onnx_model.h"
 #include "components/peer_selectors.h"
+#include "components/sample_set.h"
 
 /* BBW_ENGINE_ONLY: a build for those who bring their own compute. */
 static const bbw_component_type *const types[] = {
@@ -12,7 +13,7 @@ static const bbw_component_type *const types[] = {
 #endif
     &bbw_fedavg_type,
 #ifndef BBW_ENGINE_ONLY
-    &bbw_onnx_model_component,
+    &bbw_onnx_model_component, &bbw_sample_set_type,
 #endif
     &bbw_known_peers_type,     &bbw_constant_view_type,
 };

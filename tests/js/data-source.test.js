@@ -1,7 +1,7 @@
 // Data as a component of a node: batches, the end as a value, reset, snapshots, errors.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { createLoader, dataSource, fromArrays, fromIterable } from '../../js/data/index.js';
+import { createLoader, dataSource, fromArrays, fromIterable, sampleSet } from '../../js/data/index.js';
 import { compile, decodeValue, defineModule, install, PeerId, slots, trigger, typeHash } from '../../js/index.js';
 
 /** Samples 0 to n - 1 of two numbers, labels 10 times as much. */
@@ -105,4 +105,40 @@ test('without labels the second output is empty; a stream that has nothing ends 
   const empty = await feed(dataSource(fromIterable([])));
   assert.deepEqual(await empty.next(), [[0], [], []]);
   empty.node.dispose();
+});
+
+test('the shipped SampleSet does the same in the engine: batches, end, reset, an order from the seed, snapshot', async () => {
+  const shipped = await compile(defineModule('Feed', (g) => {
+    const data = slots.dataSource();
+    const [x, labels] = data.nextBatch(g, g.input('next'));
+    g.output('batch', g.bundle([x, labels]));
+    g.output('done', data.reset(g, g.input('reset')));
+  }), { bindings: { data: { role: 'DataSource', type: 'SampleSet' } } });
+  const config = (n, options) => sampleSet({ x: { data: Float32Array.from({ length: 2 * n }, (_, i) => Math.floor(i / 2)), dims: [n, 2] }, labels: { data: Float32Array.from({ length: n }, (_, i) => 10 * i) } }, options);
+  const start = (n, options) => install({ peerId: PeerId.fromU64(1), artifact: shipped, targets: ['Feed'], config: { data: config(n, options) } });
+  const send = (node, topic, wanted) => { node.deliverEvent('Feed', topic, trigger()); return node.poll().find((step) => step.type === 'AppEvent' && step.topic === wanted); };
+  const next = (node) => {
+    const { values: [x, labels] } = decodeValue(typeHash('Composite'), send(node, 'next', 'batch').valueBytes);
+    assert.deepEqual([...labels.data], [...x.data].filter((_, i) => i % 2 === 0).map((v) => 10 * v));
+    return [x.dims[0], [...x.data].filter((_, i) => i % 2 === 0)];
+  };
+  const node = await start(5, { batchSize: 2 });
+  for (let epoch = 0; epoch < 2; epoch++) {
+    assert.deepEqual([next(node), next(node), next(node), next(node)], [[2, [0, 1]], [2, [2, 3]], [1, [4]], [0, []]]);
+    assert.ok(send(node, 'reset', 'done'));
+  }
+  node.dispose();
+  const one = await start(30, { batchSize: 4, seed: 7 }), two = await start(30, { batchSize: 4, seed: 7 });
+  next(one);
+  send(one, 'reset', 'done');
+  next(one);
+  two.restore(one.snapshot());
+  const rest = Array.from({ length: 8 }, () => next(one));
+  assert.deepEqual(Array.from({ length: 8 }, () => next(two)), rest);
+  assert.notDeepEqual(rest.flatMap(([, list]) => list), [...Array(26).keys()].map((i) => i + 4));
+  one.dispose();
+  two.dispose();
+  await assert.rejects(install({ peerId: PeerId.fromU64(1), artifact: shipped, targets: ['Feed'] }), (error) => error.code === 'E_INST_MISSING_CONFIG');
+  await assert.rejects(install({ peerId: PeerId.fromU64(1), artifact: shipped, targets: ['Feed'], config: { data: Uint8Array.of(1, 2) } }), (error) => error.code === 'E_INST_CONFIG_TYPE');
+  assert.throws(() => sampleSet({ x: { data: new Float32Array(2) }, labels: { data: new Float32Array(1) } }), (error) => error.code === 'E_SHAPE');
 });
