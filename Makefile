@@ -221,8 +221,8 @@ $(BUILD)/wasm-clang/obj/%.o: %.c
 	$(call say,wasi)$(CLANG19) --target=wasm32-wasi $(WASM_FLAGS) -MMD -MP -c $< -o $@
 
 # The engine for those who bring their own compute: no kernels for models, no sessions, no compiler, and small before fast.
-ENGINE_EXPORTS = $(filter-out bbw_abi_session_% bbw_abi_model_% bbw_abi_compile,$(EXPORTS))
-ENGINE_SRC     = $(filter-out src/onnx/% src/autodiff/% src/components/cpu_% src/components/onnx_% wasm/abi_session.c wasm/abi_model.c,$(SRC) $(WASM_SRC))
+ENGINE_EXPORTS = $(filter-out bbw_abi_session_% bbw_abi_trainer_% bbw_abi_model_% bbw_abi_compile,$(EXPORTS))
+ENGINE_SRC     = $(filter-out src/onnx/% src/autodiff/% src/components/cpu_% src/components/onnx_% wasm/abi_session.c wasm/abi_trainer.c wasm/abi_model.c,$(SRC) $(WASM_SRC))
 ENGINE_OBJ     = $(patsubst %.c,$(WASM_DIR)/engine/%.o,$(ENGINE_SRC))
 
 $(BUILD)/wasm-emcc/engine/%.o: %.c $(BUILD)/wasm-emcc/emcc.path

@@ -14,6 +14,7 @@ export { createRuntime, loadRuntime } from './runtime.js';
 export { createSession, createSessionIn } from './session.js';
 export { slots } from './slots.js';
 export { syscalls } from './syscalls.js';
+export { createTrainer, createTrainerIn } from './trainer.js';
 export {
   address, addresses, bytes, composite, decodeValue, encodeValue, peer, peers, samples, tensor, trigger, typeHash, u64,
 } from './values.js';
@@ -34,5 +35,7 @@ export {
  * @typedef {import('./module.js').Recording} Recording
  * @typedef {import('./runtime.js').Runtime} Runtime
  * @typedef {import('./session.js').Session} Session
+ * @typedef {import('./trainer.js').Trainer} Trainer
+ * @typedef {import('./trainer.js').TrainerOptions} TrainerOptions
  * @typedef {import('./values.js').Value} Value
  */

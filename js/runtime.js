@@ -307,6 +307,7 @@ export function createRuntime(module, { maxMemoryBytes = isEdgeWorker() ? EDGE_M
       return out;
     },
     outU32: () => new DataView(exports.memory.buffer).getUint32(outPtr, true),
+    outF64: () => new DataView(exports.memory.buffer).getFloat64(outPtr, true),
     outU64: () => new DataView(exports.memory.buffer).getBigUint64(outPtr, true),
 
     /** @param {import('./runtime.js').HostDispatch} dispatch @returns {number} host id */

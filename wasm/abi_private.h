@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 #include "bbw/bbw.h"
+#include "bbw/session.h"
 #include "host_component.h"
 #include "memory.h"
 #include "pack.h"
@@ -48,5 +49,10 @@ int32_t abi_result_end(bool ok, uint32_t out, uint32_t err);
 
 /* list of bytes; *out is to be freed with array_free whatever comes back. */
 bbw_status abi_read_byte_list(bbw_pack *pack, bbw_bytes **out, size_t *count);
+
+/* A port as bbw_abi_session_ports lists it. */
+bool abi_put_port(bbw_vec *list, const bbw_port_info *port);
+/* Whether types and shapes of arrays that the glue has written make sense; sets their counts. */
+bool abi_check_arrays(bbw_array *arrays, size_t count);
 
 #endif

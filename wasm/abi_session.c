@@ -30,7 +30,7 @@ int32_t bbw_abi_session_share(uint32_t session, uint32_t handle_out, uint32_t er
 
 void bbw_abi_session_del(uint32_t session) { bbw_session_del(session_at(session)); }
 
-static bool put_port(bbw_vec *list, const bbw_port_info *port) {
+bool abi_put_port(bbw_vec *list, const bbw_port_info *port) {
   bool ok = bbw_pack_put_text(list, port->name) && bbw_pack_put_u32(list, (uint32_t)port->dtype) &&
             bbw_pack_put_u32(list, port->has_shape ? 1 : 0) && bbw_pack_put_u32(list, port->rank);
   for (uint32_t d = 0; ok && d < port->rank; d++) {
@@ -46,28 +46,33 @@ int32_t bbw_abi_session_ports(uint32_t session, uint32_t out) {
   bool ok = bbw_pack_put_u32(list, (uint32_t)inputs);
   for (size_t i = 0; ok && i < inputs; i++) {
     bbw_port_info port = bbw_session_input(s, i);
-    ok = put_port(list, &port);
+    ok = abi_put_port(list, &port);
   }
   ok = ok && bbw_pack_put_u32(list, (uint32_t)outputs);
   for (size_t i = 0; ok && i < outputs; i++) {
     bbw_port_info port = bbw_session_output(s, i);
-    ok = put_port(list, &port);
+    ok = abi_put_port(list, &port);
   }
   return abi_result_end(ok, out, 0);
+}
+
+bool abi_check_arrays(bbw_array *arrays, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    void *data = arrays[i].data;
+    if (arrays[i].dtype >= BBW_DTYPE_COUNT ||
+        !bbw_array_shape(&arrays[i], arrays[i].dtype, arrays[i].rank, arrays[i].dims)) {
+      return false;
+    }
+    arrays[i].data = data;
+  }
+  return true;
 }
 
 int32_t bbw_abi_session_run(uint32_t session, uint32_t frame, uint32_t err) {
   bbw_session *s = session_at(session);
   bbw_array *inputs = address(frame);
   size_t count = bbw_session_input_count(s);
-  for (size_t i = 0; i < count; i++) {
-    void *data = inputs[i].data;
-    if (inputs[i].dtype >= BBW_DTYPE_COUNT ||
-        !bbw_array_shape(&inputs[i], inputs[i].dtype, inputs[i].rank, inputs[i].dims)) {
-      return bbw_error_set(error_at(err), BBW_E_ARG);
-    }
-    inputs[i].data = data;
-  }
+  if (!abi_check_arrays(inputs, count)) { return bbw_error_set(error_at(err), BBW_E_ARG); }
   return bbw_session_run(s, inputs, count, inputs + count, error_at(err));
 }
 

@@ -218,6 +218,7 @@ export class Reader {
   u64() { return this.#view.getBigUint64(this.#take(8), true); }
   i64() { return this.#view.getBigInt64(this.#take(8), true); }
   f32() { return this.#view.getFloat32(this.#take(4), true); }
+  f64() { return this.#view.getFloat64(this.#take(8), true); }
   /** A u64 count of things that take at least `unit` bytes each; checked against what is left. @param {number} unit */
   count(unit) {
     const value = this.u64();

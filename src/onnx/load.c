@@ -161,6 +161,7 @@ static bbw_status read_names(loader *l, scope *s, const bbw_onnx_graph *graph) {
     BBW_TRY(add_value(l, s, tensor->name, constant, &value));
   }
   size_t fixed = body->values.count;
+  body->initializer_count = (uint32_t)fixed;
   body->inputs = bbw_arena_array(&l->program->arena, graph->input.count, sizeof *body->inputs);
   if (body->inputs == NULL) { return no_memory(l); }
   for (size_t i = 0; i < graph->input.count; i++) {

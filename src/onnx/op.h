@@ -38,6 +38,8 @@ typedef struct bbw_onnx_pack bbw_onnx_pack;
 #define BBW_OP_NOT_FOLDED 8u
 /* Runs subgraphs (If, Loop, Scan); always answers BBW_LATER to infer while a graph is planned, and sets its outputs itself. */
 #define BBW_OP_RUNS_GRAPHS 16u
+/* Of the inputs in the mask only type and shape are read: their elements may be gone by then.  Bit 15 stands for all from there on. */
+#define BBW_OP_SHAPE_ONLY(mask) ((uint32_t)(mask) << 16)
 
 struct bbw_onnx_op {
   const char *domain; /* "" is ai.onnx; "bbw" are operators that only the optimizer makes */
@@ -55,6 +57,9 @@ struct bbw_onnx_op {
 
 #define BBW_OP_ANY_COUNT 0xffffu /* in_max, out_max of variadic operators */
 
+static inline bool bbw_onnx_op_reads_data(const bbw_onnx_op *op, uint32_t input) {
+  return (op->flags >> (16 + (input < 15 ? input : 15)) & 1u) == 0;
+}
 /* The row for an operator of that opset, or NULL.  *is_known (may be NULL): some opset has it. */
 const bbw_onnx_op *bbw_onnx_op_find(bbw_str domain, bbw_str name, int64_t opset, bool *is_known);
 /* Row by position, NULL past the end: for documentation and tests. */

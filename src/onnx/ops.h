@@ -219,6 +219,17 @@ bbw_op_call_fn bbw_nms_infer, bbw_nms_run, bbw_grid_sample_infer, bbw_grid_sampl
 bbw_op_prepare_fn bbw_dft_prepare, bbw_stft_prepare, bbw_mel_prepare;
 bbw_op_call_fn bbw_dft_infer, bbw_dft_run, bbw_stft_infer, bbw_stft_run, bbw_mel_infer, bbw_mel_run;
 
+/* ---- backward operators, which only autodiff/gradient.c makes; domain bbw ---- */
+
+/* grad_shape.c: shapes given by another array */
+bbw_op_call_fn bbw_sum_to_infer, bbw_sum_to_run, bbw_reshape_like_infer;
+/* grad_matmul.c; ctx: &bbw_grad_of_right for the gradient of the right operand */
+extern const uint32_t bbw_grad_of_right;
+bbw_op_call_fn bbw_matmul_grad_infer, bbw_matmul_grad_run;
+/* train_loss.c */
+bbw_op_call_fn bbw_train_loss_infer, bbw_train_loss_run;
+extern const bbw_binary bbw_binary_relu_gradient, bbw_binary_sigmoid_gradient, bbw_binary_tanh_gradient;
+
 /* ---- ops_training.c: one step of an optimizer ---- */
 
 struct step_params;

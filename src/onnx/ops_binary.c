@@ -136,6 +136,14 @@ F64(prelu, x < 0.0 ? x * y : x)
 I64(prelu, !is_unsigned && (int64_t)x < 0 ? x * y : x)
 const bbw_binary bbw_binary_prelu = {.f32 = prelu_f32, .f64 = prelu_f64, .i64 = prelu_i64};
 
+/* Gradients: x is the result of the forward operator, y the gradient of that result. */
+F64(relu_gradient, x > 0.0 ? y : 0.0)
+F64(sigmoid_gradient, y *(x *(1.0 - x)))
+F64(tanh_gradient, y *(1.0 - x * x))
+const bbw_binary bbw_binary_relu_gradient = {.f32 = bbw_relu_gradient_f32_simd128, .f64 = relu_gradient_f64};
+const bbw_binary bbw_binary_sigmoid_gradient = {.f32 = bbw_sigmoid_gradient_f32_simd128, .f64 = sigmoid_gradient_f64};
+const bbw_binary bbw_binary_tanh_gradient = {.f32 = bbw_tanh_gradient_f32_simd128, .f64 = tanh_gradient_f64};
+
 /* ---- rows that an attribute chooses ---- */
 
 typedef struct binary_params {

@@ -7,6 +7,7 @@
 #include "onnx/convert.h"
 #include "onnx/fused.h"
 #include "onnx/ops.h"
+#include "onnx/params.h"
 
 /* ---- f32: one product per matrix of the batch ---- */
 
@@ -144,14 +145,8 @@ bbw_status bbw_matmul_pack(bbw_onnx_pack *pack) {
 
 /* ---- Gemm ---- */
 
-typedef struct gemm_params {
-  bbw_fused fused; /* first: what the optimizer adds */
-  float alpha, beta;
-  bool is_a_transposed, is_b_transposed;
-} gemm_params;
-
 bbw_status bbw_gemm_prepare(bbw_prep *prep) {
-  gemm_params *p = bbw_prep_params(prep, sizeof *p);
+  bbw_gemm_params *p = bbw_prep_params(prep, sizeof *p);
   if (p == NULL) { return BBW_E_NOMEM; }
   BBW_TRY(bbw_prep_float(prep, "alpha", 1.0f, &p->alpha));
   BBW_TRY(bbw_prep_float(prep, "beta", 1.0f, &p->beta));
@@ -165,7 +160,7 @@ typedef struct gemm_plan {
 } gemm_plan;
 
 bbw_status bbw_gemm_infer(bbw_call *call) {
-  const gemm_params *p = call->params;
+  const bbw_gemm_params *p = call->params;
   const bbw_array *a = call->inputs[0], *b = call->inputs[1], *c = bbw_call_input(call, 2);
   gemm_plan *s = bbw_call_plan(call, sizeof *s);
   if (s == NULL) { return BBW_E_NOMEM; }
@@ -201,7 +196,7 @@ bbw_status bbw_gemm_infer(bbw_call *call) {
   return BBW_OK;
 }
 
-static void gemm_wide(const gemm_params *p, const gemm_plan *s, bbw_call *call) {
+static void gemm_wide(const bbw_gemm_params *p, const gemm_plan *s, bbw_call *call) {
   const bbw_array *a = call->inputs[0], *b = call->inputs[1], *c = bbw_call_input(call, 2);
   bbw_array *out = call->outputs[0];
   for (size_t i = 0; i < s->m; i++) {
@@ -223,7 +218,7 @@ static void gemm_wide(const gemm_params *p, const gemm_plan *s, bbw_call *call) 
 }
 
 bbw_status bbw_gemm_run(bbw_call *call) {
-  const gemm_params *p = call->params;
+  const bbw_gemm_params *p = call->params;
   const gemm_plan *s = call->plan;
   const bbw_array *c = bbw_call_input(call, 2);
   bbw_array *out = call->outputs[0];
@@ -268,7 +263,7 @@ bbw_status bbw_gemm_run(bbw_call *call) {
 }
 
 bbw_status bbw_gemm_pack(bbw_onnx_pack *pack) {
-  const gemm_params *p = pack->params;
+  const bbw_gemm_params *p = pack->params;
   const bbw_array *b = pack->constants[1];
   if (b == NULL || b->dtype != BBW_DTYPE_F32 || b->rank != 2 || b->count == 0) { return BBW_OK; }
   size_t n = b->dims[p->is_b_transposed ? 0 : 1], k = b->dims[p->is_b_transposed ? 1 : 0];

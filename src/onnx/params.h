@@ -4,12 +4,18 @@
 #ifndef BBW_ONNX_PARAMS_H
 #define BBW_ONNX_PARAMS_H
 
-#include "onnx/op.h"
+#include "onnx/fused.h"
 
 typedef struct bbw_transpose_params {
   int64_t perm[BBW_ARRAY_RANK_MAX];
   int32_t count; /* -1: the axes in reverse */
 } bbw_transpose_params;
+
+typedef struct bbw_gemm_params {
+  bbw_fused fused; /* first: what the optimizer adds */
+  float alpha, beta;
+  bool is_a_transposed, is_b_transposed;
+} bbw_gemm_params;
 
 /* Softmax and its relatives: the first field of their params. */
 typedef struct bbw_lane_params {
@@ -45,5 +51,24 @@ typedef struct bbw_attention_params {
   bool rows_first_q, rows_first_k, rows_first_v; /* rows in front of heads */
   bool rows_first_out;
 } bbw_attention_params;
+
+/* bbw.Loss: what a step of training minimizes. */
+typedef enum bbw_loss_kind {
+  BBW_LOSS_SOFTMAX_CROSS_ENTROPY, /* rows of the last axis against an index (whole numbers) or a distribution (f32) */
+  BBW_LOSS_BCE_WITH_LOGITS,       /* each element against a number from 0 to 1 */
+  BBW_LOSS_MSE,
+  BBW_LOSS_HUBER,
+  BBW_LOSS_OUTPUT, /* the mean of the prediction itself; no labels */
+} bbw_loss_kind;
+
+typedef struct bbw_loss_params {
+  bbw_loss_kind kind;
+  bool has_ignored;
+  int64_t ignored; /* rows with this index count for nothing */
+  float smoothing; /* in [0, 1): the part of the weight that all classes share */
+  float delta;     /* of Huber, positive */
+  const float *class_weights;
+  size_t class_count; /* 0: no weights */
+} bbw_loss_params;
 
 #endif

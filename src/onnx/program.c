@@ -84,8 +84,7 @@ void bbw_body_release_value(bbw_program *program, bbw_body *body, uint32_t v) {
   if (value->constant != NULL) { bbw_program_constant_drop(program, value->constant); }
 }
 
-/* Constants that nothing reads (initializers that a model carries along). */
-static void drop_unread(bbw_program *program) {
+void bbw_program_drop_unread(bbw_program *program) {
   for (size_t i = 0; i < program->constants.count; i++) {
     bbw_constant *constant = *BBW_VEC_AT(&program->constants, bbw_constant *, i);
     if (constant->readers == 0) { free_data(program, constant); }
@@ -93,7 +92,7 @@ static void drop_unread(bbw_program *program) {
 }
 
 static bbw_status simplify(bbw_program *program, bool is_plain, bbw_error *err) {
-  drop_unread(program);
+  bbw_program_drop_unread(program);
   for (size_t i = 0; i < program->bodies.count && !is_plain; i++) {
     bbw_body *body = *BBW_VEC_AT(&program->bodies, bbw_body *, i);
     BBW_TRY(bbw_program_fold(program, body, err));
@@ -120,7 +119,9 @@ bbw_status bbw_program_make(bbw_program **out, const bbw_onnx_model *model, cons
   bbw_arena_init(&scratch, mem);
   bbw_status rv = bbw_program_load(program, model, &scratch, err);
   bbw_arena_free(&scratch);
-  if (rv == BBW_OK) { rv = simplify(program, options != NULL && options->is_plain, err); }
+  if (rv == BBW_OK && (options == NULL || !options->is_raw)) {
+    rv = simplify(program, options != NULL && options->is_plain, err);
+  }
   rv = bbw_arena_status(rv, &program->arena, err);
   if (rv != BBW_OK) {
     bbw_program_release(program);

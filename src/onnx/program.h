@@ -73,6 +73,7 @@ typedef struct bbw_body {
   uint32_t input_count;
   bbw_port *outputs;
   uint32_t output_count;
+  uint32_t initializer_count; /* values 0 to this are the initializers, in the order of the file */
 } bbw_body;
 
 typedef struct bbw_program {
@@ -91,6 +92,7 @@ typedef struct bbw_program_options {
   size_t memory_bytes_max; /* 0: no cap.  Refused before it is allocated */
   size_t elements_max;     /* of one array; 0: 2^28 */
   bool is_plain;           /* no folding, fusing, packing: for tests that compare */
+  bool is_raw;             /* as it was read: the caller simplifies the bodies, and drops what nobody reads */
 } bbw_program_options;
 
 /*
@@ -126,6 +128,8 @@ void bbw_program_constant_drop(bbw_program *program, bbw_constant *constant);
 /* Memory that the program owns and counts, for packed weights.  NULL with err set. */
 void *bbw_program_alloc(bbw_program *program, size_t bytes, bbw_error *err, bbw_status *rv);
 
+/* Frees the constants that nobody reads: initializers that a model carries along. */
+void bbw_program_drop_unread(bbw_program *program);
 /* Folds what is constant, drops what nobody reads.  Statuses of bbw_program_new. */
 bbw_status bbw_program_fold(bbw_program *program, bbw_body *body, bbw_error *err);
 /* Removes nodes whose outputs nobody reads, and closes the gaps. */

@@ -125,7 +125,8 @@ static uint32_t *last_readers(builder *b) {
   for (uint32_t i = (uint32_t)body->nodes.count; i-- > 0;) {
     const bbw_op_node *node = bbw_body_node_at(body, i);
     for (uint32_t k = 0; k < node->input_count; k++) {
-      if (node->inputs[k] != BBW_VALUE_NONE && last[node->inputs[k]] < i) { last[node->inputs[k]] = i; }
+      if (node->inputs[k] == BBW_VALUE_NONE || !bbw_onnx_op_reads_data(node->op, k)) { continue; }
+      if (last[node->inputs[k]] < i) { last[node->inputs[k]] = i; }
     }
     if (node->op->flags & BBW_OP_IS_VIEW && node->inputs[0] != BBW_VALUE_NONE && node->output_count > 0 &&
         node->outputs[0] != BBW_VALUE_NONE && last[node->inputs[0]] < last[node->outputs[0]]) {

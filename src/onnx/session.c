@@ -87,14 +87,14 @@ static const bbw_body *main_of(const bbw_session *s) { return bbw_program_main(s
 size_t bbw_session_input_count(const bbw_session *s) { return main_of(s)->input_count; }
 size_t bbw_session_output_count(const bbw_session *s) { return main_of(s)->output_count; }
 
-static bbw_port_info info_of(const bbw_port *port) {
+bbw_port_info bbw_port_info_of(const bbw_port *port) {
   bbw_port_info info = {.name = port->name, .dtype = port->dtype, .has_shape = port->has_shape, .rank = port->rank};
   memcpy(info.dims, port->dims, sizeof info.dims);
   memcpy(info.symbols, port->symbols, sizeof info.symbols);
   return info;
 }
-bbw_port_info bbw_session_input(const bbw_session *s, size_t i) { return info_of(&main_of(s)->inputs[i]); }
-bbw_port_info bbw_session_output(const bbw_session *s, size_t i) { return info_of(&main_of(s)->outputs[i]); }
+bbw_port_info bbw_session_input(const bbw_session *s, size_t i) { return bbw_port_info_of(&main_of(s)->inputs[i]); }
+bbw_port_info bbw_session_output(const bbw_session *s, size_t i) { return bbw_port_info_of(&main_of(s)->outputs[i]); }
 
 /* ---- inputs against their declaration ---- */
 
@@ -168,16 +168,22 @@ static bbw_status check_input(const bbw_body *body, const bbw_array *inputs, uin
   return BBW_OK;
 }
 
-bbw_status bbw_session_run(bbw_session *s, const bbw_array *inputs, size_t count, bbw_array *outputs, bbw_error *err) {
-  const bbw_body *body = main_of(s);
-  if (count != body->input_count) {
+bbw_status bbw_body_check_inputs(const bbw_body *body, uint32_t wanted, const bbw_array *inputs, size_t count,
+                                 bbw_error *err) {
+  if (count != wanted) {
     bbw_error_set(err, BBW_E_ARG);
     bbw_error_add_str(err, "detail", BBW_STR("the model takes another number of inputs"));
-    bbw_error_add_u64(err, "expected", body->input_count);
+    bbw_error_add_u64(err, "expected", wanted);
     bbw_error_add_u64(err, "got", count);
     return BBW_E_ARG;
   }
-  for (uint32_t i = 0; i < body->input_count; i++) { BBW_TRY(check_input(body, inputs, i, err)); }
+  for (uint32_t i = 0; i < wanted; i++) { BBW_TRY(check_input(body, inputs, i, err)); }
+  return BBW_OK;
+}
+
+bbw_status bbw_session_run(bbw_session *s, const bbw_array *inputs, size_t count, bbw_array *outputs, bbw_error *err) {
+  const bbw_body *body = main_of(s);
+  BBW_TRY(bbw_body_check_inputs(body, body->input_count, inputs, count, err));
   s->budget.steps = 0;
   return bbw_runner_run(s->runner, inputs, body->input_count, outputs, err);
 }

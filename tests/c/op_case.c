@@ -34,7 +34,7 @@ static void *get(bbw_arena *arena, size_t count, size_t size) {
 }
 
 /* The array of a text that ends at a space or the end; its elements follow, separated by spaces or commas. */
-static bbw_array read_array(const char *s, bbw_arena *arena) {
+bbw_array op_text_array(const char *s, bbw_arena *arena) {
   bbw_array a = {0};
   size_t dims[BBW_ARRAY_RANK_MAX], name = strcspn(s, "[");
   uint32_t rank = 0;
@@ -68,7 +68,7 @@ static bbw_array read_array(const char *s, bbw_arena *arena) {
   return a;
 }
 
-static void to_tensor(bbw_onnx_tensor *out, const char *name, const bbw_array *a, bbw_arena *arena) {
+void op_text_tensor(bbw_onnx_tensor *out, const char *name, const bbw_array *a, bbw_arena *arena) {
   int64_t *dims = get(arena, a->rank + 1u, sizeof *dims);
   for (uint32_t d = 0; d < a->rank; d++) { dims[d] = (int64_t)a->dims[d]; }
   *out = (bbw_onnx_tensor){.name = text(name),
@@ -100,15 +100,29 @@ static void read_attribute(bbw_onnx_attribute *out, const char *s, size_t len, b
     out->type = BBW_ONNX_ATTR_STRING;
     out->s = bbw_str_bytes(text(value + 2));
   } else if (strncmp(value, "t:", 2) == 0) {
-    bbw_array a = read_array(value + 2, arena);
+    bbw_array a = op_text_array(value + 2, arena);
     bbw_onnx_tensor *t = get(arena, 1, sizeof *t);
-    to_tensor(t, "t", &a, arena);
+    op_text_tensor(t, "t", &a, arena);
     out->type = BBW_ONNX_ATTR_TENSOR;
     out->t = t;
   } else {
     out->type = BBW_ONNX_ATTR_INT;
     out->i = strtoll(value, NULL, 10);
   }
+}
+
+bbw_proto_list op_text_attributes(const char *at, bbw_arena *arena) {
+  if (at == NULL) { at = ""; }
+  bbw_onnx_attribute *attributes = get(arena, strlen(at) + 1, sizeof *attributes);
+  size_t count = 0;
+  while (*at != '\0') {
+    size_t n = strcspn(at, " ");
+    const char *open = memchr(at, '[', n); /* spaces inside of brackets belong to the attribute */
+    if (open != NULL && memchr(open, ']', n - (size_t)(open - at)) == NULL) { n += strcspn(at + n, "]") + 1; }
+    read_attribute(&attributes[count++], at, n, arena);
+    at += n + (at[n] == ' ' ? 1 : 0);
+  }
+  return (bbw_proto_list){attributes, count};
 }
 
 static const char *const input_names[OP_CASE_ARRAYS] = {"a", "b", "c", "d", "e", "f", "g", "h", "i"};
@@ -136,10 +150,10 @@ static bbw_bytes build(const op_case *c, size_t first_constant, bbw_array *array
   size_t infos = 0, tensor_count = 0, out_count = 0;
   for (size_t i = 0; i < inputs; i++) {
     if (c->inputs[i][0] == '\0') { continue; }
-    bbw_array a = read_array(c->inputs[i], arena);
+    bbw_array a = op_text_array(c->inputs[i], arena);
     in[i] = text(input_names[i]);
     if (i >= first_constant) {
-      to_tensor(&tensors[tensor_count++], input_names[i], &a, arena);
+      op_text_tensor(&tensors[tensor_count++], input_names[i], &a, arena);
       continue;
     }
     arrays[infos] = a;
@@ -152,17 +166,7 @@ static bbw_bytes build(const op_case *c, size_t first_constant, bbw_array *array
   }
   *node = (bbw_onnx_node){
       .op_type = text(c->op), .name = text("node"), .input = {in, inputs}, .output = {out, output_count}};
-  const char *at = c->attributes != NULL ? c->attributes : "";
-  bbw_onnx_attribute *attributes = get(arena, strlen(at) + 1, sizeof *attributes);
-  size_t attribute_count = 0;
-  while (*at != '\0') {
-    size_t n = strcspn(at, " ");
-    const char *open = memchr(at, '[', n); /* spaces inside of brackets belong to the attribute */
-    if (open != NULL && memchr(open, ']', n - (size_t)(open - at)) == NULL) { n += strcspn(at + n, "]") + 1; }
-    read_attribute(&attributes[attribute_count++], at, n, arena);
-    at += n + (at[n] == ' ' ? 1 : 0);
-  }
-  node->attribute = (bbw_proto_list){attributes, attribute_count};
+  node->attribute = op_text_attributes(c->attributes, arena);
   opset->version = c->opset;
   *graph = (bbw_onnx_graph){.name = text("g"),
                             .node = {node, 1},
@@ -234,7 +238,7 @@ static void check_way(const op_case *c, size_t first_constant, bool is_plain, co
   }
   for (size_t i = 0, o = 0; rv == BBW_OK && i < count_of(c->want); i++) {
     if (c->want[i][0] == '\0') { continue; }
-    bbw_array want = read_array(c->want[i], &arena);
+    bbw_array want = op_text_array(c->want[i], &arena);
     if (!is_equal(&outputs[o], &want, &at)) {
       double got = 0.0;
       if (at != SIZE_MAX) { bbw_load_f64(&outputs[o], at, 1, &got); }

@@ -8,7 +8,9 @@
 #ifndef BBW_TEST_OP_CASE_H
 #define BBW_TEST_OP_CASE_H
 
+#include "base/arena.h"
 #include "bbw/session.h"
+#include "format/onnx.h"
 
 enum { OP_CASE_ARRAYS = 9 };
 
@@ -28,5 +30,10 @@ typedef struct op_case {
  */
 void op_case_check(const op_case *c);
 void op_cases_check(const op_case *cases, size_t count);
+
+/* The parts of the notation, for other tests; memory from the arena, which must not run out. */
+bbw_array op_text_array(const char *text, bbw_arena *arena);
+void op_text_tensor(bbw_onnx_tensor *out, const char *name, const bbw_array *array, bbw_arena *arena);
+bbw_proto_list op_text_attributes(const char *text, bbw_arena *arena); /* bbw_onnx_attribute; NULL: none */
 
 #endif

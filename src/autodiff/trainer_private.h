@@ -1,0 +1,30 @@
+/* trainer_private: what the files of the trainer share. */
+#ifndef BBW_AUTODIFF_TRAINER_PRIVATE_H
+#define BBW_AUTODIFF_TRAINER_PRIVATE_H
+
+#include "autodiff/training_graph.h"
+#include "onnx/runner.h"
+
+#define BBW_TRAINER_MOMENTS_MAX 2u
+
+struct bbw_trainer {
+  const bbw_mem *mem;
+  bbw_trainer_options options; /* without what they point to */
+  bbw_training_graph graph;
+  bbw_budget budget; /* parameters and moments counted */
+  bbw_runner *step, *inference;
+  float *values;                           /* the vector */
+  float *moments[BBW_TRAINER_MOMENTS_MAX]; /* as long each; NULL where the optimizer has fewer */
+  uint32_t moment_count;
+  uint64_t steps;
+  bbw_array *slots;   /* inputs of a run */
+  bbw_array *results; /* of the last run */
+  size_t slot_count, result_count;
+  uint64_t model_hash; /* of the file */
+  size_t model_bytes;
+};
+
+/* Tells files apart; not for secrets. */
+uint64_t bbw_trainer_hash(bbw_bytes bytes);
+
+#endif

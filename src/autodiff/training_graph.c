@@ -1,0 +1,363 @@
+#include "autodiff/training_graph.h"
+
+#include <string.h>
+
+#include "autodiff/gradient.h"
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "onnx/ops.h"
+
+typedef struct maker {
+  bbw_training_graph *g;
+  const bbw_trainer_options *options;
+  const bbw_mem *mem;
+  bbw_error *err;
+  uint32_t prediction; /* value */
+  uint32_t *values;    /* of the parameters, in the arena of the program */
+} maker;
+
+static bbw_status no_memory(const maker *m) { return bbw_error_set(m->err, BBW_E_NOMEM); }
+
+static bbw_status refuse(bbw_error *err, const char *option, bbw_str what, const char *detail) {
+  bbw_error_set(err, BBW_E_ARG);
+  bbw_error_add_str(err, "option", (bbw_str){option, strlen(option)});
+  if (what.len > 0) { bbw_error_add_str(err, "value", what); }
+  bbw_error_add_str(err, "detail", (bbw_str){detail, strlen(detail)});
+  return BBW_E_ARG;
+}
+
+/* ---- which initializers are trained ---- */
+
+static bool matches(bbw_str pattern, bbw_str name) {
+  if (pattern.len > 0 && pattern.ptr[pattern.len - 1] == '*') {
+    return bbw_str_starts_with(name, (bbw_str){pattern.ptr, pattern.len - 1});
+  }
+  return bbw_str_equal(pattern, name);
+}
+
+static bool is_frozen(const bbw_trainer_options *o, bbw_str name) {
+  for (size_t i = 0; i < o->freeze_count; i++) {
+    if (matches(o->freeze[i], name)) { return true; }
+  }
+  return false;
+}
+
+/* A name that freezes nothing is a mistake that would train what should stay. */
+static bbw_status check_freeze(const maker *m, const bbw_body *body) {
+  for (size_t i = 0; i < m->options->freeze_count; i++) {
+    bool is_known = false;
+    for (uint32_t v = 0; v < body->initializer_count && !is_known; v++) {
+      is_known = matches(m->options->freeze[i], bbw_body_value_at(body, v)->name);
+    }
+    if (!is_known) { return refuse(m->err, "freeze", m->options->freeze[i], "the model has no such initializer"); }
+  }
+  return BBW_OK;
+}
+
+/* Marks what a gradient may reach from `root` backwards. */
+static uint8_t *reached_from(const bbw_body *body, uint32_t root, bbw_arena *arena) {
+  uint8_t *is_reached = bbw_arena_array(arena, body->values.count, 1);
+  if (is_reached == NULL) { return NULL; }
+  is_reached[root] = 1;
+  for (uint32_t i = (uint32_t)body->nodes.count; i-- > 0;) {
+    const bbw_op_node *node = bbw_body_node_at(body, i);
+    bool is = false;
+    for (uint32_t o = 0; o < node->output_count; o++) {
+      is = is || (node->outputs[o] != BBW_VALUE_NONE && is_reached[node->outputs[o]]);
+    }
+    for (uint32_t k = 0; is && k < node->input_count; k++) {
+      if (node->inputs[k] != BBW_VALUE_NONE && bbw_gradient_may_flow(node->op, k)) { is_reached[node->inputs[k]] = 1; }
+    }
+  }
+  return is_reached;
+}
+
+static bool is_trainable(const maker *m, const bbw_body_value *value) {
+  const bbw_constant *c = value->constant;
+  return c != NULL && c->array.dtype == BBW_DTYPE_F32 && c->array.rank > 0 && c->array.count > 0 &&
+         c->array.data != NULL && !is_frozen(m->options, value->name);
+}
+
+/* ---- the prediction ---- */
+
+/* The value that the loss reads: behind a last Softmax or Sigmoid its input, where the loss contains it. */
+static uint32_t logits_of(const maker *m, const bbw_body *body, const bbw_port *port) {
+  uint32_t producer = bbw_body_value_at(body, port->value)->producer;
+  if (producer == BBW_VALUE_NONE) { return port->value; }
+  const bbw_op_node *node = bbw_body_node_at(body, producer);
+  if (node->op->domain[0] != '\0' || node->outputs[0] != port->value) { return port->value; }
+  if (m->options->loss == BBW_TRAINER_BCE_WITH_LOGITS && strcmp(node->op->name, "Sigmoid") == 0) {
+    return node->inputs[0];
+  }
+  if (m->options->loss != BBW_TRAINER_SOFTMAX_CROSS_ENTROPY || strcmp(node->op->name, "Softmax") != 0) {
+    return port->value;
+  }
+  int64_t axis = ((const bbw_lane_params *)node->params)->axis;
+  bool is_last = axis == -1 || (port->has_shape && axis + 1 == (int64_t)port->rank);
+  return is_last ? node->inputs[0] : port->value;
+}
+
+static bbw_status find_prediction(maker *m, const bbw_body *body) {
+  bbw_str name = m->options->output;
+  for (uint32_t i = 0; i < body->output_count; i++) {
+    if (name.len > 0 && !bbw_str_equal(body->outputs[i].name, name)) { continue; }
+    m->prediction = logits_of(m, body, &body->outputs[i]);
+    return BBW_OK;
+  }
+  return refuse(m->err, "output", name, "the model has no such output");
+}
+
+/* ---- parameters as inputs ---- */
+
+static bbw_status find_parameters(maker *m, bbw_body *body, bbw_arena *scratch) {
+  bbw_training_graph *g = m->g;
+  const uint8_t *is_reached = reached_from(body, m->prediction, scratch);
+  g->parameters = bbw_arena_array(&g->program->arena, body->initializer_count, sizeof *g->parameters);
+  m->values = bbw_arena_array(scratch, body->initializer_count, sizeof *m->values);
+  if (is_reached == NULL || g->parameters == NULL || m->values == NULL) { return no_memory(m); }
+  for (uint32_t v = 0; v < body->initializer_count; v++) {
+    const bbw_body_value *value = bbw_body_value_at(body, v);
+    if (!is_reached[v] || !is_trainable(m, value)) { continue; }
+    const bbw_array *array = &value->constant->array;
+    size_t *dims = bbw_arena_array(&g->program->arena, array->rank, sizeof *dims);
+    if (dims == NULL) { return no_memory(m); }
+    memcpy(dims, array->dims, array->rank * sizeof *dims);
+    g->parameters[g->parameter_count] = (bbw_trainer_parameter){
+        .name = value->name, .offset = g->value_count, .count = array->count, .rank = array->rank, .dims = dims};
+    m->values[g->parameter_count++] = v;
+    g->value_count += array->count; /* fits: the numbers are in the file */
+  }
+  if (g->parameter_count == 0) {
+    bbw_error_set(m->err, BBW_E_EMPTY);
+    bbw_error_add_str(m->err, "detail", BBW_STR("no initializer is left to train"));
+    return BBW_E_EMPTY;
+  }
+  g->initial = bbw_mem_array(m->mem, g->value_count, sizeof *g->initial);
+  return g->initial != NULL ? BBW_OK : no_memory(m);
+}
+
+/* Room for the inputs of the model, labels and parameters; those of the model are there. */
+static bbw_status widen_inputs(const maker *m, bbw_body *body) {
+  const bbw_training_graph *g = m->g;
+  bbw_port *ports = bbw_arena_array(&g->program->arena, body->input_count + 1u + g->parameter_count, sizeof *ports);
+  if (ports == NULL) { return no_memory(m); }
+  if (body->input_count > 0) { memcpy(ports, body->inputs, body->input_count * sizeof *ports); }
+  body->inputs = ports;
+  return BBW_OK;
+}
+
+static bbw_status new_input(const maker *m, bbw_body *body, uint32_t *value) {
+  bbw_body_value *made = bbw_vec_push(&body->values);
+  if (made == NULL) { return no_memory(m); }
+  *made = (bbw_body_value){.producer = BBW_VALUE_NONE};
+  *value = (uint32_t)(body->values.count - 1);
+  body->inputs[body->input_count++] = (bbw_port){.value = *value};
+  return BBW_OK;
+}
+
+static void add_parameters(const maker *m, bbw_body *body) {
+  for (uint32_t i = 0; i < m->g->parameter_count; i++) {
+    body->inputs[body->input_count++] = (bbw_port){.value = m->values[i], .dtype = BBW_DTYPE_F32};
+  }
+}
+
+/* Takes the numbers out of the constants. */
+static void free_constants(const maker *m, bbw_body *body) {
+  for (uint32_t i = 0; i < m->g->parameter_count; i++) {
+    bbw_body_value *value = bbw_body_value_at(body, m->values[i]);
+    memcpy(m->g->initial + m->g->parameters[i].offset, value->constant->array.data,
+           m->g->parameters[i].count * sizeof(float));
+    value->constant->readers = 0;
+    value->constant = NULL;
+  }
+  bbw_program_drop_unread(m->g->program);
+}
+
+/* ---- two bodies out of one ---- */
+
+static bbw_status clone_body(const maker *m, const bbw_body *body, bbw_body **out) {
+  bbw_program *program = m->g->program;
+  bbw_body *made = bbw_arena_array(&program->arena, 1, sizeof *made);
+  bbw_body **slot = made != NULL ? bbw_vec_push(&program->bodies) : NULL;
+  if (slot == NULL) { return no_memory(m); }
+  *slot = made;
+  *made = *body;
+  bbw_vec_init(&made->values, sizeof(bbw_body_value), program->mem);
+  bbw_vec_init(&made->nodes, sizeof(bbw_op_node), program->mem);
+  bbw_vec_init(&made->captures, sizeof(bbw_capture), program->mem);
+  if (!bbw_vec_append(&made->values, body->values.items, body->values.count) ||
+      !bbw_vec_append(&made->nodes, body->nodes.items, body->nodes.count)) {
+    return no_memory(m);
+  }
+  for (uint32_t i = 0; i < made->nodes.count; i++) {
+    bbw_op_node *node = bbw_body_node_at(made, i);
+    uint32_t *outputs = bbw_arena_array(&program->arena, node->output_count, sizeof *outputs);
+    if (outputs == NULL) { return no_memory(m); }
+    memcpy(outputs, node->outputs, node->output_count * sizeof *outputs);
+    node->outputs = outputs;
+  }
+  for (uint32_t v = 0; v < made->values.count; v++) {
+    bbw_body_value *value = bbw_body_value_at(made, v);
+    if (value->constant != NULL) { value->constant->readers += value->readers; }
+  }
+  *out = made;
+  return BBW_OK;
+}
+
+/* Other outputs; what the old ones alone needed goes with the next sweep. */
+static bbw_status set_outputs(const maker *m, bbw_body *body, const uint32_t *values, uint32_t count) {
+  bbw_port *ports = bbw_arena_array(&m->g->program->arena, count, sizeof *ports);
+  if (ports == NULL) { return no_memory(m); }
+  for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t k = 0; k < body->output_count; k++) {
+      if (body->outputs[k].value == values[i]) { ports[i] = body->outputs[k]; }
+    }
+    ports[i].value = values[i];
+    bbw_body_retain_value(body, values[i]);
+  }
+  for (uint32_t i = 0; i < body->output_count; i++) {
+    bbw_body_release_value(m->g->program, body, body->outputs[i].value);
+  }
+  body->outputs = ports;
+  body->output_count = count;
+  return BBW_OK;
+}
+
+/* ---- the two graphs ---- */
+
+static bbw_status make_inference(const maker *m, bbw_body *body, bbw_arena *scratch) {
+  uint32_t count = body->output_count;
+  uint32_t *outputs = bbw_arena_array(scratch, count + 1u, sizeof *outputs);
+  if (outputs == NULL) { return no_memory(m); }
+  for (uint32_t i = 0; i < count; i++) { outputs[i] = body->outputs[i].value; }
+  outputs[count] = m->prediction;
+  BBW_TRY(widen_inputs(m, body));
+  add_parameters(m, body);
+  BBW_TRY(set_outputs(m, body, outputs, count + 1));
+  BBW_TRY(bbw_program_fuse(m->g->program, body, m->err));
+  return bbw_program_pack(m->g->program, body, m->err);
+}
+
+static bbw_status make_step(const maker *m, bbw_body *body, bbw_arena *scratch) {
+  bbw_training_graph *g = m->g;
+  uint32_t count = body->output_count, made[2] = {0, 0}, reads[2] = {m->prediction, BBW_VALUE_NONE};
+  BBW_TRY(widen_inputs(m, body));
+  if (g->label_count > 0) { BBW_TRY(new_input(m, body, &reads[1])); }
+  add_parameters(m, body);
+  bbw_loss_params *params = bbw_arena_array(&g->program->arena, 1, sizeof *params);
+  if (params == NULL) { return no_memory(m); }
+  *params = g->loss;
+  bbw_new_node loss = {.op = bbw_onnx_op_find(BBW_STR("bbw"), BBW_STR("Loss"), 1, NULL),
+                       .name = BBW_STR("loss"),
+                       .opset = 1,
+                       .params = params,
+                       .params_bytes = sizeof *params,
+                       .inputs = reads,
+                       .input_count = 1 + g->label_count,
+                       .output_count = 2,
+                       .outputs = made};
+  BBW_TRY(bbw_body_append(g->program, body, &loss, m->err));
+  g->kept_count = m->options->keeps_outputs ? count : 0;
+  uint32_t *outputs = bbw_arena_array(scratch, 1u + count + g->parameter_count, sizeof *outputs);
+  if (outputs == NULL) { return no_memory(m); }
+  outputs[0] = made[0];
+  for (uint32_t i = 0; i < g->kept_count; i++) { outputs[1 + i] = body->outputs[i].value; }
+  uint32_t *gradients = outputs + 1 + g->kept_count;
+  BBW_TRY(
+      bbw_gradient_build(g->program, body, m->prediction, made[1], m->values, g->parameter_count, gradients, m->err));
+  for (uint32_t i = 0; i < g->parameter_count; i++) {
+    if (gradients[i] == BBW_VALUE_NONE) { /* every way to the loss ends in something constant */
+      bbw_error_set(m->err, BBW_E_ONNX_UNSUPPORTED);
+      bbw_error_add_str(m->err, "value", g->parameters[i].name);
+      bbw_error_add_str(m->err, "detail", BBW_STR("no gradient reaches this initializer: freeze it"));
+      return BBW_E_ONNX_UNSUPPORTED;
+    }
+  }
+  BBW_TRY(set_outputs(m, body, outputs, 1 + g->kept_count + g->parameter_count));
+  bbw_program_sweep(g->program, body);
+  return bbw_program_pack(g->program, body, m->err);
+}
+
+static bbw_status keep_loss(maker *m) {
+  const bbw_trainer_options *o = m->options;
+  static const bbw_loss_kind kinds[] = {[BBW_TRAINER_SOFTMAX_CROSS_ENTROPY] = BBW_LOSS_SOFTMAX_CROSS_ENTROPY,
+                                        [BBW_TRAINER_BCE_WITH_LOGITS] = BBW_LOSS_BCE_WITH_LOGITS,
+                                        [BBW_TRAINER_MSE] = BBW_LOSS_MSE,
+                                        [BBW_TRAINER_HUBER] = BBW_LOSS_HUBER,
+                                        [BBW_TRAINER_OUTPUT] = BBW_LOSS_OUTPUT};
+  m->g->loss = (bbw_loss_params){.kind = kinds[o->loss],
+                                 .has_ignored = o->has_ignored,
+                                 .ignored = o->ignored,
+                                 .smoothing = o->label_smoothing,
+                                 .delta = o->huber_delta != 0.0f ? o->huber_delta : 1.0f,
+                                 .class_count = o->class_count};
+  m->g->label_count = o->loss != BBW_TRAINER_OUTPUT;
+  if (o->class_count == 0) { return BBW_OK; }
+  float *weights = bbw_arena_array(&m->g->program->arena, o->class_count, sizeof *weights);
+  if (weights == NULL) { return no_memory(m); }
+  memcpy(weights, o->class_weights, o->class_count * sizeof *weights);
+  m->g->loss.class_weights = weights;
+  return BBW_OK;
+}
+
+/* Bodies of control flow hold no parameters of their own. */
+static bbw_status simplify_inner(const maker *m) {
+  bbw_program *program = m->g->program;
+  for (size_t i = 1; i < program->bodies.count; i++) {
+    bbw_body *body = *BBW_VEC_AT(&program->bodies, bbw_body *, i);
+    BBW_TRY(bbw_program_fold(program, body, m->err));
+    BBW_TRY(bbw_program_fuse(program, body, m->err));
+    BBW_TRY(bbw_program_pack(program, body, m->err));
+  }
+  return BBW_OK;
+}
+
+static bbw_status make(maker *m, bbw_arena *scratch) {
+  bbw_training_graph *g = m->g;
+  bbw_body *body = bbw_program_main(g->program);
+  g->input_count = body->input_count;
+  g->output_count = body->output_count;
+  BBW_TRY(keep_loss(m));
+  BBW_TRY(check_freeze(m, body));
+  BBW_TRY(find_prediction(m, body));
+  BBW_TRY(find_parameters(m, body, scratch));
+  free_constants(m, body);
+  BBW_TRY(simplify_inner(m));
+  /* The loss reads the prediction, also where no output does: it must outlive the folding. */
+  bbw_body_retain_value(body, m->prediction);
+  BBW_TRY(bbw_program_fold(g->program, body, m->err));
+  g->step = body;
+  BBW_TRY(clone_body(m, body, &g->inference));
+  BBW_TRY(make_inference(m, g->inference, scratch));
+  BBW_TRY(make_step(m, g->step, scratch));
+  bbw_body_release_value(g->program, g->step, m->prediction);
+  bbw_body_release_value(g->program, g->inference, m->prediction);
+  return BBW_OK;
+}
+
+bbw_status bbw_training_graph_make(bbw_training_graph *out, bbw_bytes model, const bbw_trainer_options *options,
+                                   const bbw_mem *mem, bbw_error *err) {
+  bbw_training_graph g = {0};
+  bbw_program_options raw = {.memory_bytes_max = options->memory_bytes_max, .is_raw = true};
+  BBW_TRY(bbw_program_new(&g.program, model, &raw, mem, err));
+  maker m = {.g = &g, .options = options, .mem = mem, .err = err};
+  bbw_arena scratch;
+  bbw_arena_init(&scratch, mem);
+  bbw_status rv = make(&m, &scratch);
+  rv = bbw_arena_status(rv, &g.program->arena, err);
+  bbw_arena_free(&scratch);
+  if (rv != BBW_OK) {
+    bbw_training_graph_free(&g);
+    return rv;
+  }
+  *out = g;
+  return BBW_OK;
+}
+
+void bbw_training_graph_free(bbw_training_graph *g) {
+  if (g->program == NULL) { return; }
+  bbw_mem_array_free(g->program->mem, g->initial, g->value_count, sizeof *g->initial);
+  bbw_program_release(g->program);
+  g->initial = NULL;
+  g->program = NULL;
+}

@@ -1,0 +1,330 @@
+#include "grad_case.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "bbw/trainer.h"
+#include "kernel_data.h"
+#include "onnx/convert.h"
+#include "test_mem.h"
+
+static const char *const input_names[OP_CASE_ARRAYS] = {"a", "b", "c", "d", "e", "f", "g", "h", "i"};
+enum { OUTPUTS_MAX = 4, COVERED_MAX = 1000 };
+
+static struct {
+  const char *op;
+  uint32_t input;
+} covered[COVERED_MAX];
+static size_t covered_count;
+
+bool grad_case_has_covered(const char *op, uint32_t input) {
+  for (size_t i = 0; i < covered_count; i++) {
+    if (strcmp(covered[i].op, op) == 0 && covered[i].input == input) { return true; }
+  }
+  return false;
+}
+
+static bbw_str text(const char *s) { return (bbw_str){s, strlen(s)}; }
+
+static void *get(bbw_arena *arena, size_t count, size_t size) {
+  void *p = bbw_arena_array(arena, count + 1, size);
+  if (p == NULL) { abort(); }
+  return p;
+}
+
+/* The array of a text; the seed makes each input of each case another one. */
+static bbw_array read_input(const char *s, uint32_t seed, bbw_arena *arena) {
+  static const struct {
+    const char *name;
+    float low, high;
+  } kinds[] = {{"rand", -2.0f, 2.0f}, {"pos", 0.5f, 2.0f}, {"unit", -0.9f, 0.9f}, {"step", 0.0f, 1.0f}};
+  size_t n = strcspn(s, "[");
+  for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+    if (strlen(kinds[i].name) != n || strncmp(kinds[i].name, s, n) != 0) { continue; }
+    char *as_f32 = get(arena, strlen(s) + 4, 1);
+    strcpy(as_f32, "f32");
+    strcat(as_f32, s + n);
+    bbw_array a = op_text_array(as_f32, arena);
+    float *x = a.data;
+    kernel_fill(x, a.count, seed, kinds[i].low, kinds[i].high);
+    if (i == 3) { /* a shuffled staircase */
+      float *from = get(arena, a.count, sizeof *from);
+      memcpy(from, x, a.count * sizeof *x);
+      for (size_t k = 0; k < a.count; k++) {
+        size_t rank = 0;
+        for (size_t m = 0; m < a.count; m++) { rank += from[m] < from[k] || (from[m] == from[k] && m < k); }
+        x[k] = 0.25f * ((float)rank - (float)(a.count / 2) + 0.5f);
+      }
+    }
+    return a;
+  }
+  return op_text_array(s, arena);
+}
+
+static bool is_wanted(const grad_case *c, size_t i) { return strchr(c->wanted, (int)('a' + i)) != NULL; }
+
+typedef struct built {
+  bbw_array inputs[OP_CASE_ARRAYS]; /* f32, or whole numbers */
+  size_t input_count;
+  bbw_array factors[OUTPUTS_MAX]; /* of the results, in the shape of each */
+  uint32_t outputs;
+} built;
+
+static void add_info(bbw_onnx_value_info *info, bbw_str name) { *info = (bbw_onnx_value_info){.name = name}; }
+
+/*
+ * The model of the case.  for_session: float inputs are inputs of the model, its outputs those of the node.  Else all inputs are initializers, and the output is the sum over the
+ * results of mean(result * factors).
+ */
+static bbw_bytes build(const grad_case *c, const built *b, bool for_session, bbw_arena *arena) {
+  enum { NODES_MAX = 1 + 4 * OUTPUTS_MAX };
+  static const char *const
+      results[OUTPUTS_MAX] = {"u", "v", "w", "x"},
+      *const factors[OUTPUTS_MAX] = {"fu", "fv", "fw", "fx"}, *const products[OUTPUTS_MAX] = {"pu", "pv", "pw", "px"},
+      *const means[OUTPUTS_MAX] = {"mu", "mv", "mw", "mx"}, *const sums[OUTPUTS_MAX] = {"su", "sv", "sw", "sx"};
+  bbw_onnx_node *nodes = get(arena, NODES_MAX, sizeof *nodes);
+  bbw_onnx_tensor *tensors = get(arena, OP_CASE_ARRAYS + OUTPUTS_MAX, sizeof *tensors);
+  bbw_onnx_value_info *ins = get(arena, OP_CASE_ARRAYS, sizeof *ins), *outs = get(arena, OUTPUTS_MAX, sizeof *outs);
+  bbw_str *names = get(arena, OP_CASE_ARRAYS, sizeof *names);
+  size_t tensor_count = 0, in_count = 0, out_count = 0, node_count = 1;
+  for (size_t i = 0; i < b->input_count; i++) {
+    const bbw_array *a = &b->inputs[i];
+    if (c->inputs[i][0] == '\0') { continue; }
+    names[i] = text(input_names[i]);
+    if (for_session && a->dtype == BBW_DTYPE_F32) {
+      add_info(&ins[in_count++], names[i]);
+    } else {
+      op_text_tensor(&tensors[tensor_count++], input_names[i], a, arena);
+    }
+  }
+  bbw_str *results_of_node = get(arena, OUTPUTS_MAX, sizeof *results_of_node);
+  for (uint32_t o = 0; o < b->outputs; o++) { results_of_node[o] = text(results[o]); }
+  nodes[0] = (bbw_onnx_node){.op_type = text(c->op),
+                             .name = text("node"),
+                             .input = {names, b->input_count},
+                             .output = {results_of_node, b->outputs},
+                             .attribute = op_text_attributes(c->attributes, arena)};
+  for (uint32_t o = 0; o < b->outputs; o++) {
+    if (for_session) {
+      add_info(&outs[out_count++], results_of_node[o]);
+      continue;
+    }
+    op_text_tensor(&tensors[tensor_count++], factors[o], &b->factors[o], arena);
+    bbw_str *io = get(arena, 6, sizeof *io);
+    io[0] = text(results[o]);
+    io[1] = text(factors[o]);
+    io[2] = text(products[o]);
+    io[3] = text(means[o]);
+    nodes[node_count++] = (bbw_onnx_node){.op_type = text("Mul"), .input = {io, 2}, .output = {io + 2, 1}};
+    bbw_str last = io[2];
+    if (b->outputs > 1) {
+      nodes[node_count++] = (bbw_onnx_node){.op_type = text("ReduceMean"),
+                                            .input = {io + 2, 1},
+                                            .output = {io + 3, 1},
+                                            .attribute = op_text_attributes("keepdims=0", arena)};
+      last = io[3];
+    }
+    if (o > 0) {
+      io = get(arena, 3, sizeof *io);
+      io[0] = o == 1 ? text(means[0]) : text(sums[o - 1]);
+      io[1] = last;
+      io[2] = text(sums[o]);
+      nodes[node_count++] = (bbw_onnx_node){.op_type = text("Add"), .input = {io, 2}, .output = {io + 2, 1}};
+      last = io[2];
+    }
+    if (o + 1 == b->outputs) { add_info(&outs[out_count++], last); }
+  }
+  bbw_onnx_opset *opset = get(arena, 1, sizeof *opset);
+  opset->version = c->opset;
+  bbw_onnx_graph graph = {.name = text("g"),
+                          .node = {nodes, for_session ? 1 : node_count},
+                          .input = {ins, in_count},
+                          .output = {outs, out_count},
+                          .initializer = {tensors, tensor_count}};
+  bbw_onnx_model model = {.ir_version = 8, .graph = &graph, .opset_import = {opset, 1}};
+  bbw_bytes bytes;
+  if (bbw_proto_encode(&bytes, &model, &bbw_onnx_model_type, arena) != BBW_OK) { abort(); }
+  return bytes;
+}
+
+static void say(const grad_case *c, bbw_status rv, const bbw_error *err) {
+  bbw_str detail = bbw_error_field(err, "detail"), node = bbw_error_field(err, "op_type");
+  bbw_str item = bbw_error_item(err, "nodes", 0);
+  print_error("%s: %.*s %.*s: %.*s%.*s\n", c->name, (int)bbw_status_name(rv).len, bbw_status_name(rv).ptr,
+              (int)node.len, node.ptr, (int)detail.len, detail.ptr, (int)item.len, item.ptr);
+}
+
+/* ---- values by a session ---- */
+
+typedef struct forward {
+  bbw_session *session;
+  bbw_array inputs[OP_CASE_ARRAYS]; /* the float ones, as f64 or f32 */
+  size_t count;
+} forward;
+
+static bbw_status run_forward(const forward *f, bbw_array *outputs, bbw_error *err) {
+  return bbw_session_run(f->session, f->inputs, f->count, outputs, err);
+}
+
+static double loss_of(const grad_case *c, const built *b, const forward *f) {
+  bbw_array outputs[OUTPUTS_MAX];
+  bbw_error err;
+  double loss = 0.0;
+  bbw_status rv = run_forward(f, outputs, &err);
+  if (rv != BBW_OK) { say(c, rv, &err); }
+  assert_int_equal(rv, BBW_OK);
+  for (uint32_t o = 0; o < b->outputs; o++) {
+    double sum = 0.0;
+    for (size_t i = 0; i < outputs[o].count; i++) {
+      double y;
+      bbw_load_f64(&outputs[o], i, 1, &y);
+      sum += y * (double)((const float *)b->factors[o].data)[i];
+    }
+    loss += sum / (double)outputs[o].count;
+  }
+  return loss;
+}
+
+static void open_forward(const grad_case *c, const built *b, bbw_arena *arena, bbw_dtype dtype, forward *f) {
+  bbw_error err;
+  bbw_status rv = bbw_session_new(&f->session, build(c, b, true, arena), NULL, &bbw_mem_libc, &err);
+  if (rv != BBW_OK) { say(c, rv, &err); }
+  assert_int_equal(rv, BBW_OK);
+  f->count = 0;
+  for (size_t i = 0; i < b->input_count; i++) {
+    if (c->inputs[i][0] == '\0' || b->inputs[i].dtype != BBW_DTYPE_F32) { continue; }
+    bbw_array *a = &f->inputs[f->count++];
+    *a = b->inputs[i];
+    a->dtype = dtype;
+    a->data = get(arena, a->count, sizeof(double));
+    for (size_t k = 0; k < a->count; k++) {
+      double x = (double)((const float *)b->inputs[i].data)[k];
+      bbw_store_f64(a, k, 1, &x);
+    }
+  }
+}
+
+static double difference(const grad_case *c, const built *b, const forward *f, bbw_array *a, size_t k, double step) {
+  double x, moved, losses[2];
+  bbw_load_f64(a, k, 1, &x);
+  for (int side = 0; side < 2; side++) {
+    moved = side == 0 ? x - step : x + step;
+    bbw_store_f64(a, k, 1, &moved);
+    losses[side] = loss_of(c, b, f);
+  }
+  bbw_store_f64(a, k, 1, &x);
+  return (losses[1] - losses[0]) / (2.0 * step);
+}
+
+/* ---- the check ---- */
+
+static bbw_status gradient_of(bbw_bytes model, const bbw_trainer_options *options, const bbw_mem *mem, float *gradient,
+                              size_t *count, bbw_trainer_parameter *parameters, char names[][2], bbw_error *err) {
+  bbw_trainer *t = NULL;
+  double loss;
+  bbw_status rv = bbw_trainer_new(&t, model, options, mem, err);
+  if (rv == BBW_OK) { rv = bbw_trainer_gradient(t, NULL, 0, NULL, &loss, gradient, err); }
+  if (rv == BBW_OK) {
+    *count = bbw_trainer_parameter_count(t);
+    for (size_t i = 0; i < *count; i++) {
+      parameters[i] = bbw_trainer_parameter_at(t, i);
+      names[i][0] = parameters[i].name.ptr[0];
+    }
+  }
+  bbw_trainer_del(t);
+  return rv;
+}
+
+static void check(const grad_case *c, uint32_t seed) {
+  bbw_arena arena;
+  bbw_error err = {0};
+  built b = {.outputs = c->outputs != 0 ? c->outputs : 1};
+  forward f = {0};
+  bbw_array outputs[OUTPUTS_MAX];
+  bbw_arena_init(&arena, &bbw_mem_libc);
+  for (; b.input_count < OP_CASE_ARRAYS && c->inputs[b.input_count] != NULL; b.input_count++) {
+    if (c->inputs[b.input_count][0] == '\0') { continue; }
+    b.inputs[b.input_count] = read_input(c->inputs[b.input_count], seed * 16 + (uint32_t)b.input_count, &arena);
+  }
+  open_forward(c, &b, &arena, c->is_f32 ? BBW_DTYPE_F32 : BBW_DTYPE_F64, &f);
+  bbw_status rv = run_forward(&f, outputs, &err);
+  if (rv != BBW_OK) { say(c, rv, &err); }
+  assert_int_equal(rv, BBW_OK);
+  for (uint32_t o = 0; o < b.outputs; o++) {
+    b.factors[o] = outputs[o];
+    b.factors[o].dtype = BBW_DTYPE_F32;
+    float *r = b.factors[o].data = get(&arena, outputs[o].count, sizeof(float));
+    kernel_fill(r, outputs[o].count, seed * 16 + 9 + o, -1.0f, 1.0f);
+    for (size_t i = 0; i < outputs[o].count; i++) { r[i] = roundf(r[i] * 8.0f) / 8.0f; }
+  }
+  /* Everything but what is wanted is frozen. */
+  bbw_str freeze[OP_CASE_ARRAYS + OUTPUTS_MAX];
+  static const char *const factors[OUTPUTS_MAX] = {"fu", "fv", "fw", "fx"};
+  bbw_trainer_options options = {.loss = BBW_TRAINER_OUTPUT, .rate = 1.0f, .freeze = freeze};
+  for (size_t i = 0; i < b.input_count; i++) {
+    if (c->inputs[i][0] != '\0' && !is_wanted(c, i)) { freeze[options.freeze_count++] = text(input_names[i]); }
+  }
+  for (uint32_t o = 0; o < b.outputs; o++) { freeze[options.freeze_count++] = text(factors[o]); }
+  size_t total = 1, count = 0;
+  for (size_t i = 0; i < b.input_count; i++) { total += b.inputs[i].count; }
+  float *gradient = get(&arena, total, sizeof *gradient);
+  bbw_trainer_parameter parameters[OP_CASE_ARRAYS];
+  char names[OP_CASE_ARRAYS][2] = {{0}};
+  bbw_bytes model = build(c, &b, false, &arena);
+  rv = gradient_of(model, &options, &bbw_mem_libc, gradient, &count, parameters, names, &err);
+  if (rv != BBW_OK) { say(c, rv, &err); }
+  assert_int_equal(rv, BBW_OK);
+  size_t wrong = 0, found = 0;
+  for (size_t p = 0; p < count; p++) {
+    size_t which = (size_t)(names[p][0] - 'a'), at = 0;
+    assert_true(is_wanted(c, which));
+    for (size_t i = 0; i < which; i++) { at += c->inputs[i][0] != '\0' && b.inputs[i].dtype == BBW_DTYPE_F32; }
+    const float *got = gradient + parameters[p].offset;
+    double *want = get(&arena, parameters[p].count, sizeof *want), largest = 1e-3;
+    for (size_t k = 0; k < parameters[p].count; k++) {
+      want[k] = difference(c, &b, &f, &f.inputs[at], k, c->is_f32 ? 0.0625 : 1e-5);
+      if (fabs(want[k]) > largest) { largest = fabs(want[k]); }
+    }
+    double tolerance = (c->tolerance != 0.0f ? (double)c->tolerance : 2e-5) * largest;
+    for (size_t k = 0; k < parameters[p].count; k++) {
+      if (!(fabs((double)got[k] - want[k]) <= tolerance)) {
+        print_error("%s: gradient of %s[%zu] is %.9g, the differences say %.9g\n", c->name, names[p], k, (double)got[k],
+                    want[k]);
+        wrong++;
+      }
+    }
+    found++;
+    if (covered_count < COVERED_MAX) {
+      covered[covered_count].op = c->op;
+      covered[covered_count++].input = (uint32_t)which;
+    }
+  }
+  assert_int_equal(found, strlen(c->wanted));
+  assert_int_equal(wrong, 0);
+  bbw_session_del(f.session);
+  /* Every allocation fails once. */
+  test_mem mem;
+  test_mem_init(&mem);
+  for (size_t nth = 0; nth < 100000; nth++) {
+    rv = gradient_of(model, &options, test_mem_fail_at(&mem, nth), gradient, &count, parameters, names, &err);
+    assert_int_equal(mem.live_bytes, 0);
+    if (mem.alloc_count <= nth) { break; }
+    assert_int_equal(rv, BBW_E_NOMEM);
+  }
+  assert_int_equal(rv, BBW_OK);
+  bbw_arena_free(&arena);
+}
+
+void grad_cases_check(const grad_case *cases, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    for (uint32_t seed = 0; seed < 2; seed++) { check(&cases[i], (uint32_t)i * 2 + seed + 1); }
+  }
+}

@@ -1,0 +1,30 @@
+/*
+ * grad_case: the gradient of one operator against central differences.
+ *
+ * Inputs in the notation of op_case.h, and numbers from a seed: "rand[2 3]" from -2 to 2, "pos[2 3]" from 0.5 to 2, "unit[2 3]" from -0.9 to 0.9, "step[2 3]" distinct multiples of
+ * 1/4 in random order, none of them 0.  The loss is the mean of each result times fixed numbers.  The gradient is that of the trainer, in f32; the differences are taken in f64, by
+ * a session over the same node.  Where an operator computes f32 only, it must be piecewise linear in each input: then differences of dyadic numbers are exact for any step.
+ */
+#ifndef BBW_TEST_GRAD_CASE_H
+#define BBW_TEST_GRAD_CASE_H
+
+#include "op_case.h"
+
+typedef struct grad_case {
+  const char *name; /* a sentence: what is differentiated */
+  const char *op;
+  int opset;
+  const char *attributes; /* or NULL */
+  const char *inputs[OP_CASE_ARRAYS];
+  const char *wanted; /* letters of the inputs whose gradients are checked: "ab" */
+  uint32_t outputs;   /* 0: one */
+  float tolerance;    /* relative to the largest number of the gradient; 0: 2e-5 */
+  bool is_f32;        /* differences in f32 (see above) */
+} grad_case;
+
+/* Checks each case and marks what it has covered. */
+void grad_cases_check(const grad_case *cases, size_t count);
+/* Whether a case had that input of that operator among its wanted ones. */
+bool grad_case_has_covered(const char *op, uint32_t input);
+
+#endif

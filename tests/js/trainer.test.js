@@ -1,0 +1,212 @@
+// Training of standard ONNX files outside any node.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import test from 'node:test';
+import { createRuntime, createSessionIn, createTrainer, createTrainerIn, DATA_TYPE, encodeModel, isBbwError } from '../../js/index.js';
+
+const module = new WebAssembly.Module(readFileSync('build/wasm/bb.wasm'));
+const runtime = createRuntime(module);
+
+/** @param {string} name @param {(number | string)[]} dims */
+const port = (name, dims) => ({ name, type: { tensorType: { elemType: DATA_TYPE.FLOAT, shape: { dim: dims.map((d) => (typeof d === 'number' ? { dimValue: d } : { dimParam: d })) } } } });
+/** Numbers that look random and are the same everywhere. */
+const numbers = (count, seed, range = 1) => Array.from({ length: count }, (_, i) => range * Math.sin((i + 1) * 12.9898 + seed * 78.233));
+const weights = (name, dims, seed, range = 0.5) => ({ name, dims, dataType: DATA_TYPE.FLOAT, floatData: numbers(dims.reduce((a, b) => a * b, 1), seed, range) });
+/** 4 -> 8 -> 3 with Relu, as PyTorch exports it. */
+const mlp = (last = []) => encodeModel({
+  irVersion: 8, opsetImport: [{ version: 17 }],
+  graph: {
+    name: 'mlp', input: [port('x', ['n', 4])], output: [port(last.length > 0 ? 'p' : 'y', ['n', 3])],
+    initializer: [weights('fc1.weight', [8, 4], 1), weights('fc1.bias', [8], 2), weights('fc2.weight', [3, 8], 3), weights('fc2.bias', [3], 4)],
+    node: [
+      { opType: 'Gemm', name: 'fc1', input: ['x', 'fc1.weight', 'fc1.bias'], output: ['h'], attribute: [{ name: 'transB', i: 1, type: 2 }] },
+      { opType: 'Relu', name: 'relu', input: ['h'], output: ['r'] },
+      { opType: 'Gemm', name: 'fc2', input: ['r', 'fc2.weight', 'fc2.bias'], output: ['y'], attribute: [{ name: 'transB', i: 1, type: 2 }] },
+      ...last,
+    ],
+  },
+});
+const softmaxed = () => mlp([{ opType: 'Softmax', name: 'softmax', input: ['y'], output: ['p'], attribute: [{ name: 'axis', i: -1, type: 2 }] }]);
+const batch = (n = 6) => ({ x: { data: Float32Array.from(numbers(n * 4, 9, 2)), dims: [n, 4] } });
+const labels = (n = 6) => ({ data: Int32Array.from({ length: n }, (_, i) => i % 3), dims: [n] });
+/** @param {string} code */
+const fails = (code, details = {}) => (error) => {
+  assert.ok(isBbwError(error), String(error));
+  assert.equal(error.code, code, error.message);
+  for (const [key, value] of Object.entries(details)) assert.deepEqual(error.details[key], value, error.message);
+  return true;
+};
+
+/** The loss and the gradient of the network, in f64, by hand. */
+function byHand(values, x, targets) {
+  const w1 = values.slice(0, 32), b1 = values.slice(32, 40), w2 = values.slice(40, 64), b2 = values.slice(64, 67), n = targets.length;
+  const gradient = new Float64Array(67);
+  let loss = 0;
+  for (let s = 0; s < n; s++) {
+    const input = Array.from(x.slice(s * 4, s * 4 + 4));
+    const hidden = Array.from({ length: 8 }, (_, j) => input.reduce((sum, v, i) => sum + v * w1[j * 4 + i], b1[j]));
+    const relu = hidden.map((h) => Math.max(h, 0));
+    const logits = Array.from({ length: 3 }, (_, k) => relu.reduce((sum, v, j) => sum + v * w2[k * 8 + j], b2[k]));
+    const e = logits.map(Math.exp), total = e.reduce((a, b) => a + b);
+    loss += Math.log(total) - logits[targets[s]];
+    const d = e.map((v, k) => (v / total - (k === targets[s] ? 1 : 0)) / n);
+    for (let k = 0; k < 3; k++) {
+      gradient[64 + k] += d[k];
+      for (let j = 0; j < 8; j++) gradient[40 + k * 8 + j] += d[k] * relu[j];
+    }
+    for (let j = 0; j < 8; j++) {
+      const back = hidden[j] > 0 ? d.reduce((sum, v, k) => sum + v * w2[k * 8 + j], 0) : 0;
+      gradient[32 + j] += back;
+      for (let i = 0; i < 4; i++) gradient[j * 4 + i] += back * input[i];
+    }
+  }
+  return { loss: loss / n, gradient };
+}
+const close = (a, b, tolerance) => assert.ok(Math.abs(a - b) <= tolerance, `${a} is not ${b}`);
+
+test('one step of SGD is what a hand computes', async () => {
+  const trainer = await createTrainer(mlp(), { wasm: module, loss: 'softmax-cross-entropy', optimizer: { type: 'sgd', lr: 0.5 } });
+  const before = trainer.parameters();
+  assert.equal(before.length, 67);
+  assert.deepEqual(trainer.layout.map(({ name, offset }) => [name, offset]), [['fc1.weight', 0], ['fc1.bias', 32], ['fc2.weight', 40], ['fc2.bias', 64]]);
+  const want = byHand(before, batch().x.data, labels().data);
+  const got = trainer.gradient(batch(), labels());
+  close(got.loss, want.loss, 1e-6);
+  want.gradient.forEach((g, i) => close(got.gradient[i], g, 1e-6));
+  assert.deepEqual(trainer.parameters(), before);
+  const { loss } = trainer.step(batch(), labels());
+  assert.equal(loss, got.loss);
+  trainer.parameters().forEach((value, i) => close(value, before[i] - 0.5 * want.gradient[i], 1e-6));
+  assert.equal(trainer.stats.steps, 1);
+  trainer.free();
+  trainer.free();
+  assert.throws(() => trainer.step(batch(), labels()), fails('E_STATE'));
+});
+
+test('the loss goes down with every optimizer, and the same steps give the same bits', () => {
+  for (const optimizer of ['sgd', 'momentum', 'nesterov', 'adam', 'adamw']) {
+    const runs = [0, 1].map(() => {
+      const trainer = createTrainerIn(runtime, mlp(), { loss: 'softmax-cross-entropy', optimizer: { type: optimizer, lr: 0.05 } });
+      const losses = Array.from({ length: 60 }, () => trainer.step(batch(), labels()).loss);
+      const values = trainer.parameters();
+      trainer.free();
+      return { losses, values };
+    });
+    assert.ok(runs[0].losses[59] < runs[0].losses[0] * 0.9, `${optimizer}: ${runs[0].losses[0]} to ${runs[0].losses[59]}`);
+    assert.deepEqual(runs[0], runs[1]);
+  }
+});
+
+test('a last Softmax belongs to the loss', () => {
+  const options = { loss: 'softmax-cross-entropy', optimizer: { type: 'sgd', lr: 0.1 } };
+  const plain = createTrainerIn(runtime, mlp(), options), soft = createTrainerIn(runtime, softmaxed(), options);
+  for (let i = 0; i < 3; i++) assert.equal(soft.step(batch(), labels()).loss, plain.step(batch(), labels()).loss);
+  assert.deepEqual(soft.parameters(), plain.parameters());
+  const { loss, outputs } = soft.evaluate(batch(), labels());
+  assert.equal(loss, plain.evaluate(batch(), labels()).loss);
+  close(outputs.p.data[0] + outputs.p.data[1] + outputs.p.data[2], 1, 1e-6);
+  plain.free();
+  soft.free();
+});
+
+test('what is frozen stays and the rest learns', () => {
+  const trainer = createTrainerIn(runtime, mlp(), { loss: 'softmax-cross-entropy', freeze: ['fc1.*'], optimizer: 'adam' });
+  assert.deepEqual(trainer.layout.map(({ name }) => name), ['fc2.weight', 'fc2.bias']);
+  const all = createTrainerIn(runtime, mlp(), { loss: 'softmax-cross-entropy' });
+  assert.ok(trainer.stats.nodes < all.stats.nodes, 'no backward work for what is frozen');
+  trainer.step(batch(), labels());
+  const session = createSessionIn(runtime, trainer.exportModel()), { y } = session.run(batch());
+  assert.deepEqual(y.data, trainer.evaluate(batch()).outputs.y.data);
+  for (const t of [trainer, all, session]) t.dispose();
+  assert.throws(() => createTrainerIn(runtime, mlp(), { loss: 'mse', freeze: ['fc3.*'] }), fails('E_ARG', { option: 'freeze', value: 'fc3.*' }));
+  assert.throws(() => createTrainerIn(runtime, mlp(), { loss: 'mse', freeze: ['fc*'] }), fails('E_EMPTY'));
+});
+
+test('an exported model gives in a session what the trainer gives', () => {
+  const trainer = createTrainerIn(runtime, mlp(), { loss: 'softmax-cross-entropy', optimizer: 'adam' });
+  assert.deepEqual(trainer.exportModel(), mlp());
+  for (let i = 0; i < 5; i++) trainer.step(batch(), labels());
+  const bytes = trainer.exportModel();
+  assert.equal(bytes.length, mlp().length);
+  const session = createSessionIn(runtime, bytes);
+  const ours = trainer.evaluate(batch()).outputs.y.data, theirs = session.run(batch()).y.data;
+  ours.forEach((value, i) => close(value, theirs[i], 1e-6));
+  const again = createTrainerIn(runtime, bytes, { loss: 'softmax-cross-entropy', optimizer: 'adam' });
+  assert.deepEqual(again.parameters(), trainer.parameters());
+  for (const t of [trainer, session, again]) t.dispose();
+});
+
+test('a run that goes on from its saved state ends with the same bits', () => {
+  const options = { loss: 'softmax-cross-entropy', optimizer: { type: 'adam', lr: 0.05, schedule: { type: 'cosine', steps: 10, warmup: 2 } } };
+  const whole = createTrainerIn(runtime, mlp(), options), first = createTrainerIn(runtime, mlp(), options), second = createTrainerIn(runtime, mlp(), options);
+  for (let i = 0; i < 8; i++) whole.step(batch(), labels());
+  for (let i = 0; i < 4; i++) first.step(batch(), labels());
+  const state = first.saveState();
+  second.load(first.parameters());
+  second.loadState(state);
+  for (let i = 0; i < 4; i++) second.step(batch(), labels());
+  assert.deepEqual(second.parameters(), whole.parameters());
+  assert.equal(second.stats.rate, whole.stats.rate);
+  const changed = state.slice();
+  changed[60] ^= 1;
+  assert.throws(() => second.loadState(changed), fails('E_DECODE'));
+  assert.throws(() => second.loadState(state.slice(0, -1)), fails('E_DECODE'));
+  assert.throws(() => second.loadState(new Uint8Array(0)), fails('E_DECODE'));
+  const other = createTrainerIn(runtime, mlp(), { loss: 'softmax-cross-entropy', optimizer: 'sgd' });
+  assert.throws(() => other.loadState(state), fails('E_INVALID_VALUE'));
+  const frozen = createTrainerIn(runtime, mlp(), { ...options, freeze: ['fc1.bias'] });
+  assert.throws(() => frozen.loadState(state), fails('E_INVALID_VALUE'));
+  for (const t of [whole, first, second, other, frozen]) t.dispose();
+});
+
+test('a batch that is not finite changes nothing, and bad input is named', () => {
+  const trainer = createTrainerIn(runtime, mlp(), { loss: 'softmax-cross-entropy', optimizer: 'adam' });
+  trainer.step(batch(), labels());
+  const before = trainer.parameters(), state = trainer.saveState();
+  const bad = batch();
+  bad.x.data[5] = NaN;
+  assert.throws(() => trainer.step(bad, labels()), fails('E_NOT_FINITE', { step: 1 }));
+  bad.x.data[5] = -Infinity;
+  assert.throws(() => trainer.step(bad, labels()), fails('E_NOT_FINITE'));
+  assert.throws(() => trainer.step(batch(), { data: Int32Array.of(0, 1, 2, 3, 0, 1), dims: [6] }), fails('E_ONNX_INVALID', { opType: 'Loss', input: 1 }));
+  assert.throws(() => trainer.step(batch(), { data: Int32Array.of(0, 1, -1, 0, 0, 1), dims: [6] }), fails('E_ONNX_INVALID'));
+  assert.throws(() => trainer.step(batch(), labels(5)), fails('E_ONNX_INVALID'));
+  assert.throws(() => trainer.step(batch(), { data: BigInt64Array.of(0n), dims: [2] }), fails('E_SHAPE'));
+  assert.throws(() => trainer.step(batch()), fails('E_ARG'));
+  assert.throws(() => trainer.step({ x: { data: new Float32Array(12), dims: [4, 3] } }, labels(4)), fails('E_SHAPE'));
+  assert.throws(() => trainer.step({ x: { data: new Float32Array(0), dims: [0, 4] } }, labels(0)), fails('E_ONNX_INVALID'));
+  assert.throws(() => trainer.load(new Float32Array(3)), fails('E_SHAPE'));
+  assert.throws(() => trainer.load(new Float32Array(67).fill(NaN)), fails('E_NOT_FINITE'));
+  assert.deepEqual(trainer.parameters(), before);
+  assert.deepEqual(trainer.saveState(), state);
+  trainer.add(new Float32Array(67).fill(1));
+  assert.equal(trainer.parameters()[66], Math.fround(before[66] + 1));
+  trainer.free();
+});
+
+test('options are checked', () => {
+  for (const [options, field] of [
+    [{ loss: 'hinge' }, 'loss'], [{}, 'loss'], [{ loss: { type: 'mse', delt: 1 } }, 'loss.delt'], [{ loss: 'mse', optimizer: 'lion' }, 'optimizer'],
+    [{ loss: 'mse', optimizer: { type: 'sgd', lr: NaN } }, 'optimizer.lr'], [{ loss: 'mse', optimizer: { type: 'sgd', schedule: { steps: -1 } } }, 'optimizer.schedule.steps'],
+    [{ loss: 'mse', maxMemoryBytes: -1 }, 'maxMemoryBytes'], [{ loss: { type: 'mse', ignoreIndex: 0.5 } }, 'loss.ignoreIndex'],
+  ]) assert.throws(() => createTrainerIn(runtime, mlp(), /** @type {any} */ (options)), fails('E_ARG', { field }));
+  for (const [optimizer, option] of [
+    [{ type: 'sgd', lr: 0 }, 'rate'], [{ type: 'sgd', lr: -1 }, 'rate'], [{ type: 'momentum', momentum: 1 }, 'momentum'], [{ type: 'adam', beta2: 1 }, 'beta2'],
+    [{ type: 'sgd', schedule: { type: 'cosine' } }, 'schedule_steps'], [{ type: 'sgd', clipNorm: -1 }, 'clip_norm'],
+  ]) assert.throws(() => createTrainerIn(runtime, mlp(), { loss: 'mse', optimizer: /** @type {any} */ (optimizer) }), fails('E_ARG', { option }));
+  assert.throws(() => createTrainerIn(runtime, mlp(), { loss: { type: 'mse', output: 'z' } }), fails('E_ARG', { option: 'output' }));
+  assert.throws(() => createTrainerIn(runtime, new Uint8Array([1, 2, 3]), { loss: 'mse' }), fails('E_PROTOBUF'));
+});
+
+test('the engine gives back what trainers take', () => {
+  const fresh = createRuntime(module);
+  const round = () => {
+    const trainer = createTrainerIn(fresh, mlp(), { loss: 'softmax-cross-entropy', optimizer: 'adam', outputs: true });
+    for (const n of [6, 3, 6]) assert.deepEqual(trainer.step(batch(n), labels(n)).outputs.y.dims, [n, 3]);
+    trainer.free();
+    return fresh.memoryUsed;
+  };
+  round();
+  const used = round();
+  for (let i = 0; i < 5; i++) assert.equal(round(), used);
+});
