@@ -1,5 +1,6 @@
 // bb-wasm/training: the loop over epochs, and how good the result is.
 
+export { trainableModel } from './component.js';
 export { evaluate } from './evaluate.js';
 export { fit } from './fit.js';
 export { createAccuracy, createAuc, createConfusion, createMae, createRmse } from './metrics.js';
