@@ -8,6 +8,7 @@
 #   DIR=path              another folder of vectors, for `make vectors`
 #   V=1                   show the whole compiler lines
 #   ONCE=1                `make demo` trains once, prints one JSON line and exits
+#   MODEL=mlp|cnn         what `make demo` trains: a dense network or LeNet-5
 
 # ---- settings -------------------------------------------------------------------------------------------------------
 SHELL   := /bin/bash
