@@ -162,15 +162,21 @@ static void add_parameters(const maker *m, bbw_body *body) {
 }
 
 /* Takes the numbers out of the constants. */
-static void free_constants(const maker *m, bbw_body *body) {
+static bbw_status free_constants(const maker *m, bbw_body *body) {
+  bbw_array *shapes = bbw_arena_array(&m->g->program->arena, m->g->parameter_count, sizeof *shapes);
+  if (shapes == NULL) { return no_memory(m); }
   for (uint32_t i = 0; i < m->g->parameter_count; i++) {
     bbw_body_value *value = bbw_body_value_at(body, m->values[i]);
     memcpy(m->g->initial + m->g->parameters[i].offset, value->constant->array.data,
            m->g->parameters[i].count * sizeof(float));
+    shapes[i] = value->constant->array;
+    shapes[i].data = NULL;
+    value->shape = &shapes[i];
     value->constant->readers = 0;
     value->constant = NULL;
   }
   bbw_program_drop_unread(m->g->program);
+  return BBW_OK;
 }
 
 /* ---- two bodies out of one ---- */
@@ -274,7 +280,7 @@ static bbw_status make_step(const maker *m, bbw_body *body, bbw_arena *scratch) 
     }
   }
   BBW_TRY(set_outputs(m, body, outputs, 1 + g->kept_count + g->parameter_count));
-  bbw_program_sweep(g->program, body);
+  BBW_TRY(bbw_program_fuse(g->program, body, m->err));
   return bbw_program_pack(g->program, body, m->err);
 }
 
@@ -321,11 +327,12 @@ static bbw_status make(maker *m, bbw_arena *scratch) {
   BBW_TRY(check_freeze(m, body));
   BBW_TRY(find_prediction(m, body));
   BBW_TRY(find_parameters(m, body, scratch));
-  free_constants(m, body);
+  BBW_TRY(free_constants(m, body));
   BBW_TRY(simplify_inner(m));
   /* The loss reads the prediction, also where no output does: it must outlive the folding. */
   bbw_body_retain_value(body, m->prediction);
   BBW_TRY(bbw_program_fold(g->program, body, m->err));
+  BBW_TRY(bbw_program_fuse_forward(g->program, body, m->err));
   g->step = body;
   BBW_TRY(clone_body(m, body, &g->inference));
   BBW_TRY(make_inference(m, g->inference, scratch));

@@ -170,3 +170,30 @@ void bbw_average_pool_f32_scalar(const bbw_pool_plan *plan, const float *x, floa
 void bbw_average_pool_f32_simd128(const bbw_pool_plan *plan, const float *x, float *out) {
   pool(plan, POOL_MEAN, x, out, NULL, true);
 }
+
+void bbw_average_pool_gradient_f32(const bbw_pool_plan *p, const float *g, float *out) {
+  const size_t *size = p->shape.size, *dilation = p->shape.dilation, *places = p->out_size;
+  size_t plane = size[0] * size[1] * size[2];
+  for (size_t i = 0; i < p->shape.planes * plane; i++) { out[i] = 0.0f; }
+  for (size_t n = 0; n < p->shape.planes; n++, out += plane) {
+    for (size_t z = 0; z < places[0]; z++) {
+      window depth = window_of(p, 0, z);
+      for (size_t y = 0; y < places[1]; y++) {
+        window height = window_of(p, 1, y);
+        for (size_t x = 0; x < places[2]; x++, g++) {
+          window width = window_of(p, 2, x);
+          float part = *g / (float)(depth.counted * height.counted * width.counted);
+          for (size_t a = 0; a < depth.taps; a++) {
+            for (size_t b = 0; b < height.taps; b++) {
+              size_t row = ((depth.start + a * dilation[0]) * size[1] + height.start + b * dilation[1]) * size[2];
+              for (size_t c = 0; c < width.taps; c++) {
+                float *to = out + row + width.start + c * dilation[2];
+                *to = *to + part;
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
