@@ -45,9 +45,9 @@ export function samplesOf({ count, words, labels }) {
  * @param {number} [options.epochs] @param {boolean} [options.onlyClasses]  the encoder stays as it is altogether
  * @param {AbortSignal} [options.signal] @param {(progress: import('../../js/training/fit.js').Progress) => void} [options.onProgress]
  */
-export async function trainTopics({ runtime, encoder, train, test, epochs = 12, onlyClasses = false, signal, onProgress }) {
+export async function trainTopics({ runtime, encoder, train, test, epochs = 8, onlyClasses = false, signal, onProgress }) {
   const trainer = createTrainerIn(runtime, withClasses(encoder), {
-    loss: { type: 'softmax-cross-entropy', labelSmoothing: 0.05 }, optimizer: { type: 'adamw', lr: 0.01, weightDecay: 0.01 }, freeze: [...FROZEN, ...(onlyClasses ? [LAST] : [])],
+    loss: 'softmax-cross-entropy', optimizer: { type: 'adamw', lr: 0.003, weightDecay: 0.01 }, freeze: [...FROZEN, ...(onlyClasses ? [LAST] : [])],
   });
   try {
     const held = samplesOf(test), metrics = () => ({ accuracy: createAccuracy(), confusion: createConfusion(CLASSES.length) });
