@@ -29,11 +29,11 @@ test('Chromium trains in Web Workers', { skip: !existsSync(CHROMIUM) && 'not ins
   const browser = await launch({ headless: true, executablePath: CHROMIUM, args: ARGS });
   try {
     await t.test('two workers learn LeNet-5 together', async () => {
-      const deal = dealDigits(loadDigits(), 8), failed = [];
+      const deal = dealDigits(loadDigits(), 2), failed = [];
       const federation = await createFederation({ deal, model: 'cnn', training: { epochs: 1, batchSize: 32 }, onStep: (step) => { if (step.type === 'OpFailed') failed.push(`${step.reason} ${step.detail}`); } });
       const { page, close } = await openPage(browser, new URL(federation.socketUrl).origin);
       try {
-        const clients = deal.shares.slice(0, 2).map((share, i) => ({
+        const clients = deal.shares.map((share, i) => ({
           task: 'join', peer: String(PeerId.fromU64(100 + i)), serverPeer: String(federation.serverPeer), socketUrl: federation.socketUrl,
           artifact: [...federation.artifact], onnx: Buffer.from(federation.onnx).toString('base64'), samples: Buffer.from(packSamples(share)).toString('base64'),
         }));
@@ -55,7 +55,7 @@ test('Chromium trains in Web Workers', { skip: !existsSync(CHROMIUM) && 'not ins
         assert.deepEqual([failed, seen.filter(({ event }) => event === 'failed')], [[], []]);
         assert.deepEqual(rounds.map((r) => r.updates), [2, 2, 2]);
         assert.equal(seen.filter(({ event }) => event === 'round').length, 6);
-        assert.ok(rounds[2].accuracy > 0.3 && rounds[2].testLoss < rounds[0].testLoss, JSON.stringify(rounds)); // two of eight shares do not hold all digits
+        assert.ok(rounds[2].accuracy > 0.85 && rounds[2].testLoss < rounds[0].testLoss, JSON.stringify(rounds));
         t.diagnostic(`LeNet-5, two workers, three rounds: ${(rounds[2].accuracy * 100).toFixed(1)} %`);
         await page.evaluate(() => window.workers.forEach((worker) => worker.terminate()));
       } finally {

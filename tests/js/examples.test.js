@@ -113,7 +113,7 @@ test('sentences: definitions that nobody learnt from find their sentence clearly
 });
 
 test('topics: the trained file sorts the held-out definitions as well as it says, far better than by chance', async () => {
-  const train = unpackTexts(read('topics/train.bin')), held = unpackTexts(read('topics/test.bin')), about = JSON.parse(read('topics/about.json', 'utf8'));
+  const train = unpackTexts(new Uint8Array(read('topics/train.bin'))), held = unpackTexts(new Uint8Array(read('topics/test.bin'))), about = JSON.parse(read('topics/about.json', 'utf8'));
   assert.deepEqual([train.count, held.count, train.words.length, about.trained, about.tested], [3000, 600, 3000 * LENGTH, 3000, 600]);
   assert.deepEqual(unpackTexts(packTexts(held)), held);
   const rows = new Set(Array.from({ length: train.count }, (_, i) => train.words.subarray(i * LENGTH, (i + 1) * LENGTH).join()));
@@ -129,7 +129,7 @@ test('topics: the trained file sorts the held-out definitions as well as it says
 
 test('topics: what is frozen stays, the last layer and the new one learn, and the same seed gives the same file', async () => {
   const runtime = createRuntime(new WebAssembly.Module(readFileSync('build/wasm/bb.wasm'))), encoder = new Uint8Array(read('sentences/model.onnx'));
-  const train = unpackTexts(read('topics/train.bin')), held = unpackTexts(read('topics/test.bin'));
+  const train = unpackTexts(new Uint8Array(read('topics/train.bin'))), held = unpackTexts(new Uint8Array(read('topics/test.bin')));
   const weights = (onnx, options) => { const trainer = createTrainerIn(runtime, onnx, { loss: 'softmax-cross-entropy', ...options }); try { return [trainer.layout.map(({ name }) => name), trainer.parameters()]; } finally { trainer.free(); } };
   const run = (options) => trainTopics({ runtime, encoder, train, test: held, epochs: 1, ...options });
   const [names, before] = weights(withClasses(encoder), { freeze: ['words.*', 'one', 'tiny'] });
