@@ -1,4 +1,4 @@
-/* Gradients of Softmax and LogSoftmax, LayerNormalization, and BatchNormalization with fixed statistics; f32. */
+/* Gradients of Softmax and LogSoftmax, LayerNormalization, BatchNormalization; f32. */
 #include <math.h>
 #include <string.h>
 
@@ -136,12 +136,10 @@ bbw_status bbw_layer_norm_grad_run(bbw_call *call) {
   return BBW_OK;
 }
 
-/* ---- BatchNormalization as it infers: g, x, scale, mean, variance; results by x, scale and bias ---- */
+/* ---- BatchNormalization, as it infers or over the statistics of the batch: g, x, scale, mean, variance; results by x, scale and bias ---- */
 
 bbw_status bbw_batch_norm_grad_infer(bbw_call *call) {
-  const bbw_batch_norm_params *p = call->params;
   const bbw_array *g = call->inputs[0], *x = call->inputs[1];
-  if (p->is_training) { return bbw_call_refuse(call, -1, "in training mode it has no gradient"); }
   if (g->dtype != BBW_DTYPE_F32 || x->dtype != BBW_DTYPE_F32) { return bbw_call_refuse_type(call, 0); }
   if (x->rank < 2 || g->count != x->count) { return bbw_call_refuse(call, 1, "must have batch and channels"); }
   for (uint32_t i = 2; i < 5; i++) {
@@ -154,6 +152,22 @@ bbw_status bbw_batch_norm_grad_infer(bbw_call *call) {
   return bbw_call_output_like(call, 2, call->inputs[2]);
 }
 
+static void batch_statistics(const bbw_array *x, size_t channel, size_t inner, double count, double *mean,
+                             double *variance) {
+  const float *from = x->data;
+  double sum = 0.0, squares = 0.0;
+  for (size_t o = 0; o < x->dims[0]; o++) {
+    const float *run = from + (o * x->dims[1] + channel) * inner;
+    for (size_t i = 0; i < inner; i++) { sum = sum + (double)run[i]; }
+  }
+  *mean = sum / count;
+  for (size_t o = 0; o < x->dims[0]; o++) {
+    const float *run = from + (o * x->dims[1] + channel) * inner;
+    for (size_t i = 0; i < inner; i++) { squares = squares + ((double)run[i] - *mean) * ((double)run[i] - *mean); }
+  }
+  *variance = squares / count;
+}
+
 bbw_status bbw_batch_norm_grad_run(bbw_call *call) {
   const bbw_batch_norm_params *p = call->params;
   const bbw_array *shape = call->inputs[1];
@@ -161,19 +175,31 @@ bbw_status bbw_batch_norm_grad_run(bbw_call *call) {
               *means = call->inputs[3]->data, *variances = call->inputs[4]->data;
   bbw_array *by_x = bbw_call_result(call, 0), *by_scale = bbw_call_result(call, 1), *by_bias = bbw_call_result(call, 2);
   size_t channels = shape->dims[1], inner = bbw_dims_product(shape->dims, 2, shape->rank);
+  double count = (double)(shape->dims[0] * inner);
   for (size_t c = 0; c < channels; c++) {
-    float inverse = 1.0f / sqrtf(variances[c] + p->epsilon);
-    double sum = 0.0, product = 0.0;
+    double mean = (double)means[c], variance = (double)variances[c], sum = 0.0, product = 0.0;
+    if (p->is_training) { batch_statistics(shape, c, inner, count, &mean, &variance); }
+    double inverse = 1.0 / sqrt(variance + (double)p->epsilon);
     for (size_t o = 0; o < shape->dims[0]; o++) {
       size_t at = (o * channels + c) * inner;
-      for (size_t i = 0; (by_scale != NULL || by_bias != NULL) && i < inner; i++) {
-        sum = sum + (double)g[at + i];
-        product = product + (double)g[at + i] * (double)(x[at + i] - means[c]);
+      for (size_t i = at; i < at + inner; i++) {
+        sum = sum + (double)g[i];
+        product = product + (double)g[i] * ((double)x[i] - mean);
       }
-      if (by_x != NULL) { bbw_scale_f32_simd128(scale[c] * inverse, g + at, (float *)by_x->data + at, inner); }
     }
-    if (by_scale != NULL) { ((float *)by_scale->data)[c] = (float)(product * (double)inverse); }
+    product = product * inverse; /* the sum of g * n */
+    if (by_scale != NULL) { ((float *)by_scale->data)[c] = (float)product; }
     if (by_bias != NULL) { ((float *)by_bias->data)[c] = (float)sum; }
+    if (by_x == NULL) { continue; }
+    /* With statistics of the batch, what moves all elements alike, or along n, moves mean and variance and not the result. */
+    double factor = (double)scale[c] * inverse, less = p->is_training ? sum / count : 0.0;
+    double along = p->is_training ? product * inverse / count : 0.0;
+    for (size_t o = 0; o < shape->dims[0]; o++) {
+      size_t at = (o * channels + c) * inner;
+      for (size_t i = at; i < at + inner; i++) {
+        ((float *)by_x->data)[i] = (float)(factor * ((double)g[i] - less - ((double)x[i] - mean) * along));
+      }
+    }
   }
   return BBW_OK;
 }

@@ -12,7 +12,6 @@ bbw_status bbw_pool_grad_infer(bbw_call *call) {
   const bbw_array *g = call->inputs[0], *x = call->inputs[1];
   bbw_pool_plan *s = bbw_call_plan(call, sizeof *s);
   bbw_window window;
-  size_t each = sizeof(int64_t) + sizeof(float);
   if (s == NULL) { return BBW_E_NOMEM; }
   if (g->dtype != BBW_DTYPE_F32 || x->dtype != BBW_DTYPE_F32) { return bbw_call_refuse_type(call, 0); }
   BBW_TRY(bbw_pool_window(call, call->params, x, &window, s));
@@ -20,7 +19,6 @@ bbw_status bbw_pool_grad_infer(bbw_call *call) {
   if (g->count != s->shape.planes * s->places) {
     return bbw_call_refuse(call, 0, "the gradient does not fit its shape");
   }
-  if (is_max(call) && !bbw_size_mul(g->count, each, &call->scratch_bytes)) { return BBW_E_LIMIT; }
   return bbw_call_output(call, 0, BBW_DTYPE_F32, x->rank, x->dims);
 }
 
@@ -29,18 +27,11 @@ bbw_status bbw_pool_grad_run(bbw_call *call) {
   const float *g = call->inputs[0]->data;
   bbw_array *out = call->outputs[0];
   float *to = out->data;
-  size_t count = s->shape.planes * s->places;
   if (out->count == 0) { return BBW_OK; }
   if (!is_max(call)) {
     bbw_average_pool_gradient_f32(s, g, to);
     return BBW_OK;
   }
-  int64_t *indices = call->scratch;
-  memset(to, 0, bbw_array_bytes(out));
-  if (count == 0) { return BBW_OK; }
-  bbw_max_pool_f32_simd128(s, call->inputs[1]->data, (float *)(void *)(indices + count), indices);
-  for (size_t i = 0; i < count; i++) {
-    if (indices[i] >= 0) { to[indices[i]] = to[indices[i]] + g[i]; }
-  }
+  bbw_max_pool_gradient_f32(s, call->inputs[1]->data, g, to);
   return BBW_OK;
 }

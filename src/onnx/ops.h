@@ -241,7 +241,8 @@ bbw_op_call_fn bbw_conv_grad_input_infer, bbw_conv_grad_input_run, bbw_conv_grad
 /* grad_matmul.c; ctx: &bbw_grad_of_right for the gradient of the right operand */
 extern const uint32_t bbw_grad_of_right;
 bbw_op_call_fn bbw_matmul_grad_infer, bbw_matmul_grad_run;
-/* train_loss.c */
+/* train_dropout.c, train_loss.c */
+bbw_op_call_fn bbw_dropout_train_infer, bbw_dropout_train_run;
 bbw_op_call_fn bbw_train_loss_infer, bbw_train_loss_run;
 extern const bbw_binary bbw_binary_relu_gradient, bbw_binary_sigmoid_gradient, bbw_binary_tanh_gradient,
     bbw_binary_gelu_erf_gradient;

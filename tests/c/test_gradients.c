@@ -132,7 +132,7 @@ static const grad_case moves[] = {
     {"Transpose in reverse", "Transpose", 13, NULL, {"rand[2 3 4]"}, .wanted = "a"},
     {"Trilu", "Trilu", 14, "upper=0", {"rand[3 4]"}, .wanted = "a"},
     {"Dropout with a seed of its own", "Dropout", 13, "seed=3", {"rand[4 5]", "f32[] 0.4", "bool[] 1"}, .wanted = "a"},
-    {"Dropout that is off", "Dropout", 13, NULL, {"rand[4 5]"}, .wanted = "a"},
+    {"Dropout that is off", "Dropout", 13, "seed=1", {"rand[4 5]"}, .wanted = "a"},
     {"Cast to its own type", "Cast", 13, "to=1", {"step[3]"}, .wanted = "a", .is_f32 = true},
     {"CastLike to its own type", "CastLike", 15, NULL, {"step[3]", "f32[1] 0"}, .wanted = "a", .is_f32 = true},
 };
@@ -309,6 +309,59 @@ static void test_gelu_from_its_parts(void **state) {
   onnx_file_free(&file);
 }
 
+/* In a step: by training mode of ONNX as the forward operator, which has no other statistics than those of the batch. */
+static const grad_case training_norms[] = {
+    {"BatchNormalization over the batch",
+     "BatchNormalization",
+     15,
+     "training_mode=1",
+     {"rand[4 2 3]", "rand[2]", "rand[2]", "rand[2]", "pos[2]"},
+     .wanted = "abc",
+     .is_f32 = true,
+     .tolerance = 1e-2f},
+};
+static void test_training_norms(void **state) {
+  (void)state;
+  CHECK(training_norms);
+}
+
+/* What stays of x comes back by the gradient, with the same factor; another step draws other elements. */
+static void test_dropout_in_a_step(void **state) {
+  (void)state;
+  onnx_file file;
+  enum { N = 200 };
+  float x[N], gradients[2][N];
+  double loss, losses[2];
+  bbw_trainer *t;
+  bbw_array out;
+  for (int i = 0; i < N; i++) { x[i] = (float)(i + 1); }
+  onnx_file_init(&file);
+  onnx_floats(&file, "x", "200", x, N);
+  onnx_floats(&file, "ratio", "", (const float[]){0.25f}, 1);
+  onnx_node(&file, "Dropout", "drop", "x ratio", "y");
+  onnx_output(&file, "y");
+  bbw_trainer_options options = {.loss = BBW_TRAINER_OUTPUT, .rate = 1e-6f, .seed = 7, .keeps_outputs = true};
+  assert_int_equal(bbw_trainer_new(&t, onnx_bytes(&file), &options, &bbw_mem_libc, NULL), BBW_OK);
+  for (int round = 0; round < 2; round++) {
+    assert_int_equal(bbw_trainer_gradient(t, NULL, 0, NULL, &losses[round], gradients[round], NULL), BBW_OK);
+    assert_int_equal(bbw_trainer_step(t, NULL, 0, NULL, &loss, &out, NULL), BBW_OK);
+    assert_true(loss == losses[round]);
+    int kept = 0;
+    for (int i = 0; i < N; i++) {
+      float factor = ((const float *)out.data)[i] == 0.0f ? 0.0f : 1.0f / 0.75f;
+      assert_true(fabsf(gradients[round][i] - factor / N) < 1e-7f);
+      kept += factor != 0.0f;
+    }
+    assert_in_range(kept, N / 2, N - 20); /* three quarters, give or take */
+  }
+  assert_memory_not_equal(gradients[0], gradients[1], sizeof gradients[0]);
+  assert_int_equal(bbw_trainer_evaluate(t, NULL, 0, NULL, &loss, &out, NULL), BBW_OK);
+  for (int i = 0; i < N; i++) { assert_true(((const float *)out.data)[i] > 0.5f); } /* nothing is dropped */
+  grad_case_cover("DropoutTrain", 0);
+  bbw_trainer_del(t);
+  onnx_file_free(&file);
+}
+
 static void test_moves(void **state) {
   (void)state;
   CHECK(moves);
@@ -373,6 +426,8 @@ int main(void) {
       cmocka_unit_test(test_products),
       cmocka_unit_test(test_shapes),
       cmocka_unit_test(test_gelu_from_its_parts),
+      cmocka_unit_test(test_training_norms),
+      cmocka_unit_test(test_dropout_in_a_step),
       cmocka_unit_test(test_moves),
       cmocka_unit_test(test_reductions),
       cmocka_unit_test(test_curves),
