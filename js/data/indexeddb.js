@@ -45,8 +45,12 @@ function openDatabase(name) {
       request.result.createObjectStore(META);
       request.result.createObjectStore(CHUNKS);
     };
-    request.onblocked = () => reject(failure('open', { name: 'blocked', message: 'another page holds the database open' }));
-    request.onsuccess = () => resolve(request.result);
+    let isGivenUp = false;
+    request.onblocked = () => {
+      isGivenUp = true;
+      reject(failure('open', { name: 'blocked', message: 'another page holds the database open' }));
+    };
+    request.onsuccess = () => (isGivenUp ? request.result.close() : resolve(request.result));
     request.onerror = () => reject(failure('open', request.error));
   });
 }

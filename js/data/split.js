@@ -12,15 +12,18 @@ const PIECE = 256;
 const CLASSES_MAX = 2 ** 20;
 
 /**
- * The samples of a set at these places, in this order.
+ * The samples of a set at these places, in this order. Of a set in chunks, ascending places keep near what is stored together.
  * @param {DataSet} set @param {ArrayLike<number>} places @returns {DataSet}
  */
 export function subset(set, places) {
   const own = Uint32Array.from(places);
   if (Array.from(places).some((place, i) => place !== own[i])) throw new BbwError('E_ARG', 'places must be whole numbers from 0 to 2^32 - 1', { field: 'places' });
   checkPlaces(own, set.length);
+  // A chunk of the part has the samples of about one chunk of the whole, which may lie in two.
+  const isChunked = set.chunk !== undefined && own.every((place, i) => i === 0 || place > own[i - 1]);
   return {
     length: own.length,
+    ...(isChunked && { chunk: Math.max(1, Math.floor(/** @type {number} */ (set.chunk) * (own.length / set.length))), chunksHeld: Math.max(1, (set.chunksHeld ?? 1) >> 1) }),
     read(wanted, options) {
       checkPlaces(wanted, own.length);
       return set.read(wanted.map((i) => own[i]), options);
@@ -56,6 +59,7 @@ export async function split(set, { test, seed = 0, isStratified = false, signal 
     const list = /** @type {number[]} */ (lists.get(key)), count = Math.round(list.length * share);
     list.forEach((place, i) => (i < count ? inTest : inTrain).push(place));
   }
+  if (set.chunk !== undefined) for (const part of [inTrain, inTest]) part.sort((a, b) => a - b);
   return { train: subset(set, inTrain), test: subset(set, inTest) };
 }
 

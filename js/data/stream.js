@@ -13,7 +13,7 @@ const iteratorOf = (value) => value?.[Symbol.asyncIterator]?.bind(value) ?? valu
 /**
  * A stream of batches of any size.
  * @param {Batches | ((options: {signal?: AbortSignal}) => Batches | Promise<Batches>)} source  a function is called for each epoch; what can be read only once
- *   (a generator) is good for one epoch
+ *   (a generator) is good for one epoch. A batch that was given must not change afterwards: its samples may be used later
  * @returns {DataStream}
  * @throws {BbwError} E_ARG; while reading: E_STATE when it was read before, E_ARG and E_SHAPE with the number of the batch
  */

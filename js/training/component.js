@@ -9,6 +9,8 @@
 //   Train(x, labels) -> loss, samples      attributes epochs, batch_size, seed (and the number of calls so far, so that each has an order of its own); the learning
 //                                          rate is the optimizer's, the attribute learning_rate is not asked
 //   Evaluate(x, labels) -> loss, accuracy
+//
+// Backward and ComputeLoss are not there: a trainer takes whole steps only.
 
 import { defineComponent } from '../component.js';
 import { BbwError } from '../errors.js';

@@ -142,6 +142,32 @@ for (const [name, options] of Object.entries(BROWSERS)) {
           foreign: 'E_DECODE', newer: 'E_DECODE', arguments: 'E_ARG,E_ARG,E_ARG', deleted: 'E_STATE',
         });
       });
+      if (name === 'chromium') { // puppeteer can set the quota of Chromium only
+        await t.test('when the browser gives no more room, the append is refused and the set is as before', async () => {
+          // An origin of its own: the browser asks for the quota once and remembers the answer.
+          const other = await serve(), full = await browser.newPage(), { origin } = new URL(other.url);
+          await full.goto(other.url);
+          const session = await full.createCDPSession();
+          await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 5e6 });
+          const result = await full.evaluate(async () => {
+            const { createBatch, openStoredSet } = await import('/js/data/index.js');
+            const set = await openStoredSet('full', { chunk: 100 }), batch = (count) => createBatch({ inputs: { x: { data: new Float32Array(count * 1000).map(() => Math.random()), dims: [count, 1000] } } });
+            await set.append(batch(10));
+            let code;
+            try { for (let i = 0; i < 50; i++) await set.append(batch(500)); } catch (error) { code = error.code; }
+            const before = set.length;
+            set.close();
+            const again = await openStoredSet('full');
+            const read = (await again.read(Uint32Array.of(before - 1))).count;
+            const after = again.length;
+            again.close();
+            return { code, isSame: before === after, read };
+          });
+          await full.close();
+          other.close();
+          assert.deepEqual(result, { code: 'E_LIMIT', isSame: true, read: 1 });
+        });
+      }
       await t.test('a picture file is decoded and becomes a tensor', async () => {
         const got = await page.evaluate(pictures);
         assert.equal(got.pixels, [[255, 0, 0], [255, 0, 0], [0, 255, 0], [0, 255, 0], [0, 0, 255], [0, 0, 255], [255, 255, 255], [255, 255, 255]].map((p) => [...p, 255].join()).join());

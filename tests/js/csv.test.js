@@ -1,7 +1,7 @@
 // Tables of text: what is a row, what is a value, and which line says why not.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { createLoader, csvRows, fromCsv, readAll } from '../../js/data/index.js';
+import { createLoader, createRandom, csvRows, fromCsv, readAll } from '../../js/data/index.js';
 
 const code = (name, details = {}) => (error) => {
   assert.equal(error.code, name, error.stack);
@@ -77,6 +77,24 @@ test('what is not CSV is refused with its line', async () => {
   const controller = new AbortController();
   controller.abort(new Error('enough'));
   await assert.rejects(fieldsOf('a', { signal: controller.signal }), /enough/);
+});
+
+test('any table that is written by the rules is read back, however it is cut', async () => {
+  const random = createRandom(17), pieces = ['a', 'ß', ',', '"', '\n', '\r\n', '\r', ' ', '😀', '1.5', ';', ''];
+  for (let n = 0; n < 300; n++) {
+    const columns = 1 + random.below(4), table = Array.from({ length: 1 + random.below(5) }, () => Array.from({ length: columns }, () => Array.from({ length: random.below(4) }, () => pieces[random.below(pieces.length)]).join('')));
+    const end = ['\n', '\r\n', '\r'][random.below(3)];
+    const write = (field) => (field === '' || /[",\r\n]/.test(field) || random.next() < 0.2 ? `"${field.replaceAll('"', '""')}"` : field);
+    const text = table.map((row) => row.map(write).join(',')).join(end) + (random.next() < 0.5 ? end : '');
+    const bytes = utf8(text), cuts = [0, ...Array.from({ length: random.below(4) }, () => random.below(bytes.length + 1)).sort((a, b) => a - b), bytes.length];
+    const rows = await collect(csvRows(cuts.slice(1).map((cut, i) => bytes.subarray(cuts[i], cut))));
+    assert.deepEqual(rows.map(({ fields }) => fields), table, JSON.stringify(text));
+    let line = 1;
+    rows.forEach(({ line: got }, i) => {
+      assert.equal(got, line, JSON.stringify(text));
+      line += 1 + table[i].reduce((sum, field) => sum + (field.match(/\r\n|\r|\n/g)?.length ?? 0), 0);
+    });
+  }
 });
 
 const SCHEMA = {

@@ -308,6 +308,31 @@ test('a split is exact, the same for the same seed, without a sample in both par
   for (const bad of [0, -1, 101, NaN, 1.5, undefined]) await assert.rejects(split(set, { test: bad }), code('E_ARG'));
 });
 
+test('the parts of a set in chunks are sets in chunks: an epoch of a part reads each chunk about once', async () => {
+  const all = fromArrays(numbered(2000));
+  let reads = 0, held = [];
+  const set = {
+    length: 2000, chunk: 50, chunksHeld: 4,
+    read(places) {
+      for (const place of places) {
+        const chunk = Math.floor(place / 50);
+        if (!held.includes(chunk)) reads++;
+        held = [...held.filter((c) => c !== chunk), chunk].slice(-4); // the least used goes
+      }
+      return all.read(places);
+    },
+  };
+  const { train, test: kept } = await split(set, { test: 0.2, seed: 3 });
+  for (const [part, most] of [[train, 100], [kept, 100]]) {
+    reads = 0;
+    const order = firsts(await collect(createLoader(part, { batchSize: 16, shuffle: true, seed: 1 }).batches())).flat();
+    assert.equal(new Set(order).size, part.length);
+    assert.ok(order.filter((place, i) => i > 0 && place > order[i - 1]).length < 0.65 * part.length, 'mixed');
+    assert.ok(reads >= 40 && reads <= most, `${reads} reads of 40 chunks for ${part.length} samples`);
+  }
+  assert.equal(subset(set, [5, 3]).chunk, undefined, 'places in any order have no chunks');
+});
+
 test('a stratified split keeps the shares of the classes; classes are counted', async () => {
   const labels = Int32Array.from({ length: 110 }, (_, i) => (i < 10 ? 2 : i < 40 ? 1 : 0));
   const set = fromArrays({ inputs: { x: new Float32Array(110) }, labels });
