@@ -10,6 +10,7 @@
 #   V=1                   show the whole compiler lines
 #   SEEDS=n FROM=seed     how many runs of the simulator, and the first seed
 #   ONCE=1                `make demo` trains once, prints one JSON line and exits
+#   MODEL=mlp|cnn         what `make demo` trains: a dense network or LeNet-5
 
 # ---- settings -------------------------------------------------------------------------------------------------------
 SHELL   := /bin/bash
@@ -48,7 +49,7 @@ C_FILES     := $(SRC) $(WASM_SRC) $(TEST_SRC) $(TEST_HELP) $(FUZZ_SRC) $(BENCH_S
                $(wildcard tests/interop/*.c tests/conformance/*.c tests/bench/compare/*.c) $(HEADERS)
 
 # What the example pages run.
-EXAMPLES := $(BUILD)/examples/digits/model.onnx $(BUILD)/examples/sentences/model.onnx
+EXAMPLES := $(BUILD)/examples/digits/model.onnx $(BUILD)/examples/sentences/model.onnx $(BUILD)/examples/topics/model.onnx
 
 pick         = $(if $(ONLY),$(foreach x,$(1),$(if $(findstring $(ONLY),$(notdir $(x))),$(x))),$(1))
 objects      = $(patsubst %.c,$(BUILD)/$(1)/obj/%.o,$(2))
@@ -337,9 +338,9 @@ test-browser: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(EXAMPLES) 
 	@if ls tests/browser/*.test.js >/dev/null 2>&1; then \
 	  scripts/netns.sh 420 node --test --test-concurrency=1 $(call pick,$(wildcard tests/browser/*.test.js)); fi
 
-test-edge: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm  ## run a Node inside workerd
+test-edge: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/examples/topics/model.onnx  ## run a Node, and training, inside workerd
 	@if ls tests/edge/*.test.js >/dev/null 2>&1; then \
-	  scripts/netns.sh 120 node --test --test-concurrency=1 $(call pick,$(wildcard tests/edge/*.test.js)); fi
+	  scripts/netns.sh 240 node --test --test-concurrency=1 $(call pick,$(wildcard tests/edge/*.test.js)); fi
 
 demo: setup-demo node_modules/.package-lock.json native wasm  ## train on real data in the terminal and serve the page
 	@node demo/main.js
@@ -352,6 +353,9 @@ $(BUILD)/examples/digits/model.onnx: examples/digits/train.js demo/digits.js nod
 
 $(BUILD)/examples/sentences/model.onnx: $(filter-out %/page.js,$(wildcard examples/sentences/*.js)) node_modules/.package-lock.json | $(BUILD)/wasm/bb.wasm
 	@node examples/sentences/build.js $(@D)
+
+$(BUILD)/examples/topics/model.onnx: $(wildcard examples/topics/*.js) $(BUILD)/examples/sentences/model.onnx | $(BUILD)/wasm/bb.wasm
+	@node examples/topics/build.js $(@D) $(BUILD)/examples/sentences
 
 examples: setup-demo $(EXAMPLES)  ## train what the example pages need (once) and serve them: drawn digits, sentence search
 	@node examples/serve.js

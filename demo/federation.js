@@ -6,8 +6,6 @@
 
 import { compile, defineModule, slots, types } from '../js/index.js';
 
-export const SIZES = [784, 64, 10];
-
 /** @param {{epochs?: number, batchSize?: number, learningRate?: number}} [training] */
 export function federatedRound({ epochs = 2, batchSize = 32, learningRate = 0.2 } = {}) {
   const model = slots.model();
@@ -44,13 +42,17 @@ export function federatedRound({ epochs = 2, batchSize = 32, learningRate = 0.2 
   });
 }
 
-/** @param {object} [options] @param {Parameters<typeof federatedRound>[0]} [options.training] @param {any} [options.wasm] @returns {Promise<Uint8Array>} */
-export function compileFederation({ training, wasm } = {}) {
+/**
+ * @param {object} [options]
+ * @param {Parameters<typeof federatedRound>[0]} [options.training] @param {import('./participant.js').ModelName} [options.model] @param {any} [options.wasm]
+ * @returns {Promise<Uint8Array>}
+ */
+export function compileFederation({ training, model = 'mlp', wasm } = {}) {
   return compile(federatedRound(training), {
     wasm,
     perHopBudgetNs: 60_000_000_000n, // a client may train that long before its answer is late
     bindings: {
-      model: { role: 'Model', type: 'OnnxModel' },
+      model: { role: 'Model', type: model === 'mlp' ? 'OnnxModel' : 'TrainableModel' },
       data: { role: 'DataSource', type: 'Digits' },
       sum: { role: 'Aggregator', type: 'FedAvg' },
       peers: { role: 'PeerSelector', type: 'KnownPeers' },

@@ -1,7 +1,27 @@
 // participant: what a client of the federation does, in a worker thread of Node and in a browser tab alike.
 
-import { defineComponent, install, tensor, typeHash, decodeValue } from '../js/index.js';
+import { defineComponent, install, loadRuntime, tensor, typeHash, decodeValue } from '../js/index.js';
 import { drive } from '../js/driver.js';
+import { trainableModel } from '../js/training/index.js';
+
+/**
+ * 'mlp': a dense network, trained by the shipped OnnxModel. 'cnn': LeNet-5, trained by a trainer of the package as the node's model.
+ * @typedef {'mlp' | 'cnn'} ModelName
+ */
+
+/** Steps of a trainer before others get their turn: about 50 ms. */
+const STEPS_PER_TURN = 16;
+
+/**
+ * What a node is installed with, so that it can learn.
+ * @param {ModelName} model @param {Uint8Array} onnx @param {any} [wasm]
+ * @returns {Promise<{components: import('../js/index.js').ComponentType[], config: Record<string, Uint8Array>}>}
+ */
+export async function learnerOf(model, onnx, wasm) {
+  if (model === 'mlp') return { components: [], config: { model: onnx } };
+  const options = { loss: /** @type {const} */ ('softmax-cross-entropy'), optimizer: { type: /** @type {const} */ ('momentum'), lr: 0.02, momentum: 0.9 } };
+  return { components: [trainableModel(await loadRuntime(wasm), onnx, { ...options, budgetBatches: STEPS_PER_TURN })], config: {} };
+}
 
 const SIDE = 28;
 const PIXELS = SIDE * SIDE;
@@ -57,17 +77,18 @@ export function numberOf(value) {
  * @param {object} options
  * @param {import('../js/peer-id.js').PeerId} options.peerId
  * @param {import('../js/transports/transport.js').Transport} options.transport
- * @param {Uint8Array} options.artifact @param {Uint8Array} options.onnx @param {Uint8Array} options.samples
+ * @param {Uint8Array} options.artifact @param {Uint8Array} options.onnx @param {Uint8Array} options.samples @param {ModelName} [options.model]
  * @param {any} [options.wasm]
  * @param {'microtask' | 'animation-frame' | 'timer'} [options.schedule]
  * @param {(round: {round: number, loss: number, accuracy: number | null, peers: number}) => void} [options.onRound]  `accuracy`: of the round before
  * @param {(step: import('../js/driver.js').DriverStep) => void} [options.onStep]
  * @param {AbortSignal} [options.signal]
  */
-export async function participate({ peerId, transport, artifact, onnx, samples, wasm, schedule, onRound = () => {}, onStep = () => {}, signal }) {
+export async function participate({ peerId, transport, artifact, onnx, samples, model = 'mlp', wasm, schedule, onRound = () => {}, onStep = () => {}, signal }) {
+  const learner = await learnerOf(model, onnx, wasm);
   const node = await install({
     nodeConfig: { maxCompletionResultBytes: 1 << 28 }, // a batch is the whole share of samples
-    wasm, peerId, artifact, targets: ['Client'], components: [digitSource(samples, { shifts: true })], config: { model: onnx },
+    wasm, peerId, artifact, targets: ['Client'], components: [digitSource(samples, { shifts: true }), ...learner.components], config: learner.config,
   });
   const driver = drive(node, {
     transports: [transport], schedule, signal,

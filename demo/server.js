@@ -1,12 +1,13 @@
 // server: the aggregating node, its HTTP pages and its WebSocket, and the loop over rounds.
 
 import { createServer } from 'node:http';
-import { bytes, denseNetwork, install, PeerId } from '../js/index.js';
+import { bytes, install, PeerId } from '../js/index.js';
 import { drive } from '../js/driver.js';
 import { createWebSocketServer } from '../js/transports/websocket-node.js';
-import { compileFederation, SIZES } from './federation.js';
+import { compileFederation } from './federation.js';
 import { packSamples } from './digits.js';
-import { digitSource, numberOf, readBundle } from './participant.js';
+import { MODELS } from './models.js';
+import { digitSource, learnerOf, numberOf, readBundle } from './participant.js';
 import { createStaticHandler } from './static-server.js';
 
 const SERVER_PEER = PeerId.fromU64(1);
@@ -21,19 +22,20 @@ const PUBLIC = ['/js/', '/web-demo/', '/demo/participant.js', '/build/wasm/bb.wa
  * Starts everything; rounds run when `run` is called.
  * @param {object} options
  * @param {ReturnType<typeof import('./digits.js').dealDigits>} options.deal
+ * @param {import('./participant.js').ModelName} [options.model]
  * @param {number} [options.port] @param {number} [options.roundTimeoutMs]
  * @param {Parameters<typeof import('./federation.js').federatedRound>[0]} [options.training]
  * @param {(step: import('../js/driver.js').DriverStep) => void} [options.onStep]
  */
-export async function createFederation({ deal, port = 0, roundTimeoutMs = 15_000, training, onStep = () => {} }) {
-  const onnx = denseNetwork(SIZES, { seed: 1 });
-  const artifact = await compileFederation({ training });
+export async function createFederation({ deal, model = 'mlp', port = 0, roundTimeoutMs = MODELS[model].roundTimeoutMs, training = MODELS[model].training, onStep = () => {} }) {
+  const onnx = MODELS[model].onnx();
+  const artifact = await compileFederation({ training, model });
   let guests = 0;
 
   const http = createServer(createStaticHandler({
     publicPaths: PUBLIC, pages: { '/': '/web-demo/index.html' }, connect: 'ws://HOST',
     dynamic(pathname) {
-      if (pathname === '/federation.json') return { body: JSON.stringify({ serverPeer: String(SERVER_PEER), guest: guests++ }), type: 'application/json' };
+      if (pathname === '/federation.json') return { body: JSON.stringify({ serverPeer: String(SERVER_PEER), guest: guests++, model }), type: 'application/json' };
       if (pathname === '/artifact.pb') return { body: artifact, type: 'application/octet-stream' };
       if (pathname === '/model.onnx') return { body: onnx, type: 'application/octet-stream' };
       const share = /^\/share\/(\d{1,4})\.bin$/.exec(pathname);
@@ -42,9 +44,10 @@ export async function createFederation({ deal, port = 0, roundTimeoutMs = 15_000
   }));
 
   const transport = await createWebSocketServer({ self: SERVER_PEER, server: http, path: '/peer' });
+  const learner = await learnerOf(model, onnx);
   const node = await install({
     nodeConfig: { maxCompletionResultBytes: 1 << 28 }, // a batch is the whole test set
-    peerId: SERVER_PEER, artifact, targets: ['Server'], components: [digitSource(packSamples(deal.test))], config: { model: onnx },
+    peerId: SERVER_PEER, artifact, targets: ['Server'], components: [digitSource(packSamples(deal.test)), ...learner.components], config: learner.config,
   });
   /** @type {Set<string>} */
   const peers = new Set();

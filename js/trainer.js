@@ -8,6 +8,7 @@ import { asBytes, encodeUtf8, listOf, Reader, wrongType } from './internal/bytes
 import { createFrame, readPort, readText } from './internal/frame.js';
 import { pack, packList } from './internal/pack.js';
 import { ERR, OUT, runtimeOf, Units } from './runtime.js';
+import { fit } from './training/fit.js';
 
 /**
  * What is minimized, as its name or with its numbers.
@@ -236,6 +237,12 @@ function trainerOf(runtime, handle, file, isUnlabelled, keepsOutputs) {
       const loss = run(given, labels, isUnlabelled && labels === undefined ? 2 : 1);
       return { ...((isUnlabelled || labels !== undefined) && { loss }), outputs: readOutputs() };
     },
+    /**
+     * Trains over epochs of data (bb-wasm/data), one event after each step; see js/training/fit.js. Parameters, state of the optimizer and the position of an
+     * event are all that is needed to go on from there with the same bits.
+     * @param {Parameters<typeof fit>[1]} data @param {import('./training/fit.js').FitOptions} [options]
+     */
+    fit: (data, options) => fit(trainer, data, options),
     /**
      * Loss and gradient of a batch, without a step.
      * @param {Record<string, ArrayInput>} given @param {ArrayInput} [labels]

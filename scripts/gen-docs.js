@@ -48,7 +48,7 @@ function stateless() {
 function roles() {
   const methods = Object.fromEntries(rows(read('js/component.js'), /^ {2}(\w+): \[([^\]]*)\],$/gm)
     .map(([role, list]) => [role, [...list.matchAll(/'(\w+)'/g)].map(([, name]) => name[0].toUpperCase() + name.slice(1))]));
-  const shipped = ['cpu_backend', 'onnx_model', 'fedavg', 'peer_selectors'].flatMap((file) => rows(read(`src/components/${file}.c`), /\.type_name = "([^"]+)",\s*\.role_bits = BBW_ROLE_BIT\(BBW_ROLE_(\w+)\)/g));
+  const shipped = ['cpu_backend', 'onnx_model', 'fedavg', 'peer_selectors', 'sample_set'].flatMap((file) => rows(read(`src/components/${file}.c`), /\.type_name = "([^"]+)",\s*\.role_bits = BBW_ROLE_BIT\(BBW_ROLE_(\w+)\)/g));
   return table(['Role', 'Domain', 'Operators', 'Shipped components'], rows(read('include/bbw/roles.def'), /^ROLE\((\w+), (\w+), "([^"]*)"\)/gm).map(([key, role, domain]) => [
     role, domain === '' ? 'its own' : `\`${domain}\``,
     methods[role].length > 0 ? methods[role].map((name) => `\`${name}\``).join(', ') : role === 'Backend' ? 'tensor operators, below' : 'its own',

@@ -38,7 +38,7 @@ let membership;
 /** @param {number} n */
 const kilobytes = (n) => `${(n / 1000).toFixed(0)} kB`;
 
-const { serverPeer, guest } = await (await fetch('/federation.json')).json();
+const { serverPeer, guest, model } = await (await fetch('/federation.json')).json();
 const { peer, share } = identity(guest);
 get('peer').textContent = peer;
 const [artifact, onnx, samples] = await Promise.all(['/artifact.pb', '/model.onnx', `/share/${share}.bin`].map(fetchBytes));
@@ -52,7 +52,7 @@ async function join() {
   const transport = createWebSocketTransport({ url: `ws://${location.host}/peer`, self: peerId, expect: serverPeer });
   try {
     membership = await participate({
-      peerId, transport, artifact, onnx, samples, schedule: 'animation-frame',
+      peerId, transport, artifact, onnx, samples, model, schedule: 'animation-frame',
       onRound({ round, loss, accuracy, peers }) {
         trained++;
         lossChart.add(round, loss);

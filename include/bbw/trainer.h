@@ -5,6 +5,9 @@
  * loss and the gradients are one graph, planned once per set of input shapes; a step with shapes that were seen before allocates nothing.  docs/OPERATORS.md lists the operators
  * that have a gradient.  The same calls from the same seed give the same bits.  One thread.
  *
+ * In a step Dropout drops, and BatchNormalization takes the statistics of the batch and moves its own towards them; evaluation and export are those of the model as it stands.  A
+ * BatchNormalization whose mean or variance is frozen keeps them.
+ *
  * Not trained, whatever the freeze list says: initializers without dimensions (they are numbers of a formula), of other types, and those that no gradient reaches.
  */
 #ifndef BBW_TRAINER_H
@@ -103,6 +106,7 @@ typedef struct bbw_trainer_parameter {
   size_t offset, count;
   uint32_t rank;
   const size_t *dims;
+  bool is_statistic; /* mean or variance of a BatchNormalization: a step moves it towards that of the batch, it has no gradient */
 } bbw_trainer_parameter;
 size_t bbw_trainer_parameter_count(const bbw_trainer *trainer); /* of names */
 bbw_trainer_parameter bbw_trainer_parameter_at(const bbw_trainer *trainer, size_t index);

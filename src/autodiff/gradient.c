@@ -28,9 +28,10 @@ static const bbw_gradient_row *row_of(const bbw_onnx_op *op) {
 /* The text for an input; NULL: there is none.  Rows that serve all inputs at once give their only text. */
 static const char *rule_of(const bbw_onnx_op *op, const bbw_gradient_row *row, uint32_t input) {
   if (row == NULL) { return NULL; }
-  if (row->rules[0] != NULL && (row->rules[0][0] == '=' || row->rules[0][0] == '#')) { return row->rules[0]; }
   uint32_t count = 0;
   while (count < sizeof row->rules / sizeof row->rules[0] && row->rules[count] != NULL) { count++; }
+  bool is_joint = count > 0 && (row->rules[0][0] == '=' || row->rules[0][0] == '#');
+  if (is_joint) { return input < count && row->rules[input][0] == '\0' ? "" : row->rules[0]; }
   if (input < count) { return row->rules[input]; }
   return op->in_max == BBW_OP_ANY_COUNT && count > 0 ? row->rules[count - 1] : NULL;
 }
@@ -86,6 +87,7 @@ typedef struct emitter {
   bbw_body *body;
   bbw_arena *scratch;
   bbw_op_node node;    /* the forward node, a copy: nodes move when one is appended */
+  uint32_t index;      /* of it */
   uint32_t input;      /* whose gradient is made */
   uint32_t *gradients; /* of each forward value, or BBW_VALUE_NONE */
   uint32_t value_count;
@@ -160,7 +162,31 @@ static bbw_status forward_params(emitter *e, bbw_new_node *made) {
   return BBW_OK;
 }
 
+/* The forward operator itself, for one that calls it. */
+static bbw_status forward_itself(emitter *e, bbw_new_node *made) {
+  bbw_forward *f = bbw_arena_array(&e->program->arena, 1, sizeof *f);
+  if (f == NULL) { return bbw_error_set(e->err, BBW_E_NOMEM); }
+  *f = (bbw_forward){e->node.op, e->node.params, e->node.opset};
+  made->params = f;
+  made->params_bytes = sizeof *f;
+  return BBW_OK;
+}
+
 static bbw_status term(emitter *e, uint32_t *out);
+
+/* Zeros in the shape of an output that has no gradient.  One that nobody reads is made again: its size is known nowhere else. */
+static bbw_status new_zeros(emitter *e, uint32_t *like, uint32_t *out) {
+  if (*like == BBW_VALUE_NONE) { BBW_TRY(new_value(e->body, NULL, e->index, like, e->err)); }
+  bbw_new_node made = {.op = operator_of(BBW_STR("ZerosLike")),
+                       .name = e->node.name,
+                       .opset = 1,
+                       .inputs = like,
+                       .input_count = 1,
+                       .output_count = 1,
+                       .outputs = out};
+  *out = 0;
+  return bbw_body_append(e->program, e->body, &made, e->err);
+}
 
 /* The arguments of an operator; at is behind the opening bracket. */
 static bbw_status arguments(emitter *e, uint32_t *list, uint32_t *count) {
@@ -171,9 +197,9 @@ static bbw_status arguments(emitter *e, uint32_t *list, uint32_t *count) {
       uint32_t n = which == 'x' ? e->node.input_count : e->node.output_count;
       if (*count + n > ARGUMENTS_MAX) { return refuse(e, "too many inputs for its gradient"); }
       for (uint32_t i = 0; i < n; i++) {
-        list[(*count)++] = which == 'x'   ? e->node.inputs[i]
-                           : which == 'y' ? e->node.outputs[i]
-                                          : gradient_of(e, e->node.outputs[i]);
+        uint32_t *to = &list[(*count)++];
+        *to = which == 'x' ? e->node.inputs[i] : which == 'y' ? e->node.outputs[i] : gradient_of(e, e->node.outputs[i]);
+        if (which == 'g' && *to == BBW_VALUE_NONE) { BBW_TRY(new_zeros(e, &e->node.outputs[i], to)); }
       }
       e->at += 2;
     } else {
@@ -190,9 +216,9 @@ static bbw_status application(emitter *e, uint32_t output_count, uint32_t *outpu
   while (is_name(e->at[name.len])) { name.len++; }
   e->at += name.len;
   const bbw_onnx_op *op = operator_of(name);
-  bool takes_params = *e->at == '@';
+  bool takes_params = *e->at == '@', takes_all = *e->at == '!';
   if (op == NULL) { return refuse(e, "its gradient needs an operator that is missing"); }
-  if (takes_params) { e->at++; }
+  if (takes_params || takes_all) { e->at++; }
   e->at++; /* the opening bracket */
   uint32_t *list = bbw_arena_array(e->scratch, ARGUMENTS_MAX + 8u, sizeof *list), count;
   if (list == NULL) { return bbw_error_set(e->err, BBW_E_NOMEM); }
@@ -205,7 +231,9 @@ static bbw_status application(emitter *e, uint32_t output_count, uint32_t *outpu
                        .input_count = count,
                        .output_count = output_count,
                        .outputs = outputs};
-  BBW_TRY(takes_params ? forward_params(e, &made) : default_params(e, op, count, &made));
+  BBW_TRY(takes_all      ? forward_itself(e, &made)
+          : takes_params ? forward_params(e, &made)
+                         : default_params(e, op, count, &made));
   return bbw_body_append(e->program, e->body, &made, e->err);
 }
 
@@ -223,6 +251,7 @@ static bbw_status term(emitter *e, uint32_t *out) {
   case 'g': *out = gradient_of(e, node->outputs[0]); return BBW_OK;
   case 'n': return new_number(e, (double)node->input_count, out);
   case 'x': *out = node->inputs[e->input]; return BBW_OK;
+  case '_': *out = BBW_VALUE_NONE; return BBW_OK;
   case 'y':
   case 'z': *out = item(node->outputs, node->output_count, (uint32_t)(c - 'y')); return BBW_OK;
   default: *out = item(node->inputs, node->input_count, (uint32_t)(c - 'a')); return BBW_OK;
@@ -308,10 +337,17 @@ static bbw_status gemm(emitter *e, uint32_t *out) {
   return sum_to(e, g, e->node.inputs[2], out);
 }
 
+/* Before opset 11 the padding is an attribute of f32, which the positions of elements cannot stand in for. */
+static bbw_status pad(emitter *e, uint32_t *out) {
+  if (e->node.opset < 11) { return refuse(e, "operator has a gradient from opset 11 on"); }
+  e->at = "MoveGrad!(g,a,b,_,d)";
+  return term(e, out);
+}
+
 static const struct {
   const char *name;
   bbw_status (*make)(emitter *e, uint32_t *out);
-} functions[] = {{"#gemm", gemm}};
+} functions[] = {{"#gemm", gemm}, {"#pad", pad}};
 
 static bbw_status by_function(emitter *e, const char *name, uint32_t *out) {
   for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
@@ -372,7 +408,9 @@ static bbw_status differentiate(emitter *e, const uint8_t *is_needed) {
     if (rule == NULL) { return refuse(e, "operator has no gradient for this input: freeze what is in front of it"); }
     if (rule[0] == '\0') { continue; }
     if (rule[0] == '=') { return jointly(e, rule, is_needed); }
-    if (!is_first_only) { return refuse(e, "operator has a gradient for its first result only"); }
+    if (!is_first_only && strstr(rule, "*g") == NULL) {
+      return refuse(e, "operator has a gradient for its first result only");
+    }
     bool is_summed = rule[0] == '~';
     e->at = rule + (is_summed ? 1 : 0);
     BBW_TRY(rule[0] == '#' ? by_function(e, rule, &made) : term(e, &made));
@@ -395,6 +433,7 @@ static bbw_status build(emitter *e, uint32_t root, uint32_t slope, const uint32_
   if (is_needed[root]) { e->gradients[root] = slope; }
   for (uint32_t i = nodes; i-- > 0;) {
     e->node = *bbw_body_node_at(e->body, i);
+    e->index = i;
     BBW_TRY(differentiate(e, is_needed));
   }
   for (size_t i = 0; i < count; i++) { gradients[i] = e->gradients[wanted[i]]; }

@@ -6,6 +6,7 @@
 #include "autodiff/trainer_private.h"
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "kernels/elementwise.h"
 #include "kernels/math_f64.h"
 #include "kernels/optimizer.h"
@@ -92,7 +93,7 @@ static bbw_status open(bbw_trainer *t, const bbw_trainer_options *o, bbw_error *
   t->budget.bytes = g->value_count * sizeof(float);
   t->moment_count = o->optimizer == BBW_TRAINER_ADAM ? 2 : o->momentum > 0.0f ? 1 : 0;
   for (uint32_t i = 0; i < t->moment_count; i++) { BBW_TRY(take(t, g->value_count, &t->moments[i], err)); }
-  t->slot_count = (size_t)g->input_count + 1 + g->parameter_count;
+  t->slot_count = (size_t)g->input_count + 2 + g->parameter_count;
   t->result_count = (size_t)g->output_count + 1 + g->parameter_count;
   t->slots = bbw_mem_array(t->mem, t->slot_count, sizeof *t->slots);
   t->results = bbw_mem_array(t->mem, t->result_count, sizeof *t->results);
@@ -151,13 +152,21 @@ bbw_port_info bbw_trainer_output(const bbw_trainer *t, size_t i) {
 /* ---- runs ---- */
 
 /* The inputs of a body: those of the model, labels where it has them, parameters. */
-static bbw_status fill_slots(bbw_trainer *t, const bbw_array *inputs, size_t count, const bbw_array *labels,
-                             bbw_error *err) {
+static bbw_status fill_slots(bbw_trainer *t, const bbw_array *inputs, size_t count, bool is_step,
+                             const bbw_array *labels, bbw_error *err) {
   const bbw_training_graph *g = &t->graph;
   BBW_TRY(bbw_body_check_inputs(g->inference, g->input_count, inputs, count, err));
   uint32_t at = g->input_count;
   if (at > 0) { memcpy(t->slots, inputs, at * sizeof *inputs); }
   if (labels != NULL) { t->slots[at++] = *labels; }
+  if (is_step) {
+    const size_t one = 1;
+    bbw_rng rng;
+    bbw_rng_init(&rng, t->options.seed ^ (t->steps + 1) * 0xd1342543de82ef95u);
+    t->draw = bbw_rng_next(&rng);
+    bbw_array_shape(&t->slots[at], BBW_DTYPE_U64, 1, &one);
+    t->slots[at++].data = &t->draw;
+  }
   for (uint32_t i = 0; i < g->parameter_count; i++) {
     const bbw_trainer_parameter *p = &g->parameters[i];
     bbw_array_shape(&t->slots[at], BBW_DTYPE_F32, p->rank, p->dims); /* of an array that was in the file */
@@ -184,7 +193,7 @@ static bbw_status differentiate(bbw_trainer *t, const bbw_array *inputs, size_t 
                                 double *loss, bbw_error *err) {
   const bbw_training_graph *g = &t->graph;
   BBW_TRY(check_labels(t, labels, err));
-  BBW_TRY(fill_slots(t, inputs, count, labels, err));
+  BBW_TRY(fill_slots(t, inputs, count, true, labels, err));
   BBW_TRY(bbw_runner_run(t->step, t->slots, g->step->input_count, t->results, err));
   *loss = *(const double *)t->results[0].data;
   if (!(fabs(*loss) < INFINITY)) { return not_finite(t, "the loss of the batch is not finite", err); }
@@ -233,6 +242,7 @@ static bbw_descent descent_of(const bbw_trainer *t) {
     double sum = 0.0;
     for (uint32_t i = 0; i < g->parameter_count; i++) {
       const bbw_array *gradient = &t->results[1 + g->kept_count + i];
+      if (g->parameters[i].is_statistic) { continue; }
       sum += bbw_square_sum_f32(gradient->data, d.clip_value, gradient->count);
     }
     double norm = sqrt(sum);
@@ -250,6 +260,10 @@ static void descend(bbw_trainer *t) {
   for (uint32_t i = 0; i < g->parameter_count; i++) {
     const bbw_array *gradient = &t->results[1 + g->kept_count + i];
     size_t at = g->parameters[i].offset;
+    if (g->parameters[i].is_statistic) {
+      memcpy(t->values + at, gradient->data, gradient->count * sizeof(float));
+      continue;
+    }
     float *m = t->moments[0] != NULL ? t->moments[0] + at : NULL,
           *v = t->moments[1] != NULL ? t->moments[1] + at : NULL;
     descent(&d, gradient->data, t->values + at, m, v, gradient->count);
@@ -275,6 +289,10 @@ bbw_status bbw_trainer_gradient(bbw_trainer *t, const bbw_array *inputs, size_t 
   double made;
   BBW_TRY(differentiate(t, inputs, count, labels, &made, err));
   for (uint32_t i = 0; i < g->parameter_count; i++) {
+    if (g->parameters[i].is_statistic) {
+      memset(gradient + g->parameters[i].offset, 0, g->parameters[i].count * sizeof(float));
+      continue;
+    }
     memcpy(gradient + g->parameters[i].offset, t->results[1 + g->kept_count + i].data,
            g->parameters[i].count * sizeof(float));
   }
@@ -320,7 +338,7 @@ bbw_status bbw_trainer_evaluate(bbw_trainer *t, const bbw_array *inputs, size_t 
                                 double *loss, bbw_array *outputs, bbw_error *err) {
   const bbw_training_graph *g = &t->graph;
   if (loss != NULL) { BBW_TRY(check_labels(t, labels, err)); }
-  BBW_TRY(fill_slots(t, inputs, count, NULL, err));
+  BBW_TRY(fill_slots(t, inputs, count, false, NULL, err));
   BBW_TRY(bbw_runner_run(t->inference, t->slots, g->inference->input_count, t->results, err));
   if (loss != NULL) { BBW_TRY(loss_of(t, &t->results[g->output_count], labels, loss, err)); }
   if (outputs != NULL) { memcpy(outputs, t->results, g->output_count * sizeof *outputs); }

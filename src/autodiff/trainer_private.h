@@ -17,6 +17,7 @@ struct bbw_trainer {
   float *moments[BBW_TRAINER_MOMENTS_MAX]; /* as long each; NULL where the optimizer has fewer */
   uint32_t moment_count;
   uint64_t steps;
+  uint64_t draw;      /* of this step: what Dropout draws from */
   bbw_array *slots;   /* inputs of a run */
   bbw_array *results; /* of the last run */
   size_t slot_count, result_count;

@@ -72,6 +72,32 @@ static uint8_t *reached_from(const bbw_body *body, uint32_t root, bbw_arena *are
   return is_reached;
 }
 
+/* Marks mean and variance of the BatchNormalization nodes on the way that learn: nobody else reads them, and neither is frozen. */
+static bool is_trainable(const maker *m, const bbw_body_value *value);
+static bool is_batch_norm(const bbw_op_node *node) {
+  return node->op->run == bbw_batch_norm_run && !((const bbw_batch_norm_params *)node->params)->is_training &&
+         node->output_count == 1;
+}
+static bool learns_statistics(const maker *m, const bbw_body *body, const bbw_op_node *node) {
+  bool learns = is_batch_norm(node) && node->inputs[3] != node->inputs[4];
+  for (uint32_t k = 3; learns && k < 5; k++) {
+    const bbw_body_value *value = bbw_body_value_at(body, node->inputs[k]);
+    learns = node->inputs[k] < body->initializer_count && value->readers == 1 && is_trainable(m, value);
+  }
+  return learns;
+}
+
+static uint8_t *statistics_of(const maker *m, const bbw_body *body, const uint8_t *is_reached, bbw_arena *arena) {
+  uint8_t *is_statistic = bbw_arena_array(arena, body->values.count, 1);
+  for (uint32_t i = 0; is_statistic != NULL && i < body->nodes.count; i++) {
+    const bbw_op_node *node = bbw_body_node_at(body, i);
+    if (!is_batch_norm(node) || node->outputs[0] == BBW_VALUE_NONE || !is_reached[node->outputs[0]]) { continue; }
+    if (!learns_statistics(m, body, node)) { continue; }
+    is_statistic[node->inputs[3]] = is_statistic[node->inputs[4]] = 1;
+  }
+  return is_statistic;
+}
+
 static bool is_trainable(const maker *m, const bbw_body_value *value) {
   const bbw_constant *c = value->constant;
   return c != NULL && c->array.dtype == BBW_DTYPE_F32 && c->array.rank > 0 && c->array.count > 0 &&
@@ -114,20 +140,27 @@ static bbw_status find_parameters(maker *m, bbw_body *body, bbw_arena *scratch) 
   const uint8_t *is_reached = reached_from(body, m->prediction, scratch);
   g->parameters = bbw_arena_array(&g->program->arena, body->initializer_count, sizeof *g->parameters);
   m->values = bbw_arena_array(scratch, body->initializer_count, sizeof *m->values);
-  if (is_reached == NULL || g->parameters == NULL || m->values == NULL) { return no_memory(m); }
+  const uint8_t *is_statistic = is_reached != NULL ? statistics_of(m, body, is_reached, scratch) : NULL;
+  if (is_statistic == NULL || g->parameters == NULL || m->values == NULL) { return no_memory(m); }
+  bool has_weight = false;
   for (uint32_t v = 0; v < body->initializer_count; v++) {
     const bbw_body_value *value = bbw_body_value_at(body, v);
-    if (!is_reached[v] || !is_trainable(m, value)) { continue; }
+    if ((!is_reached[v] && !is_statistic[v]) || !is_trainable(m, value)) { continue; }
+    has_weight = has_weight || !is_statistic[v];
     const bbw_array *array = &value->constant->array;
     size_t *dims = bbw_arena_array(&g->program->arena, array->rank, sizeof *dims);
     if (dims == NULL) { return no_memory(m); }
     memcpy(dims, array->dims, array->rank * sizeof *dims);
-    g->parameters[g->parameter_count] = (bbw_trainer_parameter){
-        .name = value->name, .offset = g->value_count, .count = array->count, .rank = array->rank, .dims = dims};
+    g->parameters[g->parameter_count] = (bbw_trainer_parameter){.name = value->name,
+                                                                .offset = g->value_count,
+                                                                .count = array->count,
+                                                                .rank = array->rank,
+                                                                .dims = dims,
+                                                                .is_statistic = is_statistic[v] != 0};
     m->values[g->parameter_count++] = v;
     g->value_count += array->count; /* fits: the numbers are in the file */
   }
-  if (g->parameter_count == 0) {
+  if (!has_weight) {
     bbw_error_set(m->err, BBW_E_EMPTY);
     bbw_error_add_str(m->err, "detail", BBW_STR("no initializer is left to train"));
     return BBW_E_EMPTY;
@@ -139,7 +172,7 @@ static bbw_status find_parameters(maker *m, bbw_body *body, bbw_arena *scratch) 
 /* Room for the inputs of the model, labels and parameters; those of the model are there. */
 static bbw_status widen_inputs(const maker *m, bbw_body *body) {
   const bbw_training_graph *g = m->g;
-  bbw_port *ports = bbw_arena_array(&g->program->arena, body->input_count + 1u + g->parameter_count, sizeof *ports);
+  bbw_port *ports = bbw_arena_array(&g->program->arena, body->input_count + 2u + g->parameter_count, sizeof *ports);
   if (ports == NULL) { return no_memory(m); }
   if (body->input_count > 0) { memcpy(ports, body->inputs, body->input_count * sizeof *ports); }
   body->inputs = ports;
@@ -162,15 +195,21 @@ static void add_parameters(const maker *m, bbw_body *body) {
 }
 
 /* Takes the numbers out of the constants. */
-static void free_constants(const maker *m, bbw_body *body) {
+static bbw_status free_constants(const maker *m, bbw_body *body) {
+  bbw_array *shapes = bbw_arena_array(&m->g->program->arena, m->g->parameter_count, sizeof *shapes);
+  if (shapes == NULL) { return no_memory(m); }
   for (uint32_t i = 0; i < m->g->parameter_count; i++) {
     bbw_body_value *value = bbw_body_value_at(body, m->values[i]);
     memcpy(m->g->initial + m->g->parameters[i].offset, value->constant->array.data,
            m->g->parameters[i].count * sizeof(float));
+    shapes[i] = value->constant->array;
+    shapes[i].data = NULL;
+    value->shape = &shapes[i];
     value->constant->readers = 0;
     value->constant = NULL;
   }
   bbw_program_drop_unread(m->g->program);
+  return BBW_OK;
 }
 
 /* ---- two bodies out of one ---- */
@@ -238,12 +277,82 @@ static bbw_status make_inference(const maker *m, bbw_body *body, bbw_arena *scra
   return bbw_program_pack(m->g->program, body, m->err);
 }
 
+/* Dropout drops: another operator, which draws from the number of the step. */
+static bbw_status start_dropping(const maker *m, bbw_body *body, bbw_op_node *node, uint32_t draw, uint32_t salt) {
+  bbw_arena *arena = &m->g->program->arena;
+  bbw_dropout_params *params = bbw_arena_array(arena, 1, sizeof *params);
+  uint32_t *inputs = bbw_arena_array(arena, 3, sizeof *inputs);
+  if (params == NULL || inputs == NULL) { return no_memory(m); }
+  *params = *(const bbw_dropout_params *)node->params;
+  params->salt = (uint64_t)salt + 1;
+  inputs[0] = node->inputs[0];
+  inputs[1] = node->input_count > 1 ? node->inputs[1] : BBW_VALUE_NONE;
+  inputs[2] = draw;
+  bbw_body_retain_value(body, draw);
+  if (node->input_count > 2 && node->inputs[2] != BBW_VALUE_NONE) {
+    bbw_body_release_value(m->g->program, body, node->inputs[2]);
+  }
+  node->op = bbw_onnx_op_find(BBW_STR("bbw"), BBW_STR("DropoutTrain"), 1, NULL);
+  node->opset = 1;
+  node->params = params;
+  node->params_bytes = sizeof *params;
+  node->inputs = inputs;
+  node->input_count = 3;
+  return BBW_OK;
+}
+
+/* BatchNormalization takes the statistics of the batch; moved[] of its own receives the values that hold their next ones. */
+static bbw_status start_learning(const maker *m, bbw_body *body, uint32_t index, uint32_t *moved) {
+  bbw_arena *arena = &m->g->program->arena;
+  bbw_op_node *node = bbw_body_node_at(body, index);
+  bbw_batch_norm_params *params = bbw_arena_array(arena, 1, sizeof *params);
+  uint32_t *outputs = bbw_arena_array(arena, 3, sizeof *outputs);
+  if (params == NULL || outputs == NULL) { return no_memory(m); }
+  *params = *(const bbw_batch_norm_params *)node->params;
+  params->is_training = true;
+  outputs[0] = node->outputs[0];
+  for (uint32_t k = 1; k < 3; k++) {
+    bbw_body_value *made = bbw_vec_push(&body->values);
+    if (made == NULL) { return no_memory(m); }
+    *made = (bbw_body_value){.producer = index};
+    outputs[k] = (uint32_t)(body->values.count - 1);
+    for (uint32_t i = 0; i < m->g->parameter_count; i++) {
+      if (m->values[i] == node->inputs[2 + k]) { moved[i] = outputs[k]; }
+    }
+  }
+  node->params = params;
+  node->outputs = outputs;
+  node->output_count = 3;
+  return BBW_OK;
+}
+
+/* What is different in a step. */
+static bbw_status start_training(const maker *m, bbw_body *body, uint32_t draw, uint32_t *moved) {
+  for (uint32_t i = 0; i < body->nodes.count; i++) {
+    bbw_op_node *node = bbw_body_node_at(body, i);
+    bool drops = node->op->run == bbw_dropout_run && !((const bbw_dropout_params *)node->params)->has_seed;
+    if (drops && (node->output_count == 1 || node->outputs[1] == BBW_VALUE_NONE)) {
+      BBW_TRY(start_dropping(m, body, node, draw, i));
+    }
+    bool learns = false;
+    for (uint32_t k = 0; k < m->g->parameter_count && is_batch_norm(node); k++) {
+      learns = learns || (m->g->parameters[k].is_statistic && m->values[k] == node->inputs[3]);
+    }
+    if (learns) { BBW_TRY(start_learning(m, body, i, moved)); }
+  }
+  return BBW_OK;
+}
+
 static bbw_status make_step(const maker *m, bbw_body *body, bbw_arena *scratch) {
   bbw_training_graph *g = m->g;
-  uint32_t count = body->output_count, made[2] = {0, 0}, reads[2] = {m->prediction, BBW_VALUE_NONE};
+  uint32_t count = body->output_count, made[2] = {0, 0}, reads[2] = {m->prediction, BBW_VALUE_NONE}, draw;
+  uint32_t *moved = bbw_arena_array(scratch, g->parameter_count, sizeof *moved);
+  if (moved == NULL) { return no_memory(m); }
   BBW_TRY(widen_inputs(m, body));
   if (g->label_count > 0) { BBW_TRY(new_input(m, body, &reads[1])); }
+  BBW_TRY(new_input(m, body, &draw));
   add_parameters(m, body);
+  BBW_TRY(start_training(m, body, draw, moved));
   bbw_loss_params *params = bbw_arena_array(&g->program->arena, 1, sizeof *params);
   if (params == NULL) { return no_memory(m); }
   *params = g->loss;
@@ -266,6 +375,7 @@ static bbw_status make_step(const maker *m, bbw_body *body, bbw_arena *scratch) 
   BBW_TRY(
       bbw_gradient_build(g->program, body, m->prediction, made[1], m->values, g->parameter_count, gradients, m->err));
   for (uint32_t i = 0; i < g->parameter_count; i++) {
+    if (g->parameters[i].is_statistic) { gradients[i] = moved[i]; }
     if (gradients[i] == BBW_VALUE_NONE) { /* every way to the loss ends in something constant */
       bbw_error_set(m->err, BBW_E_ONNX_UNSUPPORTED);
       bbw_error_add_str(m->err, "value", g->parameters[i].name);
@@ -274,7 +384,7 @@ static bbw_status make_step(const maker *m, bbw_body *body, bbw_arena *scratch) 
     }
   }
   BBW_TRY(set_outputs(m, body, outputs, 1 + g->kept_count + g->parameter_count));
-  bbw_program_sweep(g->program, body);
+  BBW_TRY(bbw_program_fuse(g->program, body, m->err));
   return bbw_program_pack(g->program, body, m->err);
 }
 
@@ -321,11 +431,12 @@ static bbw_status make(maker *m, bbw_arena *scratch) {
   BBW_TRY(check_freeze(m, body));
   BBW_TRY(find_prediction(m, body));
   BBW_TRY(find_parameters(m, body, scratch));
-  free_constants(m, body);
+  BBW_TRY(free_constants(m, body));
   BBW_TRY(simplify_inner(m));
   /* The loss reads the prediction, also where no output does: it must outlive the folding. */
   bbw_body_retain_value(body, m->prediction);
   BBW_TRY(bbw_program_fold(g->program, body, m->err));
+  BBW_TRY(bbw_program_fuse_forward(g->program, body, m->err));
   g->step = body;
   BBW_TRY(clone_body(m, body, &g->inference));
   BBW_TRY(make_inference(m, g->inference, scratch));

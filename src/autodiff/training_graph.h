@@ -16,11 +16,12 @@ typedef struct bbw_training_graph {
   bbw_body *step; /* outputs: loss, the outputs of the model where they are kept, then one gradient per parameter */
   bbw_body *inference;                /* outputs: those of the model, then the prediction */
   uint32_t input_count, output_count; /* of the model; the first inputs of both bodies */
-  uint32_t label_count;               /* 0 or 1: an input behind those of the model, of the step only */
-  uint32_t kept_count;                /* outputs of the model among those of the step */
-  uint32_t parameter_count;           /* the last inputs of both bodies */
-  bbw_trainer_parameter *parameters;  /* names and shapes in the arena of the program */
-  float *initial;                     /* value_count numbers; owned, freed by whoever takes them */
+  uint32_t
+      label_count; /* 0 or 1: an input behind those of the model, of the step only; then comes what Dropout draws from, one u64 */
+  uint32_t kept_count;               /* outputs of the model among those of the step */
+  uint32_t parameter_count;          /* the last inputs of both bodies */
+  bbw_trainer_parameter *parameters; /* names and shapes in the arena of the program */
+  float *initial;                    /* value_count numbers; owned, freed by whoever takes them */
   size_t value_count;
   bbw_loss_params loss;
 } bbw_training_graph;

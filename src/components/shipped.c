@@ -6,6 +6,7 @@
 #include "components/global_registry.h"
 #include "components/onnx_model.h"
 #include "components/peer_selectors.h"
+#include "components/sample_set.h"
 
 /* BBW_ENGINE_ONLY: a build for those who bring their own compute.  BBW_NO_CPU_BACKEND: models, but no operators beside them (the simulator in WebAssembly). */
 static const bbw_component_type *const types[] = {
@@ -14,7 +15,7 @@ static const bbw_component_type *const types[] = {
 #endif
     &bbw_fedavg_type,
 #ifndef BBW_ENGINE_ONLY
-    &bbw_onnx_model_component,
+    &bbw_onnx_model_component, &bbw_sample_set_type,
 #endif
     &bbw_known_peers_type,     &bbw_constant_view_type, &bbw_registry_server_type,
     &bbw_registry_client_type, &bbw_cyclon_type,

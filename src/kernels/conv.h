@@ -78,4 +78,14 @@ typedef void bbw_conv_f32_fn(const bbw_conv_plan *plan, const float *x, const fl
                              const bbw_epilogue *epilogue, float *out, float *scratch);
 bbw_conv_f32_fn bbw_conv_f32_scalar, bbw_conv_f32_simd128;
 
+/*
+ * The gradient of the weights of a convolution: out[out_channels, channels / groups, kernel] from x[batch, channels, size] and g, the gradient of the
+ * result, [batch, out_channels, out_size].  For each image the products are added in order of the places, as gemm.h says, and images in order.
+ *   plan     of bbw_conv_plan_make
+ *   scratch  bbw_conv_gradient_scratch(plan) floats; SIZE_MAX: too many
+ */
+void bbw_conv_weights_gradient_f32(const bbw_conv_plan *plan, const float *x, const float *g, float *out,
+                                   float *scratch);
+size_t bbw_conv_gradient_scratch(const bbw_conv_plan *plan);
+
 #endif

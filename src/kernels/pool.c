@@ -170,3 +170,104 @@ void bbw_average_pool_f32_scalar(const bbw_pool_plan *plan, const float *x, floa
 void bbw_average_pool_f32_simd128(const bbw_pool_plan *plan, const float *x, float *out) {
   pool(plan, POOL_MEAN, x, out, NULL, true);
 }
+
+void bbw_average_pool_gradient_f32(const bbw_pool_plan *p, const float *g, float *out) {
+  const size_t *size = p->shape.size, *dilation = p->shape.dilation, *places = p->out_size;
+  size_t plane = size[0] * size[1] * size[2];
+  for (size_t i = 0; i < p->shape.planes * plane; i++) { out[i] = 0.0f; }
+  for (size_t n = 0; n < p->shape.planes; n++, out += plane) {
+    for (size_t z = 0; z < places[0]; z++) {
+      window depth = window_of(p, 0, z);
+      for (size_t y = 0; y < places[1]; y++) {
+        window height = window_of(p, 1, y);
+        for (size_t x = 0; x < places[2]; x++, g++) {
+          window width = window_of(p, 2, x);
+          float part = *g / (float)(depth.counted * height.counted * width.counted);
+          for (size_t a = 0; a < depth.taps; a++) {
+            for (size_t b = 0; b < height.taps; b++) {
+              size_t row = ((depth.start + a * dilation[0]) * size[1] + height.start + b * dilation[1]) * size[2];
+              for (size_t c = 0; c < width.taps; c++) {
+                float *to = out + row + width.start + c * dilation[2];
+                *to = *to + part;
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+/* Whether every window lies in the input and is dense: then places need no arithmetic of their own. */
+static bool lies_inside(const bbw_pool_plan *p) {
+  for (size_t d = 0; d < BBW_POOL_AXES; d++) {
+    const bbw_pool_shape *s = &p->shape;
+    if (s->dilation[d] != 1 || s->pad_begin[d] != 0) { return false; }
+    if (p->out_size[d] > 0 && (p->out_size[d] - 1) * s->stride[d] + s->kernel[d] > s->size[d]) { return false; }
+  }
+  return true;
+}
+
+/* Place of the first largest element of a window of `taps` at `from`; NaN counts as largest. */
+static size_t largest_place(const float *x, const size_t *size, const size_t *dilation, size_t from,
+                            const size_t *taps) {
+  size_t best = from;
+  for (size_t a = 0; a < taps[0]; a++) {
+    for (size_t b = 0; b < taps[1]; b++) {
+      size_t row = from + (a * dilation[0] * size[1] + b * dilation[1]) * size[2];
+      for (size_t c = 0; c < taps[2]; c++) {
+        size_t at = row + c * dilation[2];
+        if (x[at] > x[best] || (x[at] != x[at] && x[best] == x[best])) { best = at; }
+      }
+    }
+  }
+  return best;
+}
+
+/* Windows of 2 by 2 in two rows of x, side by side. */
+static void pairs_gradient(const float *top, const float *bottom, const float *g, float *to, float *below, size_t n,
+                           size_t step) {
+  for (size_t i = 0; i < n; i++, top += step, bottom += step, to += step, below += step) {
+    float a = top[0], b = top[1], c = bottom[0], d = bottom[1];
+    bool in_b = b > a || (b != b && a == a);
+    float upper = in_b ? b : a;
+    bool in_d = d > c || (d != d && c == c);
+    float lower = in_d ? d : c;
+    bool is_lower = lower > upper || (lower != lower && upper == upper);
+    float *row = is_lower ? below : to;
+    size_t column = is_lower ? in_d : in_b;
+    row[column] = row[column] + g[i];
+  }
+}
+
+void bbw_max_pool_gradient_f32(const bbw_pool_plan *p, const float *x, const float *g, float *out) {
+  const size_t *size = p->shape.size, *stride = p->shape.stride, *places = p->out_size, *kernel = p->shape.kernel;
+  size_t plane = size[0] * size[1] * size[2];
+  bool inside = lies_inside(p), is_pairs = inside && kernel[0] == 1 && kernel[1] == 2 && kernel[2] == 2;
+  for (size_t i = 0; i < p->shape.planes * plane; i++) { out[i] = 0.0f; }
+  for (size_t n = 0; n < p->shape.planes; n++, out += plane, x += plane) {
+    for (size_t z = 0; z < places[0]; z++) {
+      window depth = window_of(p, 0, z);
+      for (size_t y = 0; y < places[1]; y++) {
+        window height = window_of(p, 1, y);
+        size_t row = (z * stride[0] * size[1] + y * stride[1]) * size[2];
+        if (is_pairs) {
+          pairs_gradient(x + row, x + row + size[2], g, out + row, out + row + size[2], places[2], stride[2]);
+          g += places[2];
+          continue;
+        }
+        for (size_t i = 0; i < places[2]; i++, g++) {
+          size_t at = row + i * stride[2], taps[BBW_POOL_AXES] = {kernel[0], kernel[1], kernel[2]};
+          if (!inside) {
+            window width = window_of(p, 2, i);
+            at = (depth.start * size[1] + height.start) * size[2] + width.start;
+            taps[0] = depth.taps, taps[1] = height.taps, taps[2] = width.taps;
+            if (depth.taps == 0 || height.taps == 0 || width.taps == 0) { continue; }
+          }
+          size_t best = largest_place(x, size, p->shape.dilation, at, taps);
+          out[best] = out[best] + *g;
+        }
+      }
+    }
+  }
+}

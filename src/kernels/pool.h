@@ -45,6 +45,11 @@ bool bbw_pool_plan_make(bbw_pool_plan *plan, const bbw_pool_shape *shape);
 typedef void bbw_max_pool_f32_fn(const bbw_pool_plan *plan, const float *x, float *out, int64_t *indices);
 bbw_max_pool_f32_fn bbw_max_pool_f32_scalar, bbw_max_pool_f32_simd128;
 
+/* The gradient of the largest: each element of g, [planes, out_size], to the place in x that the indices above name; out, [planes, size], is written as a whole. */
+void bbw_max_pool_gradient_f32(const bbw_pool_plan *plan, const float *x, const float *g, float *out);
+/* The gradient of the mean: each element of g, [planes, out_size], in equal parts to its window's elements; out, [planes, size], is written as a whole. */
+void bbw_average_pool_gradient_f32(const bbw_pool_plan *plan, const float *g, float *out);
+
 /* The mean of a window; NaN where it has no elements. */
 typedef void bbw_average_pool_f32_fn(const bbw_pool_plan *plan, const float *x, float *out);
 bbw_average_pool_f32_fn bbw_average_pool_f32_scalar, bbw_average_pool_f32_simd128;

@@ -50,6 +50,12 @@ static bbw_status settle(const fuser *f, uint32_t v) {
   return bbw_program_settle(f->program, bbw_body_value_at(f->body, v)->constant, f->err);
 }
 
+/* Type and shape of a constant or a parameter. */
+static const bbw_array *shape_of(const fuser *f, uint32_t v) {
+  const bbw_array *array = constant(f, v);
+  return array != NULL || v == BBW_VALUE_NONE ? array : bbw_body_value_at(f->body, v)->shape;
+}
+
 /* A constant of one f32 element. */
 static bool number(const fuser *f, uint32_t v, float *out) {
   const bbw_array *c = constant(f, v);
@@ -189,7 +195,7 @@ static bbw_op_node *fusable(const fuser *f, uint32_t v) {
   if (!is_op(node, "Conv") && !is_op(node, "ConvTranspose") && !is_op(node, "Gemm") && !is_op(node, "MatMul")) {
     return NULL;
   }
-  const bbw_array *w = constant(f, node->inputs[1]);
+  const bbw_array *w = shape_of(f, node->inputs[1]);
   const bbw_fused *fused = node->params;
   return w != NULL && w->dtype == BBW_DTYPE_F32 && fused->activation == BBW_ACTIVATION_NONE ? node : NULL;
 }
@@ -199,9 +205,9 @@ static bbw_status add_bias(fuser *f, bbw_op_node *node) {
   if (!is_op(node, "Add")) { return BBW_OK; }
   for (uint32_t side = 0; side < 2; side++) {
     const bbw_op_node *product = fusable(f, node->inputs[side]);
-    const bbw_array *bias = constant(f, node->inputs[1 - side]);
+    const bbw_array *bias = shape_of(f, node->inputs[1 - side]);
     if (!is_op(product, "MatMul") || product->input_count != 2) { continue; }
-    const bbw_array *w = constant(f, product->inputs[1]);
+    const bbw_array *w = shape_of(f, product->inputs[1]);
     if (bias == NULL || bias->dtype != BBW_DTYPE_F32 || bias->rank != 1 || w->rank != 2 ||
         bias->dims[0] != w->dims[1]) {
       continue;
@@ -309,11 +315,11 @@ static bool reduces_last_axis(const fuser *f, const bbw_op_node *node) {
 static bbw_status fuse_layer_norm(fuser *f, bbw_op_node *node) {
   if (!is_op(node, "Add")) { return BBW_OK; }
   for (int side = 0; side < 2; side++) { /* n * gamma + beta */
-    const bbw_array *beta = constant(f, node->inputs[1 - side]);
+    const bbw_array *beta = shape_of(f, node->inputs[1 - side]);
     const bbw_op_node *scaled = only_producer(f, node->inputs[side]);
     if (beta == NULL || beta->rank != 1 || beta->dtype != BBW_DTYPE_F32 || !is_op(scaled, "Mul")) { continue; }
     for (int i = 0; i < 2; i++) {
-      const bbw_array *gamma = constant(f, scaled->inputs[1 - i]);
+      const bbw_array *gamma = shape_of(f, scaled->inputs[1 - i]);
       const bbw_op_node *quotient = only_producer(f, scaled->inputs[i]);
       if (gamma == NULL || gamma->rank != 1 || gamma->dtype != BBW_DTYPE_F32 || gamma->count != beta->count ||
           gamma->count < 2 || !is_op(quotient, "Div")) {
@@ -411,9 +417,12 @@ static bbw_status fuse_attention(fuser *f, bbw_op_node *node) {
   return BBW_OK;
 }
 
-bbw_status bbw_program_fuse(bbw_program *program, bbw_body *body, bbw_error *err) {
-  static bbw_status (*const patterns[])(fuser *, bbw_op_node *) = {fold_batch_norm, fuse_gelu, fuse_layer_norm,
-                                                                   fuse_attention,  add_bias,  add_activation};
+/* The first GRADIENT_COUNT have a gradient. */
+#define GRADIENT_COUNT 2u
+static bbw_status (*const patterns[])(fuser *, bbw_op_node *) = {fuse_gelu,      fuse_layer_norm, fold_batch_norm,
+                                                                 fuse_attention, add_bias,        add_activation};
+
+static bbw_status fuse(bbw_program *program, bbw_body *body, size_t pattern_count, bbw_error *err) {
   bbw_arena scratch;
   bbw_arena_init(&scratch, program->mem);
   fuser f = {.program = program, .body = body, .err = err};
@@ -422,7 +431,7 @@ bbw_status bbw_program_fuse(bbw_program *program, bbw_body *body, bbw_error *err
   f.stack = bbw_arena_array(&scratch, outputs, sizeof *f.stack);
   bbw_status rv = f.stack != NULL ? BBW_OK : bbw_error_set(err, BBW_E_NOMEM);
   for (uint32_t i = 0; i < body->nodes.count && rv == BBW_OK; i++) {
-    for (size_t k = 0; k < sizeof patterns / sizeof patterns[0] && rv == BBW_OK; k++) {
+    for (size_t k = 0; k < pattern_count && rv == BBW_OK; k++) {
       bbw_op_node *node = bbw_body_node_at(body, i);
       if (node->op != NULL) { rv = patterns[k](&f, node); }
     }
@@ -430,4 +439,12 @@ bbw_status bbw_program_fuse(bbw_program *program, bbw_body *body, bbw_error *err
   bbw_arena_free(&scratch);
   if (rv == BBW_OK) { bbw_program_sweep(program, body); }
   return rv;
+}
+
+bbw_status bbw_program_fuse(bbw_program *program, bbw_body *body, bbw_error *err) {
+  return fuse(program, body, sizeof patterns / sizeof patterns[0], err);
+}
+
+bbw_status bbw_program_fuse_forward(bbw_program *program, bbw_body *body, bbw_error *err) {
+  return fuse(program, body, GRADIENT_COUNT, err);
 }

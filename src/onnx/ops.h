@@ -37,6 +37,7 @@ typedef struct bbw_curve {
   const char *names[2];    /* of the attributes, or NULL */
   float otherwise[2];      /* their defaults */
   bool takes_integers;
+  void (*slope)(const double *x, double *out, size_t n, const double *p); /* the derivative */
 } bbw_curve;
 extern const bbw_curve bbw_curve_celu, bbw_curve_elu, bbw_curve_hard_sigmoid, bbw_curve_leaky_relu, bbw_curve_selu,
     bbw_curve_shrink, bbw_curve_thresholded_relu;
@@ -222,13 +223,29 @@ bbw_op_call_fn bbw_dft_infer, bbw_dft_run, bbw_stft_infer, bbw_stft_run, bbw_mel
 /* ---- backward operators, which only autodiff/gradient.c makes; domain bbw ---- */
 
 /* grad_shape.c: shapes given by another array */
-bbw_op_call_fn bbw_sum_to_infer, bbw_sum_to_run, bbw_reshape_like_infer;
+extern const uint32_t bbw_grad_is_mean;
+bbw_op_call_fn bbw_sum_to_infer, bbw_sum_to_run, bbw_reshape_like_infer, bbw_expand_like_infer, bbw_expand_like_run,
+    bbw_kept_dims_infer, bbw_channel_sum_infer, bbw_zeros_like_run;
+/* grad_move.c; ops_move.c, ops_gather.c beside the operators themselves */
+bbw_op_call_fn bbw_move_grad_infer, bbw_move_grad_run, bbw_split_like_infer, bbw_split_like_run, bbw_gather_grad_infer,
+    bbw_gather_grad_run;
+/* grad_norm.c; ctx of the softmax: &bbw_grad_is_log for LogSoftmax */
+extern const uint32_t bbw_grad_is_log;
+bbw_op_call_fn bbw_softmax_grad_infer, bbw_softmax_grad_run, bbw_layer_norm_grad_infer, bbw_layer_norm_grad_run,
+    bbw_batch_norm_grad_infer, bbw_batch_norm_grad_run;
+/* ops_curve.c */
+bbw_op_call_fn bbw_curve_grad_infer, bbw_curve_grad_run;
+/* grad_conv.c, grad_pool.c */
+bbw_op_call_fn bbw_conv_grad_input_infer, bbw_conv_grad_input_run, bbw_conv_grad_weights_infer,
+    bbw_conv_grad_weights_run, bbw_pool_grad_infer, bbw_pool_grad_run;
 /* grad_matmul.c; ctx: &bbw_grad_of_right for the gradient of the right operand */
 extern const uint32_t bbw_grad_of_right;
 bbw_op_call_fn bbw_matmul_grad_infer, bbw_matmul_grad_run;
-/* train_loss.c */
+/* train_dropout.c, train_loss.c */
+bbw_op_call_fn bbw_dropout_train_infer, bbw_dropout_train_run;
 bbw_op_call_fn bbw_train_loss_infer, bbw_train_loss_run;
-extern const bbw_binary bbw_binary_relu_gradient, bbw_binary_sigmoid_gradient, bbw_binary_tanh_gradient;
+extern const bbw_binary bbw_binary_relu_gradient, bbw_binary_sigmoid_gradient, bbw_binary_tanh_gradient,
+    bbw_binary_gelu_erf_gradient;
 
 /* ---- ops_training.c: one step of an optimizer ---- */
 

@@ -258,13 +258,14 @@ bbw_status bbw_cum_sum_run(bbw_call *call) {
   BBW_TRY(bbw_call_axis(call, given, x->rank, &axis));
   bbw_lanes lanes = bbw_lanes_of(x, axis);
   bool is_float = bbw_dtype_is_float(x->dtype);
+  bool is_reversed = p->is_reversed != (call->op->ctx != NULL); /* the gradient goes the other way */
   for (size_t o = 0; o < lanes.outer; o++) {
     for (size_t at = 0; at < lanes.inner; at += BBW_CONVERT_BLOCK) {
       size_t n = lanes.inner - at < BBW_CONVERT_BLOCK ? lanes.inner - at : BBW_CONVERT_BLOCK;
       double sums[BBW_CONVERT_BLOCK] = {0.0}, block[BBW_CONVERT_BLOCK];
       int64_t whole_sums[BBW_CONVERT_BLOCK] = {0}, whole_block[BBW_CONVERT_BLOCK];
       for (size_t k = 0; k < lanes.length; k++) {
-        size_t row = p->is_reversed ? lanes.length - 1 - k : k;
+        size_t row = is_reversed ? lanes.length - 1 - k : k;
         size_t place = (o * lanes.length + row) * lanes.inner + at;
         if (is_float) {
           bbw_load_f64(x, place, n, block);

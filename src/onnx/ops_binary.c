@@ -144,6 +144,11 @@ const bbw_binary bbw_binary_relu_gradient = {.f32 = bbw_relu_gradient_f32_simd12
 const bbw_binary bbw_binary_sigmoid_gradient = {.f32 = bbw_sigmoid_gradient_f32_simd128, .f64 = sigmoid_gradient_f64};
 const bbw_binary bbw_binary_tanh_gradient = {.f32 = bbw_tanh_gradient_f32_simd128, .f64 = tanh_gradient_f64};
 
+F64(gelu_erf_gradient,
+    y *(0.5 * (1.0 + bbw_erf_f64(x * 0.70710678118654752440)) + x * 0.39894228040143267794 * bbw_exp_f64(-0.5 * x * x)))
+const bbw_binary bbw_binary_gelu_erf_gradient = {.f32 = bbw_gelu_erf_gradient_f32_simd128,
+                                                 .f64 = gelu_erf_gradient_f64};
+
 /* ---- rows that an attribute chooses ---- */
 
 typedef struct binary_params {

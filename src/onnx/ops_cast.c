@@ -3,6 +3,7 @@
 
 #include "onnx/convert.h"
 #include "onnx/ops.h"
+#include "onnx/params.h"
 
 /* ---- Cast, CastLike ---- */
 
@@ -101,15 +102,13 @@ static double twister_uniform(twister *t) {
   return ((double)high * 67108864.0 + (double)low) / 9007199254740992.0;
 }
 
-typedef struct dropout_params {
-  bool has_seed;
-  int64_t seed;
-} dropout_params;
+typedef bbw_dropout_params dropout_params;
 
 bbw_status bbw_dropout_prepare(bbw_prep *prep) {
   dropout_params *p = bbw_prep_params(prep, sizeof *p);
   if (p == NULL) { return BBW_E_NOMEM; }
   p->has_seed = bbw_prep_has(prep, "seed");
+  BBW_TRY(bbw_prep_float(prep, "ratio", 0.5f, &p->ratio));
   if (prep->opset < 12 && prep->input_count > 1) {
     return bbw_prep_refuse(prep, NULL, "the ratio is an attribute before opset 12");
   }

@@ -7,13 +7,7 @@
 #include "onnx/ops.h"
 #include "onnx/window.h"
 
-typedef struct params {
-  bbw_fused fused; /* first: what the optimizer adds */
-  bbw_window_params window;
-  int64_t groups;
-  int64_t out_pad[BBW_WINDOW_AXES], out_shape[BBW_WINDOW_AXES]; /* of the transpose */
-  int32_t out_pad_count, out_shape_count;
-} params;
+typedef bbw_conv_params params;
 
 static bool is_transpose(const bbw_onnx_op *op) { return op->ctx != NULL; }
 const uint32_t bbw_conv_is_transpose = 1;

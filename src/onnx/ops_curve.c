@@ -33,6 +33,22 @@ CURVE(thresholded_relu, x > a ? x : 0.0)
 CURVE(gelu, 0.5 * x * (1.0 + bbw_erf_f64(x * 0.70710678118654752440)))
 CURVE(gelu_tanh, 0.5 * x * (1.0 + bbw_tanh_f64(0.79788456080286535588 * (x + 0.044715 * x * x * x))))
 
+/* Their slopes. */
+CURVE(celu_slope, x > 0.0 ? 1.0 : bbw_exp_f64(x / a))
+CURVE(elu_slope, x < 0.0 ? a * bbw_exp_f64(x) : 1.0)
+CURVE(hard_sigmoid_slope, a *x + b > 0.0 && a * x + b < 1.0 ? a : 0.0)
+CURVE(leaky_relu_slope, x < 0.0 ? a : 1.0)
+CURVE(selu_slope, x > 0.0 ? b : b * a * bbw_exp_f64(x))
+CURVE(shrink_slope, x<-b || x> b ? 1.0 : 0.0)
+CURVE(thresholded_relu_slope, x > a ? 1.0 : 0.0)
+CURVE(gelu_slope,
+      0.5 * (1.0 + bbw_erf_f64(x * 0.70710678118654752440)) + x * 0.39894228040143267794 * bbw_exp_f64(-0.5 * x * x))
+static double gelu_tanh_slope_of(double x) {
+  double t = bbw_tanh_f64(0.79788456080286535588 * (x + 0.044715 * x * x * x));
+  return 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * 0.79788456080286535588 * (1.0 + 3.0 * 0.044715 * x * x);
+}
+CURVE(gelu_tanh_slope, gelu_tanh_slope_of(x))
+
 /* Kernels of f32 with the form of a curve. */
 static void leaky_relu_f32(float a, float b, const float *x, float *out, size_t n) {
   (void)b;
@@ -47,16 +63,24 @@ static void gelu_tanh_f32(float a, float b, const float *x, float *out, size_t n
   bbw_gelu_f32_simd128(x, out, n);
 }
 
-const bbw_curve bbw_curve_celu = {celu_f64, NULL, {"alpha", NULL}, {1.0f, 0.0f}, false};
-const bbw_curve bbw_curve_elu = {elu_f64, NULL, {"alpha", NULL}, {1.0f, 0.0f}, false};
-const bbw_curve bbw_curve_hard_sigmoid = {
-    hard_sigmoid_f64, bbw_hard_sigmoid_f32_simd128, {"alpha", "beta"}, {0.2f, 0.5f}, false};
-const bbw_curve bbw_curve_leaky_relu = {leaky_relu_f64, leaky_relu_f32, {"alpha", NULL}, {0.01f, 0.0f}, false};
-const bbw_curve bbw_curve_selu = {selu_f64, NULL, {"alpha", "gamma"}, {1.67326319f, 1.05070102f}, false};
-const bbw_curve bbw_curve_shrink = {shrink_f64, NULL, {"bias", "lambd"}, {0.0f, 0.5f}, .takes_integers = true};
-const bbw_curve bbw_curve_thresholded_relu = {thresholded_relu_f64, NULL, {"alpha", NULL}, {1.0f, 0.0f}, false};
-static const bbw_curve curve_gelu = {.f64 = gelu_f64, .f32 = gelu_f32},
-                       curve_gelu_tanh = {.f64 = gelu_tanh_f64, .f32 = gelu_tanh_f32};
+const bbw_curve bbw_curve_celu = {celu_f64, NULL, {"alpha", NULL}, {1.0f, 0.0f}, false, .slope = celu_slope_f64};
+const bbw_curve bbw_curve_elu = {elu_f64, NULL, {"alpha", NULL}, {1.0f, 0.0f}, false, .slope = elu_slope_f64};
+const bbw_curve bbw_curve_hard_sigmoid = {hard_sigmoid_f64,
+                                          bbw_hard_sigmoid_f32_simd128,
+                                          {"alpha", "beta"},
+                                          {0.2f, 0.5f},
+                                          false,
+                                          .slope = hard_sigmoid_slope_f64};
+const bbw_curve bbw_curve_leaky_relu = {leaky_relu_f64, leaky_relu_f32, {"alpha", NULL},
+                                        {0.01f, 0.0f},  false,          .slope = leaky_relu_slope_f64};
+const bbw_curve bbw_curve_selu = {
+    selu_f64, NULL, {"alpha", "gamma"}, {1.67326319f, 1.05070102f}, false, .slope = selu_slope_f64};
+const bbw_curve bbw_curve_shrink = {
+    shrink_f64, NULL, {"bias", "lambd"}, {0.0f, 0.5f}, .takes_integers = true, .slope = shrink_slope_f64};
+const bbw_curve bbw_curve_thresholded_relu = {thresholded_relu_f64, NULL,  {"alpha", NULL},
+                                              {1.0f, 0.0f},         false, .slope = thresholded_relu_slope_f64};
+static const bbw_curve curve_gelu = {.f64 = gelu_f64, .f32 = gelu_f32, .slope = gelu_slope_f64},
+                       curve_gelu_tanh = {.f64 = gelu_tanh_f64, .f32 = gelu_tanh_f32, .slope = gelu_tanh_slope_f64};
 
 typedef struct curve_params {
   const bbw_curve *curve;
@@ -108,6 +132,28 @@ bbw_status bbw_curve_run(bbw_call *call) {
     bbw_load_f64(x, at, n, block);
     curve->f64(block, block, n, params->p);
     bbw_store_f64(call->outputs[0], at, n, block);
+  }
+  return BBW_OK;
+}
+
+/* The gradient by the input, which is input 0; input 1 is that of the result. */
+bbw_status bbw_curve_grad_infer(bbw_call *call) {
+  if (call->inputs[0]->dtype != BBW_DTYPE_F32 || call->inputs[1]->dtype != BBW_DTYPE_F32) {
+    return bbw_call_refuse_type(call, 0);
+  }
+  return bbw_call_output_like(call, 0, call->inputs[0]);
+}
+
+bbw_status bbw_curve_grad_run(bbw_call *call) {
+  const curve_params *params = call->params;
+  const float *x = call->inputs[0]->data, *g = call->inputs[1]->data;
+  float *out = call->outputs[0]->data;
+  for (size_t at = 0; at < call->outputs[0]->count; at += BBW_CONVERT_BLOCK) {
+    size_t n = call->outputs[0]->count - at < BBW_CONVERT_BLOCK ? call->outputs[0]->count - at : BBW_CONVERT_BLOCK;
+    double block[BBW_CONVERT_BLOCK];
+    for (size_t i = 0; i < n; i++) { block[i] = (double)x[at + i]; }
+    params->curve->slope(block, block, n, params->p);
+    for (size_t i = 0; i < n; i++) { out[at + i] = (float)((double)g[at + i] * block[i]); }
   }
   return BBW_OK;
 }

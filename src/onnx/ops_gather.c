@@ -89,6 +89,35 @@ bbw_status bbw_gather_run(bbw_call *call) {
   return BBW_OK;
 }
 
+/* The gradient: rows of g are added where they came from.  Inputs: g, the data (its shape), the indices. */
+bbw_status bbw_gather_grad_infer(bbw_call *call) {
+  const gather_params *p = call->params;
+  const bbw_array *g = call->inputs[0], *x = call->inputs[1];
+  uint32_t axis;
+  if (g->dtype != BBW_DTYPE_F32) { return bbw_call_refuse_type(call, 0); }
+  BBW_TRY(bbw_call_axis(call, p->axis, x->rank, &axis));
+  BBW_TRY(keep_lanes(call, x, axis));
+  return bbw_call_output(call, 0, g->dtype, x->rank, x->dims);
+}
+
+bbw_status bbw_gather_grad_run(bbw_call *call) {
+  const bbw_lanes lanes = *(const bbw_lanes *)call->plan;
+  const bbw_array *g = call->inputs[0], *indices = call->inputs[2];
+  bbw_array *out = call->outputs[0];
+  const float *from = g->data;
+  BBW_TRY(check_indices(call, 2, 0, 1, lanes.length));
+  if (out->count == 0) { return BBW_OK; }
+  memset(out->data, 0, bbw_array_bytes(out));
+  for (size_t o = 0; o < lanes.outer; o++) {
+    float *row = (float *)out->data + o * lanes.length * lanes.inner;
+    for (size_t i = 0; i < indices->count; i++, from += lanes.inner) {
+      float *to = row + index_at(indices, i, lanes.length) * lanes.inner;
+      bbw_add_f32_simd128(to, from, to, lanes.inner);
+    }
+  }
+  return BBW_OK;
+}
+
 /* ---- GatherElements, ScatterElements: indices have the rank of the data ---- */
 
 typedef struct elements_plan {

@@ -116,6 +116,35 @@ bbw_status bbw_concat_run(bbw_call *call) {
   return BBW_OK;
 }
 
+/* The gradient of Concat: parts as long along the axis as the arrays behind the first input, where somebody reads them. */
+bbw_status bbw_split_like_infer(bbw_call *call) {
+  const axis_params *p = call->params;
+  const bbw_array *g = call->inputs[0];
+  uint32_t *axis = bbw_call_plan(call, sizeof *axis);
+  if (axis == NULL) { return BBW_E_NOMEM; }
+  BBW_TRY(bbw_call_axis(call, p->axis, g->rank, axis));
+  for (uint32_t i = 0; i < call->output_count && i + 1 < call->input_count; i++) {
+    const bbw_array *like = call->inputs[i + 1];
+    BBW_TRY(bbw_call_output(call, i, g->dtype, like->rank, like->dims));
+  }
+  return BBW_OK;
+}
+
+bbw_status bbw_split_like_run(bbw_call *call) {
+  uint32_t axis = *(const uint32_t *)call->plan;
+  const bbw_array *g = call->inputs[0];
+  size_t bytes = bbw_dtype_bytes(g->dtype), rows = bbw_dims_product(g->dims, 0, axis), at = 0;
+  size_t width = bbw_dims_product(g->dims, axis, g->rank) * bytes;
+  if (g->count == 0) { return BBW_OK; }
+  for (uint32_t i = 1; i < call->input_count; i++) {
+    size_t part = bbw_dims_product(call->inputs[i]->dims, axis, g->rank) * bytes;
+    const bbw_array *out = bbw_call_result(call, i - 1);
+    if (out != NULL) { copy_rows((const char *)g->data + at, width, out->data, part, rows, part); }
+    at += part;
+  }
+  return BBW_OK;
+}
+
 /* ---- Split ---- */
 
 bbw_status bbw_split_prepare(bbw_prep *prep) {

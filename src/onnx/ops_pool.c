@@ -8,11 +8,7 @@
 #include "onnx/ops.h"
 #include "onnx/window.h"
 
-typedef struct params {
-  bbw_window_params window;
-  int64_t storage_order;
-  bool counts_pads;
-} params;
+typedef bbw_pool_params params;
 
 const uint32_t bbw_pool_is_max = 1;
 static bool is_max(const bbw_call *call) { return call->op->ctx != NULL; }
@@ -31,13 +27,9 @@ static bool is_small(bbw_dtype dtype) {
   return dtype == BBW_DTYPE_U8 || dtype == BBW_DTYPE_I8 || dtype == BBW_DTYPE_F16 || dtype == BBW_DTYPE_BF16;
 }
 
-bbw_status bbw_pool_infer(bbw_call *call) {
-  const params *p = call->params;
-  const bbw_array *x = call->inputs[0];
-  bbw_pool_plan *s = bbw_call_plan(call, sizeof *s);
+bbw_status bbw_pool_window(bbw_call *call, const bbw_pool_params *p, const bbw_array *x, bbw_window *out,
+                           bbw_pool_plan *s) {
   bbw_window w;
-  if (s == NULL) { return BBW_E_NOMEM; }
-  if (x->dtype != BBW_DTYPE_F32 && !is_small(x->dtype)) { return bbw_call_refuse_type(call, 0); }
   BBW_TRY(bbw_window_make(call, &p->window, x, NULL, &w));
   bbw_pool_shape shape = {.planes = x->dims[0] * x->dims[1],
                           .is_ceil = p->window.is_ceil,
@@ -55,11 +47,22 @@ bbw_status bbw_pool_infer(bbw_call *call) {
     return bbw_call_refuse(call, 0, "sizes, kernel and pads do not fit together, or are too large");
   }
   for (uint32_t d = 0; d < BBW_WINDOW_AXES; d++) { w.out_size[d] = s->out_size[d]; }
+  *out = w;
+  return BBW_OK;
+}
+
+bbw_status bbw_pool_infer(bbw_call *call) {
+  const bbw_array *x = call->inputs[0];
+  bbw_pool_plan *s = bbw_call_plan(call, sizeof *s);
+  bbw_window w;
+  if (s == NULL) { return BBW_E_NOMEM; }
+  if (x->dtype != BBW_DTYPE_F32 && !is_small(x->dtype)) { return bbw_call_refuse_type(call, 0); }
+  BBW_TRY(bbw_pool_window(call, call->params, x, &w, s));
   BBW_TRY(bbw_window_output(call, 0, x->dtype, x->dims[0], x->dims[1], &w));
   BBW_TRY(bbw_window_output(call, 1, BBW_DTYPE_I64, x->dims[0], x->dims[1], &w));
   size_t floats = 0;
   if (x->dtype != BBW_DTYPE_F32 || call->outputs[0] == NULL) {
-    if (!bbw_size_mul(shape.planes, s->places, &floats) || !bbw_size_add(floats, x->count, &floats) ||
+    if (!bbw_size_mul(s->shape.planes, s->places, &floats) || !bbw_size_add(floats, x->count, &floats) ||
         floats > call->elements_max) {
       call->detail = "the input is too large for this element type";
       return BBW_E_LIMIT;

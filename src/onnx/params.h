@@ -52,6 +52,20 @@ typedef struct bbw_attention_params {
   bool rows_first_out;
 } bbw_attention_params;
 
+typedef struct bbw_dropout_params {
+  bool has_seed;
+  int64_t seed;
+  float ratio;   /* before opset 12 */
+  uint64_t salt; /* bbw.DropoutTrain: tells the nodes of a model apart */
+} bbw_dropout_params;
+
+/* A forward operator, for the one that computes its gradient by calling it. */
+typedef struct bbw_forward {
+  const bbw_onnx_op *op;
+  const void *params;
+  int64_t opset;
+} bbw_forward;
+
 /* bbw.Loss: what a step of training minimizes. */
 typedef enum bbw_loss_kind {
   BBW_LOSS_SOFTMAX_CROSS_ENTROPY, /* rows of the last axis against an index (whole numbers) or a distribution (f32) */

@@ -31,8 +31,10 @@ typedef struct bbw_constant {
 typedef struct bbw_body_value {
   bbw_str name;
   bbw_constant *constant; /* or NULL */
-  uint32_t producer;      /* node, or BBW_VALUE_NONE: an input, a capture, a constant */
-  uint32_t readers;       /* inputs of nodes and outputs of the body that name it */
+  const bbw_array
+      *shape;        /* type and shape where they are known without a constant: a parameter of training; else NULL */
+  uint32_t producer; /* node, or BBW_VALUE_NONE: an input, a capture, a constant */
+  uint32_t readers;  /* inputs of nodes and outputs of the body that name it */
 } bbw_body_value;
 
 typedef struct bbw_op_node {
@@ -149,6 +151,8 @@ bbw_status bbw_program_fold(bbw_program *program, bbw_body *body, bbw_error *err
 void bbw_program_sweep(bbw_program *program, bbw_body *body);
 /* Replaces patterns by the operators of domain "bbw" and folds neighbours into each other. */
 bbw_status bbw_program_fuse(bbw_program *program, bbw_body *body, bbw_error *err);
+/* Only those whose operator has a gradient: what training does before it makes the backward graph. */
+bbw_status bbw_program_fuse_forward(bbw_program *program, bbw_body *body, bbw_error *err);
 /* Lets operators pack their constant inputs. */
 bbw_status bbw_program_pack(bbw_program *program, bbw_body *body, bbw_error *err);
 

@@ -7,7 +7,8 @@
 #define BBW_ONNX_WINDOW_H
 
 #include "kernels/conv.h"
-#include "onnx/op.h"
+#include "kernels/pool.h"
+#include "onnx/fused.h"
 
 #define BBW_WINDOW_AXES 3u
 
@@ -20,6 +21,22 @@ typedef struct bbw_window_params {
   uint32_t auto_pad;
   bool is_ceil; /* ceil_mode: sizes are rounded up */
 } bbw_window_params;
+
+/* Of Conv and ConvTranspose. */
+typedef struct bbw_conv_params {
+  bbw_fused fused; /* first: what the optimizer adds */
+  bbw_window_params window;
+  int64_t groups;
+  int64_t out_pad[BBW_WINDOW_AXES], out_shape[BBW_WINDOW_AXES]; /* of the transpose */
+  int32_t out_pad_count, out_shape_count;
+} bbw_conv_params;
+
+/* Of MaxPool, AveragePool and MaxUnpool. */
+typedef struct bbw_pool_params {
+  bbw_window_params window;
+  int64_t storage_order;
+  bool counts_pads;
+} bbw_pool_params;
 
 typedef struct bbw_window {
   uint32_t axes; /* that the input has behind batch and channels */
@@ -38,6 +55,10 @@ bbw_status bbw_window_base(bbw_call *call, const bbw_window_params *params, cons
 /* [batch, channels, out sizes], as many axes as the input has. */
 bbw_status bbw_window_output(bbw_call *call, uint32_t i, bbw_dtype dtype, size_t batch, size_t channels,
                              const bbw_window *window);
+
+/* Sizes of pooling over x, and its plan: [batch, channels, ...] as planes. */
+bbw_status bbw_pool_window(bbw_call *call, const bbw_pool_params *params, const bbw_array *x, bbw_window *window,
+                           bbw_pool_plan *plan);
 
 /* The sizes as those of a convolution; its channels and groups stay. */
 void bbw_window_shape(const bbw_window *window, bbw_conv_shape *shape);

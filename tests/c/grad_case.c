@@ -32,6 +32,12 @@ bool grad_case_has_covered(const char *op, uint32_t input) {
   return false;
 }
 
+void grad_case_cover(const char *op, uint32_t input) {
+  if (covered_count == COVERED_MAX) { abort(); }
+  covered[covered_count].op = op;
+  covered[covered_count++].input = input;
+}
+
 static bbw_str text(const char *s) { return (bbw_str){s, strlen(s)}; }
 
 static void *get(bbw_arena *arena, size_t count, size_t size) {
@@ -106,11 +112,11 @@ static bbw_bytes build(const grad_case *c, const built *b, bool for_session, bbw
     }
   }
   bbw_str *results_of_node = get(arena, OUTPUTS_MAX, sizeof *results_of_node);
-  for (uint32_t o = 0; o < b->outputs; o++) { results_of_node[o] = text(results[o]); }
+  for (uint32_t o = 0; o < OUTPUTS_MAX; o++) { results_of_node[o] = text(results[o]); }
   nodes[0] = (bbw_onnx_node){.op_type = text(c->op),
                              .name = text("node"),
                              .input = {names, b->input_count},
-                             .output = {results_of_node, b->outputs},
+                             .output = {results_of_node, c->named > b->outputs ? c->named : b->outputs},
                              .attribute = op_text_attributes(c->attributes, arena)};
   for (uint32_t o = 0; o < b->outputs; o++) {
     if (for_session) {
@@ -302,10 +308,7 @@ static void check(const grad_case *c, uint32_t seed) {
       }
     }
     found++;
-    if (covered_count < COVERED_MAX) {
-      covered[covered_count].op = c->op;
-      covered[covered_count++].input = (uint32_t)which;
-    }
+    grad_case_cover(c->op, (uint32_t)which);
   }
   assert_int_equal(found, strlen(c->wanted));
   assert_int_equal(wrong, 0);

@@ -17,13 +17,16 @@ typedef struct grad_case {
   const char *attributes; /* or NULL */
   const char *inputs[OP_CASE_ARRAYS];
   const char *wanted; /* letters of the inputs whose gradients are checked: "ab" */
-  uint32_t outputs;   /* 0: one */
+  uint32_t outputs;   /* that the loss reads, the first ones; 0: one */
+  uint32_t named;     /* that the node has; 0: as many */
   float tolerance;    /* relative to the largest number of the gradient; 0: 2e-5 */
   bool is_f32;        /* differences in f32 (see above) */
 } grad_case;
 
 /* Checks each case and marks what it has covered. */
 void grad_cases_check(const grad_case *cases, size_t count);
+/* For what another test has compared. */
+void grad_case_cover(const char *op, uint32_t input);
 /* Whether a case had that input of that operator among its wanted ones. */
 bool grad_case_has_covered(const char *op, uint32_t input);
 

@@ -7,8 +7,12 @@
 
 #include <cmocka.h>
 
+#include <math.h>
+
 #include "autodiff/gradient.h"
+#include "bbw/trainer.h"
 #include "grad_case.h"
+#include "onnx_build.h"
 
 #define CHECK(list) grad_cases_check(list, sizeof(list) / sizeof((list)[0]))
 
@@ -100,6 +104,284 @@ static const grad_case shapes[] = {
     {"Unsqueeze", "Unsqueeze", 13, NULL, {"rand[2 3]", "i64[1] 1"}, .wanted = "a"},
 };
 
+static const grad_case moves[] = {
+    {"Concat", "Concat", 13, "axis=1", {"rand[2 3]", "rand[2 1]", "rand[2 2]"}, .wanted = "abc"},
+    {"Concat where only one part is trained", "Concat", 13, "axis=0", {"rand[2 3]", "rand[1 3]"}, .wanted = "b"},
+    {"DepthToSpace", "DepthToSpace", 13, "blocksize=2", {"rand[1 8 2 3]"}, .wanted = "a"},
+    {"SpaceToDepth", "SpaceToDepth", 13, "blocksize=2", {"rand[1 2 4 6]"}, .wanted = "a"},
+    {"Gather of rows, one of them twice", "Gather", 13, NULL, {"rand[5 3]", "i64[2 2] 1 4 1 -1"}, .wanted = "a"},
+    {"Gather along the last axis", "Gather", 13, "axis=-1", {"rand[2 5]", "i64[3] 0 4 0"}, .wanted = "a"},
+    {"GatherElements", "GatherElements", 13, "axis=1", {"rand[2 3]", "i64[2 2] 0 0 2 1"}, .wanted = "a"},
+    {"GatherND", "GatherND", 13, NULL, {"rand[3 4]", "i64[3 2] 0 1 2 3 0 1"}, .wanted = "a"},
+    {"Pad with zeros", "Pad", 13, NULL, {"rand[2 3]", "i64[4] 1 0 0 2"}, .wanted = "a"},
+    {"Pad with a number", "Pad", 13, NULL, {"rand[2 3]", "i64[4] 1 0 -1 2", "f32[] 5"}, .wanted = "a"},
+    {"Pad by reflection", "Pad", 13, "mode=s:reflect", {"rand[3 4]", "i64[4] 1 2 1 1"}, .wanted = "a"},
+    {"Pad by the edge", "Pad", 13, "mode=s:edge", {"rand[3 4]", "i64[4] 1 2 1 1"}, .wanted = "a"},
+    {"ReverseSequence", "ReverseSequence", 10, NULL, {"rand[4 2 3]", "i64[2] 2 4"}, .wanted = "a"},
+    {"Slice", "Slice", 13, NULL, {"rand[5 4]", "i64[2] 1 0", "i64[2] 4 3"}, .wanted = "a"},
+    {"Slice backwards with steps",
+     "Slice",
+     13,
+     NULL,
+     {"rand[7 4]", "i64[1] 6", "i64[1] -8", "i64[1] 0", "i64[1] -2"},
+     .wanted = "a"},
+    {"Split in unequal parts", "Split", 13, "axis=1", {"rand[2 5]", "i64[2] 2 3"}, .wanted = "a", .outputs = 2},
+    {"Split of which one part counts", "Split", 13, NULL, {"rand[4 2]", "i64[2] 1 3"}, .wanted = "a", .named = 2},
+    {"Tile", "Tile", 13, NULL, {"rand[2 3]", "i64[2] 2 3"}, .wanted = "a"},
+    {"Transpose", "Transpose", 13, "perm=[2,0,1]", {"rand[2 3 4]"}, .wanted = "a"},
+    {"Transpose in reverse", "Transpose", 13, NULL, {"rand[2 3 4]"}, .wanted = "a"},
+    {"Trilu", "Trilu", 14, "upper=0", {"rand[3 4]"}, .wanted = "a"},
+    {"Dropout with a seed of its own", "Dropout", 13, "seed=3", {"rand[4 5]", "f32[] 0.4", "bool[] 1"}, .wanted = "a"},
+    {"Dropout that is off", "Dropout", 13, "seed=1", {"rand[4 5]"}, .wanted = "a"},
+    {"Cast to its own type", "Cast", 13, "to=1", {"step[3]"}, .wanted = "a", .is_f32 = true},
+    {"CastLike to its own type", "CastLike", 15, NULL, {"step[3]", "f32[1] 0"}, .wanted = "a", .is_f32 = true},
+};
+
+#define REDUCE(op, x)                                                                             \
+  {#op " of one axis", #op, 18, "keepdims=0", {x "[2 3 4]", "i64[1] 1"}, .wanted = "a"},          \
+      {#op " of two axes that stay", #op, 18, NULL, {x "[2 3 4]", "i64[2] 0 -1"}, .wanted = "a"}, \
+      {#op " of all axes", #op, 18, "keepdims=0", {x "[2 3]"}, .wanted = "a"}, {                  \
+#op " by an attribute", #op, 11, "axes=[0] keepdims=0", {x "[2 3]" }, .wanted = "a"           \
+  }
+static const grad_case reductions[] = {
+    REDUCE(ReduceL1, "rand"),
+    REDUCE(ReduceL2, "rand"),
+    REDUCE(ReduceLogSum, "pos"),
+    REDUCE(ReduceLogSumExp, "rand"),
+    REDUCE(ReduceMax, "rand"),
+    REDUCE(ReduceMean, "rand"),
+    REDUCE(ReduceMin, "rand"),
+    REDUCE(ReduceSumSquare, "rand"),
+    {"ReduceSum of one axis", "ReduceSum", 13, "keepdims=0", {"rand[2 3 4]", "i64[1] 1"}, .wanted = "a"},
+    {"ReduceSum of the outer axes", "ReduceSum", 13, NULL, {"rand[2 3 4]", "i64[2] 0 2"}, .wanted = "a"},
+    {"ReduceSum of nothing", "ReduceSum", 13, "noop_with_empty_axes=1", {"rand[2 3]"}, .wanted = "a"},
+    {"ReduceSum of all", "ReduceSum", 13, NULL, {"rand[2 3]"}, .wanted = "a"},
+    {"CumSum", "CumSum", 14, NULL, {"rand[3 4]", "i64[] 1"}, .wanted = "a"},
+    {"CumSum, exclusive and from the end",
+     "CumSum",
+     14,
+     "exclusive=1 reverse=1",
+     {"rand[3 4]", "i64[] 0"},
+     .wanted = "a"},
+    {"Softmax", "Softmax", 13, NULL, {"rand[3 9]"}, .wanted = "a"},
+    {"Softmax along an inner axis", "Softmax", 13, "axis=1", {"rand[2 5 3]"}, .wanted = "a"},
+    {"Softmax of old models", "Softmax", 11, "axis=1", {"rand[2 5 3]"}, .wanted = "a"},
+    {"LogSoftmax", "LogSoftmax", 13, NULL, {"rand[3 9]"}, .wanted = "a"},
+    {"LogSoftmax along the first axis", "LogSoftmax", 13, "axis=0", {"rand[4 3]"}, .wanted = "a"},
+};
+
+#define CURVE(op, attributes) \
+  { #op, #op, 20, attributes, {"rand[3 7]" }, .wanted = "a" }
+static const grad_case curves[] = {
+    CURVE(Celu, "alpha=f:0.7"),
+    CURVE(Elu, "alpha=f:0.7"),
+    CURVE(HardSigmoid, "alpha=f:0.3"),
+    CURVE(LeakyRelu, "alpha=f:0.2"),
+    CURVE(Selu, NULL),
+    CURVE(Shrink, "lambd=f:0.4 bias=f:0.1"),
+    CURVE(ThresholdedRelu, NULL),
+    {"Gelu", "Gelu", 20, NULL, {"rand[3 7]"}, .wanted = "a"},
+    {"Gelu by tanh", "Gelu", 20, "approximate=s:tanh", {"rand[3 7]"}, .wanted = "a"},
+};
+
+/* Convolutions and pools compute f32; they are linear in each input, or piecewise so. */
+#define LINEAR .is_f32 = true, .tolerance = 2e-5f
+static const grad_case windows[] = {
+    {"Conv", "Conv", 13, NULL, {"step[2 3 5 5]", "step[4 3 3 3]", "step[4]"}, .wanted = "abc", LINEAR},
+    {"Conv with pads", "Conv", 13, "pads=[1,1,1,1]", {"step[1 2 4 5]", "step[3 2 3 3]"}, .wanted = "ab", LINEAR},
+    {"Conv with strides that leave a rest",
+     "Conv",
+     13,
+     "strides=[2,2] pads=[1,0,0,1]",
+     {"step[2 2 6 7]", "step[3 2 3 3]", "step[3]"},
+     .wanted = "abc",
+     LINEAR},
+    {"Conv with dilations", "Conv", 13, "dilations=[2,2]", {"step[1 2 7 6]", "step[2 2 3 2]"}, .wanted = "ab", LINEAR},
+    {"Conv in groups", "Conv", 13, "group=2", {"step[2 4 4 4]", "step[6 2 2 2]", "step[6]"}, .wanted = "abc", LINEAR},
+    {"Conv, depthwise",
+     "Conv",
+     13,
+     "group=3 pads=[1,1,1,1]",
+     {"step[2 3 4 4]", "step[3 1 3 3]"},
+     .wanted = "ab",
+     LINEAR},
+    {"Conv, depthwise with a multiplier and strides",
+     "Conv",
+     13,
+     "group=2 strides=[2,2]",
+     {"step[1 2 5 5]", "step[4 1 3 3]", "step[4]"},
+     .wanted = "abc",
+     LINEAR},
+    {"Conv, pointwise", "Conv", 13, NULL, {"step[2 3 3 4]", "step[5 3 1 1]", "step[5]"}, .wanted = "abc", LINEAR},
+    {"Conv of a series", "Conv", 13, "auto_pad=s:SAME_UPPER", {"step[2 2 9]", "step[3 2 4]"}, .wanted = "ab", LINEAR},
+    {"Conv of a volume", "Conv", 13, "strides=[1,2,1]", {"step[1 2 3 4 3]", "step[2 2 2 2 2]"}, .wanted = "ab", LINEAR},
+    {"AveragePool", "AveragePool", 13, "kernel_shape=[2,2] strides=[2,2]", {"step[2 3 4 6]"}, .wanted = "a", LINEAR},
+    {"AveragePool with pads that count",
+     "AveragePool",
+     13,
+     "kernel_shape=[3,3] pads=[1,1,1,1] count_include_pad=1",
+     {"step[1 2 4 5]"},
+     .wanted = "a",
+     LINEAR},
+    {"AveragePool with pads that do not",
+     "AveragePool",
+     13,
+     "kernel_shape=[3,3] pads=[1,1,1,1] ceil_mode=1 strides=[2,2]",
+     {"step[1 2 4 5]"},
+     .wanted = "a",
+     LINEAR},
+    {"GlobalAveragePool", "GlobalAveragePool", 13, NULL, {"step[2 3 4 5]"}, .wanted = "a", LINEAR},
+    {"GlobalMaxPool", "GlobalMaxPool", 13, NULL, {"step[2 3 2 5]"}, .wanted = "a", LINEAR},
+    {"MaxPool", "MaxPool", 13, "kernel_shape=[2,2] strides=[2,2]", {"step[2 3 4 6]"}, .wanted = "a", LINEAR},
+    {"MaxPool of windows that overlap",
+     "MaxPool",
+     13,
+     "kernel_shape=[3,3] pads=[1,1,1,1]",
+     {"step[1 2 4 5]"},
+     .wanted = "a",
+     LINEAR},
+    {"MaxPool of a series with dilations",
+     "MaxPool",
+     13,
+     "kernel_shape=[3] dilations=[2] ceil_mode=1 strides=[2]",
+     {"step[2 2 9]"},
+     .wanted = "a",
+     LINEAR},
+};
+
+/* Smooth, in f32: a larger step and a tolerance for what its third derivative and the rounding add. */
+static const grad_case norms[] = {
+    {"LayerNormalization",
+     "LayerNormalization",
+     17,
+     NULL,
+     {"rand[3 8]", "rand[8]", "rand[8]"},
+     .wanted = "abc",
+     .is_f32 = true,
+     .tolerance = 1e-2f},
+    {"LayerNormalization of two axes",
+     "LayerNormalization",
+     17,
+     "axis=1",
+     {"rand[2 3 4]", "rand[3 4]"},
+     .wanted = "ab",
+     .is_f32 = true,
+     .tolerance = 1e-2f},
+    {"BatchNormalization with fixed statistics",
+     "BatchNormalization",
+     15,
+     NULL,
+     {"step[2 3 2 2]", "step[3]", "step[3]", "rand[3]", "pos[3]"},
+     .wanted = "abc",
+     LINEAR},
+};
+
+/* x * (erf(x / sqrt 2) + 1) * 0.5 becomes one node, whose gradient is compared with the derivative as a formula. */
+static void test_gelu_from_its_parts(void **state) {
+  (void)state;
+  onnx_file file;
+  enum { N = 9 };
+  float x[N], gradient[N];
+  double loss;
+  bbw_trainer *t;
+  for (int i = 0; i < N; i++) { x[i] = (float)(i - 4) * 0.7f; }
+  onnx_file_init(&file);
+  onnx_floats(&file, "x", "9", x, N);
+  onnx_floats(&file, "root", "", (const float[]){1.41421356f}, 1);
+  onnx_floats(&file, "one", "", (const float[]){1.0f}, 1);
+  onnx_floats(&file, "half", "", (const float[]){0.5f}, 1);
+  onnx_node(&file, "Div", "scale", "x root", "s");
+  onnx_node(&file, "Erf", "erf", "s", "e");
+  onnx_node(&file, "Add", "plus", "e one", "p");
+  onnx_node(&file, "Mul", "product", "x p", "m");
+  onnx_node(&file, "Mul", "halved", "m half", "y");
+  onnx_output(&file, "y");
+  bbw_trainer_options options = {.loss = BBW_TRAINER_OUTPUT, .rate = 1.0f};
+  assert_int_equal(bbw_trainer_new(&t, onnx_bytes(&file), &options, &bbw_mem_libc, NULL), BBW_OK);
+  assert_int_equal(bbw_trainer_stats_of(t).node_count, 3); /* forward, loss, backward */
+  assert_int_equal(bbw_trainer_gradient(t, NULL, 0, NULL, &loss, gradient, NULL), BBW_OK);
+  for (int i = 0; i < N; i++) {
+    double v = (double)x[i], want = 0.5 * (1.0 + erf(v / sqrt(2.0))) + v * exp(-0.5 * v * v) / sqrt(2.0 * acos(-1.0));
+    assert_true(fabs((double)gradient[i] - want / N) < 1e-6);
+  }
+  grad_case_cover("GeluErf", 0);
+  bbw_trainer_del(t);
+  onnx_file_free(&file);
+}
+
+/* In a step: by training mode of ONNX as the forward operator, which has no other statistics than those of the batch. */
+static const grad_case training_norms[] = {
+    {"BatchNormalization over the batch",
+     "BatchNormalization",
+     15,
+     "training_mode=1",
+     {"rand[4 2 3]", "rand[2]", "rand[2]", "rand[2]", "pos[2]"},
+     .wanted = "abc",
+     .is_f32 = true,
+     .tolerance = 1e-2f},
+};
+static void test_training_norms(void **state) {
+  (void)state;
+  CHECK(training_norms);
+}
+
+/* What stays of x comes back by the gradient, with the same factor; another step draws other elements. */
+static void test_dropout_in_a_step(void **state) {
+  (void)state;
+  onnx_file file;
+  enum { N = 200 };
+  float x[N], gradients[2][N];
+  double loss, losses[2];
+  bbw_trainer *t;
+  bbw_array out;
+  for (int i = 0; i < N; i++) { x[i] = (float)(i + 1); }
+  onnx_file_init(&file);
+  onnx_floats(&file, "x", "200", x, N);
+  onnx_floats(&file, "ratio", "", (const float[]){0.25f}, 1);
+  onnx_node(&file, "Dropout", "drop", "x ratio", "y");
+  onnx_output(&file, "y");
+  bbw_trainer_options options = {.loss = BBW_TRAINER_OUTPUT, .rate = 1e-6f, .seed = 7, .keeps_outputs = true};
+  assert_int_equal(bbw_trainer_new(&t, onnx_bytes(&file), &options, &bbw_mem_libc, NULL), BBW_OK);
+  for (int round = 0; round < 2; round++) {
+    assert_int_equal(bbw_trainer_gradient(t, NULL, 0, NULL, &losses[round], gradients[round], NULL), BBW_OK);
+    assert_int_equal(bbw_trainer_step(t, NULL, 0, NULL, &loss, &out, NULL), BBW_OK);
+    assert_true(loss == losses[round]);
+    int kept = 0;
+    for (int i = 0; i < N; i++) {
+      float factor = ((const float *)out.data)[i] == 0.0f ? 0.0f : 1.0f / 0.75f;
+      assert_true(fabsf(gradients[round][i] - factor / N) < 1e-7f);
+      kept += factor != 0.0f;
+    }
+    assert_in_range(kept, N / 2, N - 20); /* three quarters, give or take */
+  }
+  assert_memory_not_equal(gradients[0], gradients[1], sizeof gradients[0]);
+  assert_int_equal(bbw_trainer_evaluate(t, NULL, 0, NULL, &loss, &out, NULL), BBW_OK);
+  for (int i = 0; i < N; i++) { assert_true(((const float *)out.data)[i] > 0.5f); } /* nothing is dropped */
+  grad_case_cover("DropoutTrain", 0);
+  bbw_trainer_del(t);
+  onnx_file_free(&file);
+}
+
+static void test_moves(void **state) {
+  (void)state;
+  CHECK(moves);
+}
+static void test_reductions(void **state) {
+  (void)state;
+  CHECK(reductions);
+}
+static void test_curves(void **state) {
+  (void)state;
+  CHECK(curves);
+}
+static void test_windows(void **state) {
+  (void)state;
+  CHECK(windows);
+}
+static void test_norms(void **state) {
+  (void)state;
+  CHECK(norms);
+}
 static void test_element_wise(void **state) {
   (void)state;
   CHECK(element_wise);
@@ -143,6 +425,14 @@ int main(void) {
       cmocka_unit_test(test_two_inputs),
       cmocka_unit_test(test_products),
       cmocka_unit_test(test_shapes),
+      cmocka_unit_test(test_gelu_from_its_parts),
+      cmocka_unit_test(test_training_norms),
+      cmocka_unit_test(test_dropout_in_a_step),
+      cmocka_unit_test(test_moves),
+      cmocka_unit_test(test_reductions),
+      cmocka_unit_test(test_curves),
+      cmocka_unit_test(test_windows),
+      cmocka_unit_test(test_norms),
       cmocka_unit_test(test_every_rule_has_a_case), /* the last one: it asks what the others have done */
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,6 +51,29 @@ test('a round that nobody contributed to fails at its average, not later', { tim
   node.dispose();
 });
 
+test('MODEL=cnn: clients learn LeNet-5 together, each with a trainer as its model', { timeout: 120_000 }, async () => {
+  const { federation, failed, close } = await federationOf(3, { model: 'cnn' });
+  try {
+    const results = [];
+    for (let i = 0; i < 3; i++) results.push(await federation.runRound());
+    assert.deepEqual(failed, []);
+    assert.deepEqual(results.map((r) => r.updates), Array(3).fill(3));
+    assert.ok(results[2].accuracy > 0.85, `accuracy ${results[2].accuracy}`);
+    const { ingressBytesInFlight, executions, pendingAsync } = federation.node.stats();
+    assert.deepEqual({ ingressBytesInFlight, executions, pendingAsync }, { ingressBytesInFlight: 0, executions: 0, pendingAsync: 0 });
+  } finally {
+    await close();
+  }
+});
+
+test('a model that the demo does not have is refused', async () => {
+  const child = spawn(process.execPath, ['demo/main.js'], { env: { ...process.env, ONCE: '1', MODEL: 'toString', NODE_TEST_CONTEXT: '' }, stdio: ['ignore', 'ignore', 'pipe'] });
+  let errors = '';
+  child.stderr.on('data', (chunk) => { errors += chunk; });
+  assert.equal(await new Promise((resolve) => child.once('exit', resolve)), 2);
+  assert.match(errors, /MODEL must be one of mlp, cnn/);
+});
+
 test('make demo ONCE=1: trains to at least 93 % and its last line is one JSON object', { timeout: 90_000 }, async () => {
   const child = spawn(process.execPath, ['demo/main.js'], { env: { ...process.env, ONCE: '1', NODE_TEST_CONTEXT: '' }, stdio: ['ignore', 'pipe', 'pipe'] });
   let out = '', errors = '';

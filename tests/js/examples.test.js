@@ -8,10 +8,13 @@ import { accuracyOf } from '../../examples/digits/train.js';
 import { encodeSentenceEncoder } from '../../examples/sentences/encoder.js';
 import { createWordSearch, qualityOf } from '../../examples/sentences/quality.js';
 import { createSearch, embed } from '../../examples/sentences/search.js';
+import { samplesOf, trainTopics, withClasses } from '../../examples/topics/classifier.js';
+import { CLASSES, LENGTH, packTexts, unpackTexts } from '../../examples/topics/dataset.js';
 import { baseOf, createTokenizer, wordsOf } from '../../examples/sentences/tokenizer.js';
 import { pointwiseMutualInformation, reduce } from '../../examples/sentences/vectors.js';
 import { serveExamples } from '../../examples/serve.js';
-import { createSession } from '../../js/index.js';
+import { createRuntime, createSession, createTrainerIn } from '../../js/index.js';
+import { createAccuracy, evaluate } from '../../js/training/index.js';
 
 const read = (name, encoding) => readFileSync(`build/examples/${name}`, encoding);
 
@@ -107,6 +110,37 @@ test('sentences: definitions that nobody learnt from find their sentence clearly
   alone.forEach((x, i) => assert.ok(Math.abs(x - together[i]) < 1e-6));
   assert.deepEqual(search.find('xqzv'), []);
   session.dispose();
+});
+
+test('topics: the trained file sorts the held-out definitions as well as it says, far better than by chance', async () => {
+  const train = unpackTexts(new Uint8Array(read('topics/train.bin'))), held = unpackTexts(new Uint8Array(read('topics/test.bin'))), about = JSON.parse(read('topics/about.json', 'utf8'));
+  assert.deepEqual([train.count, held.count, train.words.length, about.trained, about.tested], [3000, 600, 3000 * LENGTH, 3000, 600]);
+  assert.deepEqual(unpackTexts(packTexts(held)), held);
+  const rows = new Set(Array.from({ length: train.count }, (_, i) => train.words.subarray(i * LENGTH, (i + 1) * LENGTH).join()));
+  const shared = Array.from({ length: held.count }, (_, i) => rows.has(held.words.subarray(i * LENGTH, (i + 1) * LENGTH).join())).filter(Boolean).length;
+  assert.ok(shared < 12, `${shared} held-out definitions have the known words of a trained one`);
+  const session = await createSession(read('topics/model.onnx'));
+  const { accuracy } = await evaluate(session, samplesOf(held), { accuracy: createAccuracy() });
+  session.dispose();
+  assert.equal(accuracy, about.accuracy);
+  assert.ok(accuracy > 0.78, `accuracy ${accuracy}`); // by chance 10 %
+  assert.deepEqual(about.classes.map(({ name, support }) => [name, support]), CLASSES.map((name) => [name, 60]));
+});
+
+test('topics: what is frozen stays, the last layer and the new one learn, and the same seed gives the same file', async () => {
+  const runtime = createRuntime(new WebAssembly.Module(readFileSync('build/wasm/bb.wasm'))), encoder = new Uint8Array(read('sentences/model.onnx'));
+  const train = unpackTexts(new Uint8Array(read('topics/train.bin'))), held = unpackTexts(new Uint8Array(read('topics/test.bin')));
+  const weights = (onnx, options) => { const trainer = createTrainerIn(runtime, onnx, { loss: 'softmax-cross-entropy', ...options }); try { return [trainer.layout.map(({ name }) => name), trainer.parameters()]; } finally { trainer.free(); } };
+  const run = (options) => trainTopics({ runtime, encoder, train, test: held, epochs: 1, ...options });
+  const [names, before] = weights(withClasses(encoder), { freeze: ['words.*', 'one', 'tiny'] });
+  assert.deepEqual(names, ['projection', 'classes.weight', 'classes.bias']);
+  const first = await run(), after = weights(first.model, { freeze: ['words.*', 'one', 'tiny'] })[1];
+  assert.ok(before.slice(0, 64 * 64).some((w, i) => w !== after[i]), 'the projection has learnt');
+  assert.deepEqual(weights(first.model, { freeze: ['projection', 'classes.*'] }), weights(withClasses(encoder), { freeze: ['projection', 'classes.*'] }));
+  assert.deepEqual((await run()).model, first.model);
+  const frozen = weights((await run({ onlyClasses: true })).model, { freeze: ['words.*', 'one', 'tiny'] })[1];
+  assert.deepEqual(frozen.slice(0, 64 * 64), before.slice(0, 64 * 64));
+  await assert.rejects(run({ signal: AbortSignal.abort(new Error('enough')) }), /enough/);
 });
 
 test('the server gives the pages and nothing else', async () => {

@@ -14,6 +14,21 @@ test('the example of the README runs and prints what it should', () => {
   assert.equal(out, 'scores: 97 bytes\n'); // version, rank and 2 dims, count and 10 floats, rank and 2 dims
 });
 
+test('the program about training runs, and what it trained is exported', () => {
+  const [, code] = /## Training[\s\S]*?```js\n([\s\S]*?)```/.exec(readFileSync('README.md', 'utf8'));
+  const start = `import { denseNetwork } from 'bb-wasm';
+    const onnx = denseNetwork([2, 8, 2], { seed: 1 });
+    const text = 'width,height,kind\\n' + Array.from({ length: 200 }, (_, i) => { const [w, h] = [(i * 37) % 101, (i * 61) % 97]; return \`\${w / 100},\${h / 100},\${w > h ? 'flat' : 'tall'}\`; }).join('\\n');\n`;
+  mkdirSync('build/readme', { recursive: true });
+  writeFileSync('build/readme/training.mjs', `${start}${code}console.log(session.outputs.length);`);
+  const lines = execFileSync(process.execPath, ['build/readme/training.mjs'], { encoding: 'utf8', timeout: 20_000 }).trim().split('\n');
+  assert.equal(lines.length, 32);
+  assert.match(lines[29], /^epoch 29: loss 0\.\d+$/);
+  const [, accuracy] = /^\{ accuracy: ([\d.]+) \}$/.exec(lines[30]);
+  assert.ok(Number(accuracy) > 0.9, lines[30]);
+  assert.equal(lines[31], '1');
+});
+
 test('every JavaScript entry of the package can be imported by its name', async () => {
   const { exports } = JSON.parse(readFileSync('package.json', 'utf8'));
   const names = Object.keys(exports).filter((name) => !/\.(wasm|json)$/.test(name)).map((name) => name.replace(/^\./, 'bb-wasm'));

@@ -99,6 +99,19 @@ export function mnistCnn({ seed = 1, batch = 'batch' } = {}) {
   return b.model('mnist_cnn', [['image', [batch, 1, 28, 28]]], [['logits', [batch, 10]]]);
 }
 
+/** LeNet-5 (LeCun et al. 1998) with Relu and the largest of a pool: image[batch, 1, 28, 28] -> logits[batch, 10]. */
+export function lenet5({ seed = 1, batch = 'batch' } = {}) {
+  const b = new Builder(seed);
+  const pool = (x) => b.op('MaxPool', [x], { kernel_shape: [2, 2], strides: [2, 2] });
+  let x = pool(b.op('Relu', [b.conv('image', 1, 6, 5, { pad: 2 })]));
+  x = pool(b.op('Relu', [b.conv(x, 6, 16, 5)]));
+  x = b.op('Flatten', [x], { axis: 1 });
+  x = b.op('Relu', [b.dense(x, 400, 120)]);
+  x = b.op('Relu', [b.dense(x, 120, 84)]);
+  b.rename(b.dense(x, 84, 10), 'logits');
+  return b.model('lenet5', [['image', [batch, 1, 28, 28]]], [['logits', [batch, 10]]]);
+}
+
 /** SqueezeNet 1.1 (Iandola et al. 2016): image[batch, 3, 224, 224] -> logits[batch, 1000]. */
 export function squeezenet({ seed = 1, batch = 'batch', classes = 1000 } = {}) {
   const b = new Builder(seed);
@@ -197,7 +210,7 @@ export function denseClassifier({ seed = 1 } = {}) {
   return b.model('dense', [['x', ['batch', 784]]], [['logits', ['batch', 10]]]);
 }
 
-export const MODELS = Object.freeze({ dense: denseClassifier, mnist_cnn: mnistCnn, squeezenet, mobilenet_v2: mobilenetV2, encoder });
+export const MODELS = Object.freeze({ dense: denseClassifier, mnist_cnn: mnistCnn, lenet5, squeezenet, mobilenet_v2: mobilenetV2, encoder });
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const folder = process.argv[2];

@@ -3,7 +3,9 @@ import {
   BbwError, bytes, Compiler, compile, createModel, defineComponent, defineModule, denseNetwork, install, isBbwError, Module, PeerId, slots, syscalls, tensor,
   type Graph, type Handle, type Node, type Step, type Value,
 } from 'bb-wasm';
+import { createLoader, dataSource, fromArrays, fromCsv, fromImages, readAll, split, type Batch, type DataSet } from 'bb-wasm/data';
 import { drive, type Driver } from 'bb-wasm/driver';
+import { createAccuracy, createConfusion, evaluate, fit, type Position } from 'bb-wasm/training';
 import { createMemoryHub } from 'bb-wasm/transports/memory';
 import { createWebSocketServer, createWebSocketTransport } from 'bb-wasm/transports/websocket';
 
@@ -89,3 +91,17 @@ try {
   else if (error instanceof BbwError) console.log(error.code);
 }
 console.log(status, execution, same.length, sizeOf(tensor([1])));
+
+const table: DataSet = await readAll(fromCsv('a,b\n1,yes\n', { columns: { a: { type: 'number' }, b: { type: 'class', classes: ['no', 'yes'] } }, label: 'b' }));
+// @ts-expect-error  a class needs its names
+fromCsv('', { columns: { b: { type: 'class' } } });
+const { train, test } = await split(fromArrays({ inputs: { x: { data: new Float32Array(8), dims: [4, 2] } }, labels: new Int32Array(4) }), { test: 0.25 });
+const batch: Batch = await train.read(Uint32Array.of(0));
+const trainer = { step: (_inputs: Batch['inputs']) => ({ loss: batch.count }), evaluate: (inputs: Batch['inputs']) => ({ outputs: inputs }) };
+let position: Position | undefined;
+for await (const progress of fit(trainer, train, { epochs: 2, batchSize: 2, from: position, signal: AbortSignal.timeout(1000) })) position = progress.position;
+const { accuracy, confusion } = await evaluate(trainer, createLoader(test, { batchSize: 1 }), { accuracy: createAccuracy(), confusion: createConfusion(2) });
+const share: number = accuracy, matrix: number[][] = confusion.matrix;
+// @ts-expect-error  a picture needs a size
+fromImages({ images: [] }, { width: 3 });
+console.log(share, matrix, dataSource(table, { isEndless: true }).typeName);

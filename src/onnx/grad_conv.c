@@ -1,0 +1,115 @@
+/*
+ * Gradients of Conv, f32.
+ *
+ * By the input: the transposed convolution of g, with the same weights.  By the weights: sums over the places of g times the patches of the input.
+ */
+#include <string.h>
+
+#include "base/mem.h"
+#include "kernels/conv.h"
+#include "onnx/ops.h"
+#include "onnx/window.h"
+
+typedef struct plan {
+  bbw_conv_plan conv;
+  size_t packed_floats;
+} plan;
+
+/* The convolution x [batch, channels, ...] with w [out, channels / groups, ...] as its attributes say; its result must be as large as g. */
+static bbw_status forward_shape(bbw_call *call, const bbw_array *x, const bbw_array *w, const bbw_array *g,
+                                bbw_conv_shape *shape, bbw_window *window) {
+  const bbw_conv_params *p = call->params;
+  if (x->dtype != BBW_DTYPE_F32 || w->dtype != BBW_DTYPE_F32 || g->dtype != BBW_DTYPE_F32) {
+    return bbw_call_refuse_type(call, 0);
+  }
+  BBW_TRY(bbw_window_make(call, &p->window, x, w->dims + 2, window));
+  *shape = (bbw_conv_shape){.batch = x->dims[0],
+                            .channels = x->dims[1],
+                            .out_channels = w->dims[0],
+                            .groups = (size_t)p->groups,
+                            .is_volume = w->rank == 5};
+  bbw_window_shape(window, shape);
+  size_t places = 1;
+  for (uint32_t d = 0; d < BBW_WINDOW_AXES; d++) { places *= window->out_size[d]; }
+  if (g->count != shape->batch * shape->out_channels * places) {
+    return bbw_call_refuse(call, 0, "the gradient does not fit its shape");
+  }
+  return BBW_OK;
+}
+
+static bbw_status too_large(bbw_call *call) {
+  call->detail = "the padded input is too large";
+  return BBW_E_LIMIT;
+}
+
+/* Inputs: g, w, x (its shape). */
+bbw_status bbw_conv_grad_input_infer(bbw_call *call) {
+  const bbw_array *g = call->inputs[0], *w = call->inputs[1], *x = call->inputs[2];
+  plan *s = bbw_call_plan(call, sizeof *s);
+  bbw_conv_shape forward;
+  bbw_window window;
+  size_t floats;
+  if (s == NULL) { return BBW_E_NOMEM; }
+  BBW_TRY(forward_shape(call, x, w, g, &forward, &window));
+  BBW_TRY(bbw_call_output(call, 0, BBW_DTYPE_F32, x->rank, x->dims));
+  if (g->count == 0 || x->count == 0) { return BBW_OK; }
+  bbw_conv_shape back = forward;
+  back.channels = forward.out_channels;
+  back.out_channels = forward.channels;
+  for (uint32_t d = 0; d < BBW_WINDOW_AXES; d++) {
+    size_t span = forward.dilation[d] * (forward.kernel[d] - 1) + 1;
+    back.size[d] = window.out_size[d];
+    /* What the last step of the stride did not reach. */
+    back.out_pad[d] = forward.size[d] + forward.pad_begin[d] + forward.pad_end[d] - span -
+                      (window.out_size[d] - 1) * forward.stride[d];
+  }
+  if (!bbw_conv_transpose_plan_make(&s->conv, &back)) { return too_large(call); }
+  s->packed_floats = s->conv.packed_count;
+  if (!bbw_size_add(s->packed_floats, s->conv.scratch_count, &floats) || floats > call->elements_max) {
+    return too_large(call);
+  }
+  call->scratch_bytes = floats * sizeof(float);
+  return BBW_OK;
+}
+
+bbw_status bbw_conv_grad_input_run(bbw_call *call) {
+  const plan *s = call->plan;
+  bbw_array *out = call->outputs[0];
+  if (out->count == 0) { return BBW_OK; }
+  if (call->inputs[0]->count == 0) {
+    memset(out->data, 0, bbw_array_bytes(out));
+    return BBW_OK;
+  }
+  const bbw_epilogue nothing = {0};
+  bbw_conv_f32_pack(&s->conv, call->inputs[1]->data, call->scratch);
+  bbw_conv_f32_simd128(&s->conv, call->inputs[0]->data, call->scratch, &nothing, out->data,
+                       (float *)call->scratch + s->packed_floats);
+  return BBW_OK;
+}
+
+/* Inputs: g, x, w (its shape). */
+bbw_status bbw_conv_grad_weights_infer(bbw_call *call) {
+  const bbw_array *g = call->inputs[0], *x = call->inputs[1], *w = call->inputs[2];
+  plan *s = bbw_call_plan(call, sizeof *s);
+  bbw_conv_shape shape;
+  bbw_window window;
+  if (s == NULL) { return BBW_E_NOMEM; }
+  BBW_TRY(forward_shape(call, x, w, g, &shape, &window));
+  if (!bbw_conv_plan_make(&s->conv, &shape)) { return too_large(call); }
+  size_t floats = bbw_conv_gradient_scratch(&s->conv);
+  if (floats > call->elements_max) { return too_large(call); }
+  call->scratch_bytes = floats * sizeof(float);
+  return bbw_call_output(call, 0, BBW_DTYPE_F32, w->rank, w->dims);
+}
+
+bbw_status bbw_conv_grad_weights_run(bbw_call *call) {
+  const plan *s = call->plan;
+  bbw_array *out = call->outputs[0];
+  if (out->count == 0) { return BBW_OK; }
+  if (call->inputs[0]->count == 0) {
+    memset(out->data, 0, bbw_array_bytes(out));
+    return BBW_OK;
+  }
+  bbw_conv_weights_gradient_f32(&s->conv, call->inputs[1]->data, call->inputs[0]->data, out->data, call->scratch);
+  return BBW_OK;
+}

@@ -1,0 +1,120 @@
+// A trainer as the Model of a node: it trains while the node goes on, tells what is wrong, and a snapshot holds it.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import test from 'node:test';
+import { createRandom } from '../../js/data/index.js';
+import { compile, createRuntime, createTrainerIn, decodeValue, defineComponent, defineModule, denseNetwork, installIn, PeerId, slots, tensor, trigger, typeHash } from '../../js/index.js';
+import { trainableModel } from '../../js/training/index.js';
+
+const module = new WebAssembly.Module(readFileSync('build/wasm/bb.wasm'));
+const onnx = denseNetwork([2, 16, 2], { seed: 3 });
+const OPTIONS = { loss: 'softmax-cross-entropy', optimizer: { type: 'adam', lr: 0.02 } };
+const random = createRandom(1);
+const x = new Float32Array(400), labels = new Float32Array(200);
+for (let i = 0; i < 200; i++) {
+  const turn = random.next() * 2 * Math.PI, radius = i % 2 ? 2 : 1;
+  x.set([radius * Math.cos(turn), radius * Math.sin(turn)], 2 * i);
+  labels[i] = i % 2;
+}
+
+const artifact = await compile(defineModule('Learn', (g) => {
+  const model = slots.model(), data = slots.dataSource();
+  const [a, b] = data.nextBatch(g, g.input('train'));
+  g.output('trained', g.bundle(model.train(g, a, b, { epochs: 4, batchSize: 16, seed: 2 })));
+  const [c, d] = data.nextBatch(g, g.input('test'));
+  g.output('tested', g.bundle(model.evaluate(g, c, d)));
+  g.output('params', model.params(g, g.input('ask')));
+  g.output('loaded', model.loadParameters(g, g.input('load')));
+  g.output('applied', model.applyDelta(g, g.input('apply')));
+  g.output('y', model.forward(g, g.input('x')));
+  g.output('echo', g.input('call'));
+}), { bindings: { model: { role: 'Model', type: 'TrainableModel' }, data: { role: 'DataSource', type: 'Rings' } } });
+
+function learner(options = {}, rings = [tensor(x, [200, 2]), tensor(labels)]) {
+  const runtime = createRuntime(module), source = defineComponent({ typeName: 'Rings', role: 'DataSource', nextBatch: () => rings });
+  const node = installIn(runtime, { peerId: PeerId.fromU64(1), artifact, targets: ['Learn'], components: [source, trainableModel(createRuntime(module), onnx, { ...OPTIONS, ...options })] });
+  const seen = [];
+  /** Sends, and polls until what is waited for has come; tells what came with it. */
+  async function ask(topic, value, wanted) {
+    node.deliverEvent('Learn', topic, value);
+    for (let i = 0; i < 5000; i++) {
+      for (const step of node.poll()) {
+        if (step.type === 'OpFailed') return step;
+        if (step.type !== 'AppEvent') continue;
+        seen.push(step.topic);
+        if (step.topic === wanted) return step;
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return assert.fail(`no ${wanted}`);
+  }
+  const pair = ({ valueBytes }) => decodeValue(typeHash('Composite'), valueBytes).values;
+  const numbers = ({ valueBytes }) => decodeValue(typeHash('CpuTensor'), valueBytes);
+  return { node, seen, ask, pair, numbers };
+}
+
+test('it trains, and its accuracy grows; parameters go out and in', async () => {
+  const { node, ask, pair, numbers } = learner();
+  const [, before] = pair(await ask('test', trigger(), 'tested'));
+  const start = numbers(await ask('ask', trigger(), 'params'));
+  let loss, count;
+  for (let i = 0; i < 10; i++) [loss, count] = pair(await ask('train', trigger(), 'trained'));
+  assert.deepEqual([count.type, count.value], ['FedAvgMeta', 200n]);
+  const [testLoss, after] = pair(await ask('test', trigger(), 'tested'));
+  assert.ok(after.value > 0.97 && before.value < 0.9 && Math.abs(testLoss.value - loss.value) < 0.1, `${before.value} ${after.value} ${loss.value} ${testLoss.value}`);
+  const trained = numbers(await ask('ask', trigger(), 'params'));
+  assert.notDeepEqual(trained.data, start.data);
+  await ask('load', start, 'loaded');
+  assert.equal(pair(await ask('test', trigger(), 'tested'))[1].value, before.value);
+  await ask('apply', tensor(trained.data.map((v, i) => v - start.data[i])), 'applied');
+  const there = numbers(await ask('ask', trigger(), 'params'));
+  there.data.forEach((v, i) => assert.ok(Math.abs(v - trained.data[i]) < 1e-6));
+  const { dims, data } = numbers(await ask('x', tensor(x.subarray(0, 6)), 'y'));
+  assert.deepEqual(dims, [3, 2]);
+  const trainer = createTrainerIn(createRuntime(module), onnx, OPTIONS), [{ name }] = trainer.inputs;
+  trainer.load(there.data);
+  assert.deepEqual(data, Object.values(trainer.evaluate({ [name]: { data: x.slice(0, 6), dims: [3, 2] } }).outputs)[0].data);
+  node.dispose();
+});
+
+test('the node answers others while it trains', async () => {
+  const { node, seen, ask } = learner({ budgetBatches: 2 });
+  const training = ask('train', trigger(), 'trained');
+  await new Promise((resolve) => setImmediate(resolve));
+  await ask('call', trigger(), 'echo');
+  assert.ok(!seen.includes('trained'));
+  await training;
+  node.dispose();
+});
+
+test('a snapshot holds parameters, optimizer and the count of calls: the restored node trains on with the same bits', async () => {
+  const one = learner(), two = learner();
+  await one.ask('train', trigger(), 'trained');
+  two.node.restore(one.node.snapshot());
+  for (const { ask } of [one, two]) await ask('train', trigger(), 'trained');
+  const [a, b] = [one.numbers(await one.ask('ask', trigger(), 'params')), two.numbers(await two.ask('ask', trigger(), 'params'))];
+  assert.deepEqual(a.data, b.data);
+  const other = learner({ optimizer: 'sgd' }); // the state of another optimizer
+  assert.throws(() => other.node.restore(one.node.snapshot()));
+  for (const { node } of [one, two, other]) node.dispose();
+});
+
+test('what is wrong fails that operator by its code, and the parameters stay', async () => {
+  const cases = [
+    [[tensor([1, 2, 3]), tensor([0, 1])], /E_SHAPE/], [[tensor(x, [200, 2]), tensor(labels.map(() => 5))], /E_/], [[tensor(x, [200, 2]), tensor(labels.map(() => 0.5))], /E_INVALID_VALUE/],
+    [[tensor([NaN, 1]), tensor([0])], /E_NOT_FINITE/], [[tensor([]), tensor([])], /E_(EMPTY|SHAPE)/], [[trigger(), tensor([0])], /E_TYPE_MISMATCH/], [[tensor(x, [200, 2]), tensor([0, 1, 0])], /E_SHAPE/],
+  ];
+  for (const [rings, text] of cases) {
+    const { node, ask, numbers } = learner({}, rings);
+    const before = numbers(await ask('ask', trigger(), 'params'));
+    const failed = await ask('train', trigger(), 'trained');
+    assert.equal(failed.type, 'OpFailed');
+    assert.match(failed.detail, text);
+    assert.deepEqual(numbers(await ask('ask', trigger(), 'params')).data, before.data);
+    assert.match((await ask('load', tensor([1, 2]), 'loaded')).detail, /E_SHAPE/);
+    node.dispose();
+  }
+  const runtime = createRuntime(module);
+  assert.throws(() => trainableModel(runtime, Uint8Array.of(1, 2, 3), OPTIONS), (error) => error.code.startsWith('E_'));
+  assert.throws(() => trainableModel(runtime, onnx, { loss: 'hope' }), (error) => error.code === 'E_ARG');
+});
