@@ -224,7 +224,8 @@ $(BUILD)/wasm-clang/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,wasi)$(CLANG19) --target=wasm32-wasi $(WASM_FLAGS) -MMD -MP -c $< -o $@
 
-# The engine for those who bring their own compute: no kernels for models, no sessions, no compiler, and small before fast.
+# The engine for those who bring their own compute: no kernels for models, no sessions, no compiler, and small before fast.  Its allocator is the smaller one: what
+# the larger one is for, large blocks at the end of the heap, hardly occurs in it.
 ENGINE_EXPORTS = $(filter-out bbw_abi_session_% bbw_abi_trainer_% bbw_abi_model_% bbw_abi_compile,$(EXPORTS))
 ENGINE_SRC     = $(filter-out src/onnx/% src/autodiff/% src/components/cpu_% src/components/onnx_% wasm/abi_session.c wasm/abi_trainer.c wasm/abi_model.c,$(SRC) $(WASM_SRC))
 ENGINE_OBJ     = $(patsubst %.c,$(WASM_DIR)/engine/%.o,$(ENGINE_SRC))
@@ -234,7 +235,7 @@ $(BUILD)/wasm-emcc/engine/%.o: %.c $(BUILD)/wasm-emcc/emcc.path
 	$(call say,emcc)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(WASM_FLAGS) -Os -DBBW_ENGINE_ONLY -MMD -MP -c $< -o $@
 
 $(BUILD)/wasm-emcc/bb-engine.wasm: $(filter $(BUILD)/wasm-emcc/%,$(ENGINE_OBJ)) wasm/exports.txt $(BUILD)/wasm-emcc/emcc.path Makefile
-	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(subst -O3,-Oz,$(EMCC_LINK)) \
+	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(subst -O3,-Oz,$(subst dlmalloc,emmalloc,$(EMCC_LINK))) \
 	  -sEXPORTED_FUNCTIONS=$(subst $(space),$(comma),$(addprefix _,$(strip $(ENGINE_EXPORTS)))) $(filter %.o,$^) -o $@
 
 $(BUILD)/wasm-clang/engine/%.o: %.c

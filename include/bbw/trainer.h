@@ -106,7 +106,8 @@ typedef struct bbw_trainer_parameter {
   size_t offset, count;
   uint32_t rank;
   const size_t *dims;
-  bool is_statistic; /* mean or variance of a BatchNormalization: a step moves it towards that of the batch, it has no gradient */
+  bool
+      is_statistic; /* mean or variance of a BatchNormalization: a step moves it towards that of the batch, it has no gradient */
 } bbw_trainer_parameter;
 size_t bbw_trainer_parameter_count(const bbw_trainer *trainer); /* of names */
 bbw_trainer_parameter bbw_trainer_parameter_at(const bbw_trainer *trainer, size_t index);

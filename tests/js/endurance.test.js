@@ -51,6 +51,18 @@ function subject() {
   const session = new DataView(exports.memory.buffer).getUint32(out, true);
   // One array of shape [1, 2] in, room for one out: {dtype, rank, dims[8], count, data} each.
   const frame = put(Uint8Array.from([u32(1), u32(2), u32(1), u32(2), ...Array(6).fill(u32(0)), u32(2), u32(x), ...Array(12).fill(u32(0))].flat()));
+  const f32 = (n) => [...new Uint8Array(Float32Array.of(n).buffer)], u64 = (n) => [...u32(n), ...u32(0)];
+  // The mean of the output, by plain descent: {loss, output, has_ignored, ignored, smoothing, huber, class weights}, the optimizer, the schedule, {freeze, seed, memory, outputs}.
+  const training = Uint8Array.from([
+    ...u32(4), ...text(''), ...u32(0), ...u64(0), ...f32(0), ...f32(1), ...u32(0),
+    ...u32(0), ...f32(0.01), ...f32(0), ...u32(0), ...f32(0.9), ...f32(0.999), ...f32(1e-8), ...f32(0), ...u32(0), ...f32(0), ...f32(0),
+    ...u32(0), ...u64(0), ...u64(0), ...f32(1), ...u32(0), ...u64(1), ...u32(0), ...u32(0),
+  ]), trainingAt = put(training);
+  assert.equal(exports.bbw_abi_trainer_new(onnxAt, onnx.length, trainingAt, training.length, out, err), 0);
+  const trainer = new DataView(exports.memory.buffer).getUint32(out, true);
+  const batch = put(Uint8Array.from([u32(1), u32(2), u32(1), u32(2), ...Array(6).fill(u32(0)), u32(2), u32(x), ...Array(24).fill(u32(0))].flat())); // input, no labels, output
+  assert.equal(exports.bbw_abi_trainer_state_save(trainer, out), 0);
+  const [stateAt, stateBytes] = new Uint32Array(exports.memory.buffer.slice(out, out + 8)), state = put(new Uint8Array(exports.memory.buffer.slice(stateAt, stateAt + stateBytes)));
   const poll = () => exports.bbw_abi_node_poll(node, out, err);
   const e = exports;
   /** What is called so often; what would pile up is undone at once. `every`: only one in so many, for what is slow. @type {Record<string, {call: () => unknown, every?: number}>} */
@@ -66,6 +78,15 @@ function subject() {
     bbw_abi_node_del: { call: () => e.bbw_abi_node_del(0) },
     bbw_abi_node_tick: { call: () => e.bbw_abi_node_tick(node, 5n) },
     bbw_abi_node_deliver_inbound: { call: () => { e.bbw_abi_node_deliver_inbound(node, peerAt, peer.length, envelopeAt, envelope.length, err); poll(); } },
+    bbw_abi_node_inbound_room: { call: () => assert.equal(e.bbw_abi_node_inbound_room(node, envelope.length, out, err), 0) },
+    bbw_abi_node_deliver_room: {
+      call: () => {
+        e.bbw_abi_node_inbound_room(node, envelope.length, out, err);
+        new Uint8Array(e.memory.buffer).set(envelope, new DataView(e.memory.buffer).getUint32(out, true));
+        assert.equal(e.bbw_abi_node_deliver_room(node, peerAt, peer.length, err), 0);
+        poll();
+      },
+    },
     bbw_abi_node_deliver_event: { call: () => { e.bbw_abi_node_deliver_event(node, moduleAt, 7, inputAt, 1, data, 4, err); poll(); } },
     bbw_abi_node_invoke: { call: () => { e.bbw_abi_node_invoke(node, moduleAt, 7, invokeAt, invoke.length, out, err); poll(); } },
     bbw_abi_node_complete: { call: () => e.bbw_abi_node_complete(node, 9n, none, 4, err) },
@@ -120,6 +141,16 @@ function subject() {
     bbw_abi_session_ports: { call: () => e.bbw_abi_session_ports(session, out) },
     bbw_abi_session_run: { call: () => assert.equal(e.bbw_abi_session_run(session, frame, err), 0), every: 5 },
     bbw_abi_session_stats: { call: () => e.bbw_abi_session_stats(session, out) },
+    bbw_abi_trainer_new: { call: () => { assert.equal(e.bbw_abi_trainer_new(onnxAt, onnx.length, trainingAt, training.length, out, err), 0); e.bbw_abi_trainer_del(new DataView(e.memory.buffer).getUint32(out, true)); }, every: 500 },
+    bbw_abi_trainer_del: { call: () => e.bbw_abi_trainer_del(0) },
+    bbw_abi_trainer_ports: { call: () => e.bbw_abi_trainer_ports(trainer, out), every: 5 },
+    bbw_abi_trainer_run: { call: () => assert.equal(e.bbw_abi_trainer_run(trainer, batch, 0, 0, out, err), 0), every: 20 },
+    bbw_abi_trainer_values: { call: () => e.bbw_abi_trainer_values(trainer, out) },
+    bbw_abi_trainer_load: { call: () => assert.equal(e.bbw_abi_trainer_load(trainer, params, 6, 0, err), 0) },
+    bbw_abi_trainer_state_save: { call: () => e.bbw_abi_trainer_state_save(trainer, out), every: 5 },
+    bbw_abi_trainer_state_load: { call: () => assert.equal(e.bbw_abi_trainer_state_load(trainer, state, stateBytes, err), 0), every: 5 },
+    bbw_abi_trainer_export: { call: () => assert.equal(e.bbw_abi_trainer_export(trainer, onnxAt, onnx.length, out, err), 0), every: 200 },
+    bbw_abi_trainer_stats: { call: () => e.bbw_abi_trainer_stats(trainer, out) },
   };
   return { exports, bytes, calls };
 }
