@@ -114,3 +114,22 @@ test('a registry lists who has announced itself, and nobody else', async () => {
     [home, ...clients].forEach((each) => each.leave());
   }
 });
+
+test('a large envelope goes in by a way of its own and is checked all the same', () => {
+  const artifact = compileIn(createRuntime(module), announcing, { bindings: { client: { role: 'Protocol', type: 'GlobalRegistryClient' } } });
+  const node = installIn(createRuntime(module), { peerId: PeerId.fromU64(1), artifact, targets: ['Client'] });
+  const size = 1 << 20;
+  const varint = (n) => { const out = []; for (; n > 127; n = Math.floor(n / 128)) out.push((n % 128) | 128); return [...out, n]; };
+  const payload = [0x12, ...varint(size)]; // a fill of one payload, without a destination
+  const head = [0x12, ...varint(size + payload.length), ...payload];
+  const envelope = new Uint8Array(head.length + size);
+  envelope.set(head);
+  node.deliverInbound(PeerId.fromU64(2), envelope);
+  const [step] = node.poll();
+  assert.equal(step.type, 'WireDecodeFailed');
+  assert.equal(Number(step.payloadSize), size);
+  assert.throws(() => node.deliverInbound(PeerId.fromU64(2), envelope.subarray(0, size)), { code: 'E_INVALID_ENVELOPE' });
+  assert.throws(() => node.deliverInbound(PeerId.fromU64(2), new Uint8Array((16 << 20) + 1)), { code: 'E_INVALID_ENVELOPE' });
+  assert.equal(node.stats().ingressBytesInFlight, 0);
+  node.dispose();
+});
