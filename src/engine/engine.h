@@ -176,6 +176,9 @@ bbw_status bbw_engine_call_protocol(bbw_engine *engine, uint32_t index, bbw_str 
 /* Counts a success or failure of a peer and reports when it goes down or comes back. */
 void bbw_engine_note_health(bbw_engine *engine, const bbw_peer_id *peer, bool is_success);
 
+/* Says that a peer was refused, by the step PeerBlocked. */
+void bbw_engine_report_blocked(bbw_engine *engine, const bbw_peer_id *peer, bbw_verdict verdict);
+
 /* Routes one decoded envelope and frees it (inbound.c). */
 void bbw_engine_deliver(bbw_engine *engine, bbw_inbound_event *event);
 

@@ -68,6 +68,11 @@ static void report_peer(bbw_engine *engine, bbw_step_kind kind, const bbw_peer_i
   bbw_step_end(&engine->steps);
 }
 
+void bbw_engine_report_blocked(bbw_engine *engine, const bbw_peer_id *peer, bbw_verdict verdict) {
+  bbw_str reason = verdict == BBW_VERDICT_BLOCKLISTED ? BBW_STR("Blocklisted") : BBW_STR("NotAllowlisted");
+  report_peer(engine, BBW_STEP_PEER_BLOCKED, peer, &reason);
+}
+
 void bbw_engine_note_health(bbw_engine *engine, const bbw_peer_id *peer, bool is_success) {
   bbw_health_change change = is_success ? bbw_governor_record_success(&engine->governor, peer, engine->now_ns)
                                         : bbw_governor_record_failure(&engine->governor, peer, engine->now_ns);
@@ -378,8 +383,7 @@ void bbw_engine_deliver(bbw_engine *engine, bbw_inbound_event *event) {
   }
   bbw_verdict verdict = bbw_governor_check_inbound(&engine->governor, peer);
   if (verdict != BBW_VERDICT_ALLOW) {
-    bbw_str reason = verdict == BBW_VERDICT_BLOCKLISTED ? BBW_STR("Blocklisted") : BBW_STR("NotAllowlisted");
-    report_peer(engine, BBW_STEP_PEER_BLOCKED, peer, &reason);
+    bbw_engine_report_blocked(engine, peer, verdict);
   } else {
     merge_claimed(engine, event);
     if (!deliver_notice(engine, event)) {

@@ -441,6 +441,62 @@ static void full_tables_fail_the_operator_and_say_so(void **state) {
   }
 }
 
+/* ---- lists ---------------------------------------------------------------------------------------------------------- */
+
+static void nothing_is_sent_to_whom_the_lists_forbid(void **state) {
+  (void)state;
+  session s;
+  session_install(&s, "target M x peers -> d h\nwire::Send x peers -> d h", NULL);
+  know(&s, 2);
+  know(&s, 3);
+  const char *both = "x=01 peers="
+                     "0200000000000000"
+                     "0a00000000000000" PEER_2 "0a00000000000000"
+                     "00080000000000000003";
+  assert_int_equal(bbw_node_block_peer(s.node, hex(PEER_2), NULL), BBW_OK);
+  invoke(&s, both);
+  sent got = run(&s);
+  assert_int_equal(got.count, 1); /* the other one is served */
+  assert_int_equal(s.counts[BBW_STEP_PEER_BLOCKED], 1);
+  assert_string_equal(s.failed, "");
+  bbw_arena_free(&got.arena);
+  bbw_node_unblock_peer(s.node, hex(PEER_2), NULL);
+  bbw_bytes allowed = hex(PEER_2);
+  assert_int_equal(bbw_node_set_allowlist(s.node, &allowed, 1, NULL), BBW_OK);
+  invoke(&s, both);
+  got = run(&s);
+  assert_int_equal(got.count, 1);
+  assert_int_equal(s.counts[BBW_STEP_PEER_BLOCKED], 2);
+  bbw_arena_free(&got.arena);
+  assert_int_equal(bbw_node_clear(s.node, NULL), BBW_OK);
+  session_end(&s);
+}
+
+/* Ids of requests: from 1 without a seed, which makes a node reproducible; else from a place that nobody can guess. */
+static void ids_of_requests_start_anywhere(void **state) {
+  (void)state;
+  uint64_t first[3];
+  static const uint64_t seeds[3] = {0, 7, 8};
+  for (size_t i = 0; i < 3; i++) {
+    session s;
+    bbw_config config;
+    bbw_config_init(&config);
+    config.rng_seed = seeds[i];
+    session_install(&s, "target M x peers -> d h\nwire::Send x peers -> d h", &config);
+    know(&s, 2);
+    invoke(&s, "x=01 peers=" LIST_2);
+    sent got = run(&s);
+    assert_int_equal(got.count, 1);
+    first[i] = got.last.wire_req_id;
+    bbw_arena_free(&got.arena);
+    assert_int_equal(bbw_node_clear(s.node, NULL), BBW_OK);
+    session_end(&s);
+  }
+  assert_int_equal(first[0], 1);
+  assert_true(first[1] > UINT32_MAX && first[1] < BBW_ID_MAX);
+  assert_true(first[2] > UINT32_MAX && first[2] < BBW_ID_MAX && first[2] != first[1]);
+}
+
 /* ---- large envelopes ------------------------------------------------------------------------------------------------ */
 
 /* One fill of Bytes for site 0, encoded with malloc; the caller frees. */
@@ -518,6 +574,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_large_payload_is_in_memory_once),
       cmocka_unit_test(a_room_answers_for_itself),
+      cmocka_unit_test(nothing_is_sent_to_whom_the_lists_forbid),
+      cmocka_unit_test(ids_of_requests_start_anywhere),
       cmocka_unit_test(peers_are_found_by_name_then_by_position),
       cmocka_unit_test(what_names_no_peers_fails),
       cmocka_unit_test(more_peers_than_a_send_may_name_are_refused),
