@@ -209,7 +209,7 @@ static bbw_status push_to_peers(bbw_ctx *ctx, const send *s, bbw_tail *tail) {
     bbw_verdict verdict = bbw_governor_check_inbound(&engine->governor, &peer);
     if (verdict != BBW_VERDICT_ALLOW) { /* the lists hold for both directions; the others are sent to all the same */
       /* Beside the record, the room that the operator's own one was promised. */
-      if (!bbw_step_reserve(&engine->steps, 256 + bbw_engine_step_room(ctx->op))) { return BBW_E_NOMEM; }
+      if (!bbw_step_reserve(&engine->steps, 256 + (ctx->op)->step_room)) { return BBW_E_NOMEM; }
       bbw_engine_report_blocked(engine, &peer, verdict);
       continue;
     }
