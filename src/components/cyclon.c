@@ -11,17 +11,23 @@
 /* A PeerId of two bytes with its length, an age, an empty list. */
 #define ENTRY_BYTES_MIN 22u
 
+/* A peer that nobody has heard of for so many swaps is not taken by hearsay: else the dead live on in what peers tell each other. */
+#define AGE_MAX (4 * BBW_CYCLON_VIEW_MAX)
+
 /* PLAIN: a member of the view.  The others go with the next swap: ASKED has a request of ours, ANSWERED has answered it. */
 typedef enum member_state { PLAIN, ASKED, ANSWERED, STATE_COUNT } member_state;
 
-/* Why a member is the first to make room: it was in our last request, or is in the answer that is being given. */
-enum { IN_REQUEST = 1, IN_REPLY = 2 };
+/*
+ * Why a member is the first to make room: it was in our last request, or is in the answer that is being given.  HAS_CALLED: it was asked, and has sent a request itself since, so
+ * it stays.  IS_GUEST: it comes from the address book and has not said anything yet, so it is not listed.
+ */
+enum { IN_REQUEST = 1, IN_REPLY = 2, HAS_CALLED = 4, IS_GUEST = 8, MARKS = 15 };
 
 typedef struct member {
   bbw_peer_id peer;
   uint32_t age; /* swaps since it was heard of */
   uint8_t state;
-  uint8_t sent; /* IN_REQUEST, IN_REPLY */
+  uint8_t sent; /* marks */
 } member;
 
 /* At most BBW_CYCLON_VIEW_MAX plain members, and one that is asked. */
@@ -57,7 +63,8 @@ static size_t choose(view *v, bbw_ctx *ctx, const bbw_peer_id *but, uint8_t mark
   size_t count = 0;
   for (size_t i = 0; i < v->count; i++) {
     v->members[i].sent &= (uint8_t)~mark;
-    if (!bbw_peer_id_equal(&v->members[i].peer, but)) { all[count++] = &v->members[i]; }
+    bool is_known = (v->members[i].sent & IS_GUEST) == 0; /* of a guest there is nothing to tell */
+    if (is_known && !bbw_peer_id_equal(&v->members[i].peer, but)) { all[count++] = &v->members[i]; }
   }
   if (max > count) { max = count; }
   for (size_t i = 0; i < max; i++) {
@@ -119,12 +126,14 @@ static bbw_status take(view *v, bbw_ctx *ctx, uint8_t mark, const bbw_peer_id *p
                        const bbw_protocol_addresses *addresses) {
   bool is_own_word = bbw_peer_id_equal(peer, bbw_ctx_src_peer(ctx));
   bool is_wanted = !bbw_peer_id_equal(peer, bbw_ctx_self_peer(ctx)) && addresses->count != 0 &&
-                   bbw_ctx_is_allowed(ctx, peer);
+                   bbw_ctx_is_allowed(ctx, peer) && (is_own_word || age < AGE_MAX);
   if (!is_wanted) { return BBW_OK; }
+  /* Being told on makes older too.  Without that an entry stays young for ever where it is passed on faster than swaps come. */
+  if (!is_own_word) { age++; }
   member *known = find(v, peer);
   if (known != NULL) {
     if (age < known->age) { known->age = age; }
-    if (is_own_word && plain_count(v) < BBW_CYCLON_VIEW_MAX) { known->state = PLAIN; } /* it has come by itself */
+    if (is_own_word && known->state != PLAIN) { known->sent = (uint8_t)((known->sent | HAS_CALLED) & ~IS_GUEST); }
     return BBW_OK;
   }
   if (!make_room(v, ctx, mark)) { return BBW_OK; }
@@ -156,26 +165,38 @@ static bbw_status merge(view *v, bbw_ctx *ctx, uint8_t mark) {
 
 /* ---- operators ------------------------------------------------------------------------------------------------------ */
 
-/* The member that was heard of longest ago; with an empty view a peer of the address book. */
+/* A peer of the address book that is not in the view, or NULL. */
+static member *guest(view *v, bbw_ctx *ctx) {
+  size_t known = bbw_ctx_peer_count(ctx);
+  if (known == 0) { return NULL; }
+  const bbw_peer_id *peer = bbw_ctx_peer(ctx, (size_t)(bbw_ctx_random(ctx) % known));
+  bool is_new = peer != NULL && bbw_ctx_is_allowed(ctx, peer) && find(v, peer) == NULL;
+  if (!is_new || bbw_ctx_hold_peer(ctx, peer, NULL, 0, false) != BBW_OK) { return NULL; }
+  v->members[v->count] = (member){.peer = *peer, .sent = IS_GUEST};
+  return &v->members[v->count++];
+}
+
+/*
+ * The member that was heard of longest ago.  As long as the view has room, the address book is asked now and then: peers that the host has met, who would otherwise gossip in circles
+ * that never touch.
+ */
 static member *partner(view *v, bbw_ctx *ctx) {
+  bool has_room = plain_count(v) < BBW_CYCLON_VIEW_MAX;
+  member *met = has_room && (v->count == 0 || bbw_ctx_random(ctx) % 4 == 0) ? guest(v, ctx) : NULL;
+  if (met != NULL) { return met; }
   member *oldest = NULL;
   for (size_t i = 0; i < v->count; i++) {
-    member *m = &v->members[i];
-    if (oldest == NULL || m->age > oldest->age) { oldest = m; }
+    if (oldest == NULL || v->members[i].age > oldest->age) { oldest = &v->members[i]; }
   }
-  size_t known = bbw_ctx_peer_count(ctx);
-  if (oldest != NULL || known == 0) { return oldest; }
-  const bbw_peer_id *peer = bbw_ctx_peer(ctx, (size_t)(bbw_ctx_random(ctx) % known));
-  if (peer == NULL || !bbw_ctx_is_allowed(ctx, peer) || bbw_ctx_hold_peer(ctx, peer, NULL, 0, false) != BBW_OK) {
-    return NULL;
-  }
-  v->members[v->count++] = (member){.peer = *peer};
-  return &v->members[0];
+  return oldest;
 }
 
 static bbw_status shuffle(view *v, bbw_ctx *ctx) {
   for (size_t i = v->count; i-- > 0;) {
     member *m = &v->members[i];
+    bool stays = (m->sent & HAS_CALLED) != 0 && plain_count(v) < BBW_CYCLON_VIEW_MAX;
+    m->sent &= (uint8_t)~HAS_CALLED;
+    if (stays) { m->state = PLAIN; }
     if (m->state != PLAIN || !bbw_ctx_is_allowed(ctx, &m->peer)) {
       drop(v, ctx, m);
     } else if (m->age < UINT32_MAX) {
@@ -208,21 +229,31 @@ static bbw_status take_reply(view *v, bbw_ctx *ctx) {
   bbw_status rv = merge(v, ctx, 0);
   if (rv != BBW_OK) { return rv; }
   asked->state = ANSWERED;
-  return merge(v, ctx, IN_REQUEST);
+  rv = merge(v, ctx, IN_REQUEST);
+  asked = find(v, bbw_ctx_src_peer(ctx)); /* it may have moved, and is no member that makes room */
+  if (plain_count(v) < BBW_CYCLON_VIEW_MAX) {
+    asked->state = PLAIN;
+    asked->age = 0;
+  }
+  asked->sent &= (uint8_t)~IS_GUEST;
+  return rv;
 }
 
 static bbw_status list_members(view *v, bbw_ctx *ctx) {
   const bbw_peer_id *peers[BBW_CYCLON_VIEW_MAX + 1];
   bool is_sample = bbw_protocol_is_op(ctx, "Sample");
-  size_t wanted = v->count;
+  size_t count = 0;
+  for (size_t i = 0; i < v->count; i++) {
+    if ((v->members[i].sent & IS_GUEST) == 0) { peers[count++] = &v->members[i].peer; }
+  }
+  size_t wanted = count;
   if (is_sample) {
     if (!bbw_protocol_wanted(ctx, &wanted)) { return bbw_ctx_fail_input(ctx, 0, "u32"); }
-    if (v->count == 0) { return bbw_ctx_fail(ctx, BBW_OP_OTHER, "empty", BBW_STR("no peers to choose from")); }
-    if (wanted > v->count) { wanted = v->count; }
+    if (count == 0) { return bbw_ctx_fail(ctx, BBW_OP_OTHER, "empty", BBW_STR("no peers to choose from")); }
+    if (wanted > count) { wanted = count; }
   }
-  for (size_t i = 0; i < v->count; i++) { peers[i] = &v->members[i].peer; }
   for (size_t i = 0; is_sample && i < wanted; i++) {
-    size_t j = i + (size_t)(bbw_ctx_random(ctx) % (v->count - i));
+    size_t j = i + (size_t)(bbw_ctx_random(ctx) % (count - i));
     const bbw_peer_id *moved = peers[i];
     peers[i] = peers[j];
     peers[j] = moved;
@@ -295,7 +326,7 @@ static bbw_status cyclon_restore(void *self, bbw_bytes state, const bbw_mem *mem
     member m = {.age = 0};
     uint32_t flags;
     ok = bbw_bincode_peer(&reader, &m.peer) && bbw_bincode_u32(&reader, &m.age) && bbw_bincode_u32(&reader, &flags) &&
-         (flags & 0xff) < STATE_COUNT && flags >> 8 <= (IN_REQUEST | IN_REPLY) && find(&next, &m.peer) == NULL;
+         (flags & 0xff) < STATE_COUNT && flags >> 8 <= MARKS && find(&next, &m.peer) == NULL;
     if (!ok) { break; }
     m.state = (uint8_t)(flags & 0xff);
     m.sent = (uint8_t)(flags >> 8);

@@ -5,8 +5,11 @@
  * view by then, so the dead disappear and no peer is needed for the others to find each other: S. Voulgaris, D. Gavidia, M. van Steen, "CYCLON: Inexpensive Membership Management for
  * Unstructured P2P Overlays", Journal of Network and Systems Management 13(2), 2005, with their enhanced shuffle.
  *
- *   Cyclon  roles PeerSelector and Protocol.  CurrentView, Sample(n) as other selectors; Shuffle -> trigger, to be fired by a timer: one swap.  With an empty view it begins with a peer of
- *           the address book.  No configuration.  Saved state: the view.
+ * One thing is different: a peer that has answered stays as long as the view is not full.  In a network not much larger than a view most of what is told is known already, and each swap would lose
+ * an entry until the network falls apart.
+ *
+ *   Cyclon  roles PeerSelector and Protocol.  CurrentView, Sample(n) as other selectors; Shuffle -> trigger, to be fired by a timer: one swap.  As long as the view has room it also turns to peers of
+ *           the address book, one time in four.  No configuration.  Saved state: the view.
  *
  * Messages (bincode): a list of (PeerId, age u32, list of addresses), the sender of a request first.  A view holds one reference in the address book per peer.  What others say about a peer's
  * addresses is taken only for peers that are not known yet; an answer only from the peer that was asked; peers that the lists of this node forbid, never.  Cyclon trusts what

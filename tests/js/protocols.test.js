@@ -57,27 +57,26 @@ test('nodes that know one of them come to know each other, and go on when it is 
   const known = ({ views }) => new Set(views.slice(-40).flatMap(numbersIn));
   try {
     for (const { node } of nodes.slice(1)) node.addPeer(PeerId.fromU64(1)); // a star around the first
-    await eventually(() => nodes.every((each) => known(each).size >= 5), 'everybody has seen at least five others');
+    await eventually(() => nodes.every((each) => known(each).size === count - 1), 'everybody knows all others');
     const [first, second, ...rest] = nodes;
     first.leave();
     second.leave();
     const others = rest.map(({ n }) => n);
     for (const each of rest) each.views.length = 0;
-    await eventually(() => rest.every((each) => each.views.length > 60), 'the others go on');
+    await eventually(() => rest.every((each) => each.views.length > 150), 'the others go on');
     for (const each of rest) {
       const last = new Set(each.views.slice(-20).flatMap(numbersIn));
-      assert.ok([...last].filter((n) => others.includes(n)).length >= 3, `${each.n} knows ${[...last]}`);
+      assert.ok([...last].filter((n) => others.includes(n)).length >= 6, `${each.n} knows ${[...last]}`);
       assert.ok(!last.has(1) && !last.has(2), `${each.n} has forgotten the dead, not ${[...last]}`);
     }
     // A newcomer needs any of them.
     const late = join(hub, artifact, 50, 'Gossip');
-    rest.push(late);
+    nodes.push(late);
     late.node.addPeer(PeerId.fromU64(others.at(-1)));
     await eventually(() => known(late).size >= 3, 'a newcomer finds others');
-    assert.deepEqual(rest.flatMap(({ failed }) => failed), []);
-    for (const { node } of rest) assert.equal(node.stats().ingressBytesInFlight, 0);
+    assert.deepEqual(nodes.flatMap(({ failed }) => failed), []);
   } finally {
-    nodes.slice(2).forEach((each) => each.leave());
+    nodes.forEach((each) => each.leave());
   }
 });
 
