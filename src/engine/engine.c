@@ -27,8 +27,6 @@ static void seed_tables(bbw_engine *engine) {
   uint64_t state = ~engine->config.rng_seed;
   for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) { tables[i]->seed = next_random(&state); }
   for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) { maps[i]->seed = next_random(&state); }
-  /* Two nodes that ask each other at the same time must not take each other's questions for answers, so their ids are far apart.  Without a seed they begin at 1, as the reference's. */
-  if (engine->config.rng_seed != 0) { engine->requests.next_token = 1 + (next_random(&state) >> 3); }
 }
 
 static uint32_t clamp_u32(uint64_t value) { return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value; }
