@@ -9,7 +9,7 @@
 import { readFile } from 'node:fs/promises';
 import { WASI } from 'node:wasi';
 
-const USAGE = `usage: bb sim [--seed S] [--trace] [--from F --seeds N] [--scenario storm|join|fedavg|gossip] [--nodes N] [--calm] [--twice] [--quiet]
+const USAGE = `usage: bb sim [--seed S] [--trace] [--from F --seeds N] [--scenario storm|join|fedavg|gossip|churn] [--nodes N] [--calm] [--twice] [--quiet]
   --seed S       one run; the seed draws scenario, Nodes, network and faults
   --trace        print what happens
   --from --seeds many runs, a line each; exits 1 when one fails

@@ -111,21 +111,30 @@ static bool client_supports(const void *self, bbw_role role, bbw_str op_type) {
   return role == BBW_ROLE_PROTOCOL && (bbw_str_equal(op_type, ANNOUNCE) || bbw_str_equal(op_type, HANDSHAKE));
 }
 
+/* Behind the two numbers, if there was an announcement: when, and to whom.  Without that a restored client would announce itself anew and refuse the handshake that is on its way. */
 static bbw_status client_save(const void *self, const bbw_mem *mem, uint8_t **out, size_t *len) {
   const client *c = self;
-  uint8_t *bytes = mem->alloc(mem->ctx, 16);
+  uint8_t server[BBW_PEER_ID_BYTES_MAX];
+  bbw_bytes peer = {server, bbw_peer_id_encode(&c->server, server)};
+  size_t bytes_len = c->has_announced ? 32 + peer.len : 16;
+  uint8_t *bytes = mem->alloc(mem->ctx, bytes_len);
   if (bytes == NULL) { return BBW_E_NOMEM; }
-  (void)bbw_bincode_put_u64(bbw_bincode_put_u64(bytes, c->ttl_ns), c->interval_ns);
+  uint8_t *at = bbw_bincode_put_u64(bbw_bincode_put_u64(bytes, c->ttl_ns), c->interval_ns);
+  if (c->has_announced) { (void)bbw_bincode_put_view(bbw_bincode_put_u64(at, c->announced_ns), peer); }
   *out = bytes;
-  *len = 16;
+  *len = bytes_len;
   return BBW_OK;
 }
 
 static bbw_status client_restore(void *self, bbw_bytes state, const bbw_mem *mem, bbw_error *err) {
   (void)mem;
   bbw_bincode_reader reader = {.bytes = state};
-  client next = {.has_announced = false}; /* the next Announce is sent at once */
+  client next = {.has_announced = false}; /* of the reference's two numbers: the next Announce is sent at once */
   bool ok = bbw_bincode_u64(&reader, &next.ttl_ns) && bbw_bincode_u64(&reader, &next.interval_ns);
+  if (ok && reader.at != state.len) {
+    next.has_announced = true;
+    ok = bbw_bincode_u64(&reader, &next.announced_ns) && bbw_bincode_peer(&reader, &next.server);
+  }
   if (!ok || reader.at != state.len) { return bbw_error_set_at(err, BBW_E_RESTORE_COMPONENT, reader.at); }
   *(client *)self = next;
   return BBW_OK;

@@ -5,7 +5,8 @@
  * messages are addressed to /p2p/<peer> alone.
  *
  *   GlobalRegistryClient  role Protocol.  Announce(server_peer) -> trigger: a PeerId, a list of which the first counts, or the bytes of one; answers without sending when the last one
- *                         is younger than the server's interval.  Saved state: ttl and interval, u64 each.
+ *                         is younger than the server's interval.  Saved state: ttl and interval, u64 each; behind them, if it has announced
+ *                         itself, when (u64) and to whom.
  *   GlobalRegistryServer  roles PeerSelector and Protocol.  CurrentView, Sample(n).  Configuration: seed as u64, little-endian, or nothing.  An announcement counts only for the peer that
  *                         it came from; it renews the entry and adds addresses.  At most BBW_REGISTRY_PEERS_MAX entries, the one renewed longest ago goes first; entries end with
  *                         their time.  Every entry holds one reference in the address book.

@@ -27,8 +27,6 @@ static void seed_tables(bbw_engine *engine) {
   uint64_t state = ~engine->config.rng_seed;
   for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) { tables[i]->seed = next_random(&state); }
   for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) { maps[i]->seed = next_random(&state); }
-  /* Nobody can guess the ids of requests, another life of the node has not used them, and two nodes that ask each other at the same time do not take each other's questions for answers.  Without a seed they begin at 1, as the reference's. */
-  if (engine->config.rng_seed != 0) { engine->requests.next_token = 1 + (next_random(&state) >> 3); }
 }
 
 static uint32_t clamp_u32(uint64_t value) { return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value; }
@@ -68,6 +66,8 @@ bbw_status bbw_engine_init(bbw_engine *engine, const bbw_peer_id *self, const bb
   bbw_rtt_init(&engine->rtt, mem);
   bbw_backpressure_init(&engine->backpressure, bbw_engine_backpressure_config(config), mem);
   seed_tables(engine);
+  /* Ids that nobody can guess and that another life of this node has not used; without a seed the node is to be reproducible, and they start at 1. */
+  if (config->rng_seed != 0) { engine->requests.next_token = 1 + (bbw_mix64(~config->rng_seed) >> 3); }
   return bbw_value_new_plain(&engine->trigger, BBW_TYPE_TRIGGER, 0, mem);
 }
 

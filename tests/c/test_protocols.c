@@ -179,6 +179,43 @@ static void the_registry_believes_only_what_a_peer_says_of_itself(void **state) 
   end(&f);
 }
 
+/* A client that is restored knows whom it has told, and takes the handshake that is on its way. */
+static void a_restored_client_goes_on(void **state) {
+  (void)state;
+  fixture f;
+  uint8_t bytes[256], address[32], *saved, *again;
+  size_t len, again_len;
+  begin(&f, &bbw_registry_client_type, 1);
+  const bbw_mem *mem = &f.call.mem.mem;
+  assert_int_equal(f.type->save(f.self, mem, &saved, &len), BBW_OK);
+  assert_int_equal(len, 16); /* the form of the reference, as long as nobody was told */
+  assert_int_equal(f.type->restore(f.self, (bbw_bytes){saved, len}, mem, NULL), BBW_OK);
+  mem->free(mem->ctx, saved, len);
+  assert_int_equal(local(&f, BBW_ROLE_PROTOCOL, "Announce", peer_value(&f, 2)), BBW_OK);
+  assert_string_not_equal(sent(&f), "");
+  assert_int_equal(f.type->save(f.self, mem, &saved, &len), BBW_OK);
+  void *other;
+  assert_int_equal(f.type->construct(&other, f.type, false, (bbw_bytes){NULL, 0}, mem, NULL), BBW_OK);
+  for (size_t cut = 0; cut < len; cut++) {
+    bbw_status want = cut == 16 ? BBW_OK : BBW_E_RESTORE_COMPONENT;
+    assert_int_equal(f.type->restore(other, (bbw_bytes){saved, cut}, mem, NULL), want);
+  }
+  assert_int_equal(f.type->restore(other, (bbw_bytes){saved, len}, mem, NULL), BBW_OK);
+  assert_int_equal(f.type->save(other, mem, &again, &again_len), BBW_OK);
+  assert_int_equal(again_len, len);
+  assert_memory_equal(saved, again, len);
+  mem->free(mem->ctx, again, again_len);
+  mem->free(mem->ctx, saved, len);
+  f.type->destroy(f.self, mem);
+  f.self = other;
+  uint8_t *at = bbw_bincode_put_u64(bbw_bincode_put_u64(bytes, 90 * SECOND), 30 * SECOND);
+  at = bbw_bincode_put_address(bbw_bincode_put_u64(at, 1), (bbw_bytes){address, p2p(2, address)});
+  assert_int_equal(from_network(&f, 2, "Handshake", (bbw_bytes){bytes, (size_t)(at - bytes)}), BBW_OK);
+  assert_int_equal(local(&f, BBW_ROLE_PROTOCOL, "Announce", peer_value(&f, 2)), BBW_OK);
+  assert_string_equal(sent(&f), ""); /* the interval has not passed */
+  end(&f);
+}
+
 static void the_registry_is_bounded_and_survives_a_snapshot(void **state) {
   (void)state;
   fixture f;
@@ -376,6 +413,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(announce_and_handshake_are_the_bytes_of_the_specification),
       cmocka_unit_test(the_registry_believes_only_what_a_peer_says_of_itself),
+      cmocka_unit_test(a_restored_client_goes_on),
       cmocka_unit_test(the_registry_is_bounded_and_survives_a_snapshot),
       cmocka_unit_test(samples_of_the_registry_are_those_of_the_reference),
       cmocka_unit_test(a_request_is_answered_and_makes_peers_known),

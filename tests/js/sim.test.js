@@ -10,7 +10,7 @@ test('bb sim runs seeds, a line each, and the same seed gives the same line', ()
   assert.equal(first.status, 0, first.stdout + first.stderr);
   const lines = first.stdout.trim().split('\n');
   assert.equal(lines.length, 21);
-  lines.slice(0, 20).forEach((line, i) => assert.match(line, new RegExp(`^${i + 1} (storm|join|fedavg|gossip) nodes=\\d+ events=\\d+ delivered=\\d+ faults=\\d+ lies=\\d+ hash=[0-9a-f]{16} ok\\s*$`)));
+  lines.slice(0, 20).forEach((line, i) => assert.match(line, new RegExp(`^${i + 1} (storm|join|fedavg|gossip|churn) nodes=\\d+ events=\\d+ delivered=\\d+ faults=\\d+ lies=\\d+ hash=[0-9a-f]{16} ok\\s*$`)));
   assert.match(lines[20], /^seeds=20 from=1 failed=0 /);
   assert.equal(new Set(lines.slice(0, 20).map((line) => /hash=(\w+)/.exec(line)[1])).size, 20, 'each seed is a run of its own');
   assert.equal(bb('sim', '--seed', '7').stdout, `${lines[6]}\n`);
@@ -27,7 +27,7 @@ test('--trace says what happens and changes nothing', () => {
 });
 
 test('each scenario runs by name, with as many Nodes as asked for', () => {
-  for (const scenario of ['storm', 'join', 'fedavg', 'gossip']) {
+  for (const scenario of ['storm', 'join', 'fedavg', 'gossip', 'churn']) {
     const { stdout, status } = bb('sim', '--seed', '9', '--scenario', scenario, '--nodes', '6', '--twice');
     assert.equal(status, 0, stdout);
     assert.match(stdout, new RegExp(`^9 ${scenario} nodes=6 `));

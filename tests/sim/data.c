@@ -33,8 +33,7 @@ static bbw_status dispatch(void *self, bbw_ctx *ctx) {
   if (rv != BBW_OK) { return rv; }
   if (!bbw_peer_id_as_u64(bbw_ctx_self_peer(ctx), &number) || number == 0) { return BBW_E_COMPONENT; }
   sim_node *n = &s->nodes[number - 1];
-  /* The memory says whose instance this is: what the twin asks for is not asked for again. */
-  if (bbw_ctx_mem(ctx) != &n->mem.mem) { return BBW_LATER; }
+  if (s->is_twin_polled) { return BBW_LATER; } /* what the twin asks for is not asked for again */
   sim_host *host = &n->host;
   host->commands = sim_grow(host->commands, &host->command_cap, host->command_count + 1, sizeof(*host->commands));
   host->commands[host->command_count++] = cmd_id;

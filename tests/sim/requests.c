@@ -47,7 +47,7 @@ void sim_ask(sim_node *n, const uint32_t *peers, size_t count) {
   }
   sim_host *host = &n->host;
   host->requests = sim_grow(host->requests, &host->request_cap, host->request_count + 1, sizeof(*host->requests));
-  host->requests[host->request_count++] = (sim_request){.number = number, .peer = peers[0]};
+  host->requests[host->request_count++] = (sim_request){.number = number, .peer = peers[0], .life = n->life};
 }
 
 /* Numbers grow, so the list is in order. */
@@ -116,7 +116,8 @@ static void answered(sim_node *n, const bbw_value *a, const bbw_value *from) {
     return;
   } /* of an earlier life, or from somebody who was not asked first */
   sim_trace(n->sim, n, "question %llu is answered by n%u", (unsigned long long)number, (unsigned)sender);
-  if (request->has_answer && n->sim->has_gates) {
+  /* What waited in the queue of an earlier life is asked again by this one, as another request. */
+  if (request->has_answer && n->sim->has_gates && request->life == n->life) {
     sim_fail(n->sim, n, "question %llu is answered twice", (unsigned long long)number);
   }
   request->has_answer = true;

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const sim_scenario *const scenarios[] = {&sim_storm, &sim_join, &sim_fedavg, &sim_gossip, &sim_relay};
+static const sim_scenario *const scenarios[] = {&sim_storm,  &sim_join,  &sim_fedavg,
+                                                &sim_gossip, &sim_churn, &sim_relay};
 enum { SCENARIO_COUNT = sizeof(scenarios) / sizeof(scenarios[0]) };
 
 const sim_scenario *sim_scenario_named(const char *name) {
@@ -165,7 +166,7 @@ void sim_run(const sim_options *options, sim_result *out) {
     sim_note(s, event.node);
     happen(s, &event);
   }
-  for (uint32_t i = 0; i < s->honest_count && !s->is_failed && !s->options.is_calm; i++) {
+  for (uint32_t i = 0; i < s->honest_count && !s->is_failed && !s->options.is_calm && !sim_is_gullible(s); i++) {
     if (s->nodes[i].node != NULL) { sim_check_book(&s->nodes[i]); }
   }
   if (!s->is_failed) { s->scenario->end(s); }

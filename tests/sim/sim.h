@@ -76,6 +76,7 @@ typedef struct sim_request {
   uint64_t number; /* the application's; it is in the payload */
   uint64_t id;     /* the Node's; 0 until it is known */
   uint32_t peer;
+  uint32_t life; /* of the Node, when it was asked */
   bool has_outcome, has_answer;
 } sim_request;
 
@@ -156,7 +157,7 @@ struct sim {
   const sim_scenario *scenario;
   uint64_t now_ns, calm_ns, end_ns;
   bool is_calm, is_done; /* done: the scenario needs no more events */
-  bool is_failed;
+  bool is_failed, is_twin_polled;
   char reason[320];
   sim_rng draw, net, app, lies;
   sim_heap heap;
@@ -221,6 +222,8 @@ void sim_block(sim_node *n, uint32_t peer, bool is_blocked);
 void sim_allow(sim_node *n, const bool *allowed);   /* NULL: everybody */
 bool sim_accepts(const sim_node *n, uint32_t peer); /* what its lists say */
 bool sim_is_idle(const sim_node *n);
+/* Gossip believes what peers say about who exists (docs/SECURITY.md), so with liars its books may hold anything. */
+bool sim_is_gullible(const sim *s);
 void sim_check_book(sim_node *n); /* what it believes of other peers is true and bounded */
 void sim_check_rest(sim_node *n); /* at the end: nothing is queued, held, charged or waited for */
 void sim_host_copy(sim *s, sim_host *to, const sim_host *from);
@@ -254,7 +257,7 @@ extern const char sim_echo_program[], sim_echo_program_dedup[];
 void sim_data_type(sim *s);
 void sim_data_complete(sim_node *n, uint64_t cmd_id);
 
-extern const sim_scenario sim_storm, sim_join, sim_fedavg, sim_gossip, sim_relay;
+extern const sim_scenario sim_storm, sim_join, sim_fedavg, sim_gossip, sim_churn, sim_relay;
 
 #define SIM_IS(str, literal) ((str).len == sizeof(literal) - 1 && memcmp((str).ptr, literal, sizeof(literal) - 1) == 0)
 
