@@ -282,7 +282,7 @@ test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-
 
 test-browser: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(EXAMPLES)  ## run the pages in headless Chromium, the examples in Firefox too
 	@if ls tests/browser/*.test.js >/dev/null 2>&1; then \
-	  scripts/netns.sh 420 node --test --test-concurrency=1 $(call pick,$(wildcard tests/browser/*.test.js)); fi
+	  scripts/netns.sh 600 node --test --test-concurrency=1 $(call pick,$(wildcard tests/browser/*.test.js)); fi
 
 test-edge: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/examples/topics/model.onnx  ## run a Node, and training, inside workerd
 	@if ls tests/edge/*.test.js >/dev/null 2>&1; then \

@@ -38,6 +38,15 @@ function show(scores) {
   return `${CLASSES[best]}, with ${((100 * powers[best]) / sum).toFixed(0)} %`;
 }
 
+function showNothing() {
+  for (const { row, bar, value } of rows) {
+    bar.value = 0;
+    value.textContent = '–';
+    row.className = '';
+  }
+  delete get('bars').dataset.best;
+}
+
 async function start() {
   const [wasm, encoder, train, test, vocabulary] = await Promise.all([
     fetchBytes('/build/wasm/bb.wasm'), fetchBytes(`${BUILT}/sentences/model.onnx`), fetchBytes(`${BUILT}/topics/train.bin`), fetchBytes(`${BUILT}/topics/test.bin`), fetchText(`${BUILT}/sentences/vocabulary.txt`),
@@ -58,7 +67,10 @@ async function start() {
   function ask() {
     if (session === undefined) return;
     const words = rowOf(tokenizer, text.value), dims = [1, LENGTH];
-    if (words[0] === 0) return say('None of these words is in the vocabulary. Try others.');
+    if (words[0] === 0) {
+      showNothing();
+      return say('None of these words is in the vocabulary. Try others.');
+    }
     const ids = BigInt64Array.from(words, BigInt), mask = BigInt64Array.from(words, (word) => (word === 0 ? 0n : 1n));
     const { scores } = session.run({ input_ids: { data: ids, dims }, attention_mask: { data: mask, dims } });
     say(`It is about: ${show(/** @type {Float32Array} */ (scores.data))}.`);

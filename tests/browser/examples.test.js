@@ -209,6 +209,7 @@ for (const [name, options] of Object.entries(BROWSERS)) {
         session.dispose();
         await ask('xqzv');
         await says('None of these words');
+        assert.equal(await page.$eval('#bars', (node) => node.dataset.best), undefined);
         await page.screenshot({ path: `${SHOTS}/${name}-topics-trained.png`, fullPage: true });
         assert.deepEqual(complaints, []);
         assert.deepEqual([...hosts], [new URL(site.url).host]);
