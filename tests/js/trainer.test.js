@@ -232,6 +232,31 @@ test('what has no gradient is said by name', () => {
   assert.throws(() => createTrainerIn(runtime, model, { loss: 'output' }), fails('E_ONNX_UNSUPPORTED', { node: 'det', opType: 'Det', input: 0 }));
 });
 
+test('weights are drawn anew within their bounds, from the seed', () => {
+  const trainer = createTrainerIn(runtime, mlp(), { loss: 'softmax-cross-entropy', optimizer: 'adam' }), before = trainer.parameters();
+  trainer.step(batch(), labels());
+  trainer.load(before);
+  trainer.initialize('he', 3);
+  assert.equal(trainer.stats.steps, 0);
+  assert.ok(trainer.saveState().subarray(44, -8).every((byte) => byte === 0));
+  const he = trainer.parameters(), [w1, b1, w2] = trainer.layout;
+  const part = ({ offset, count }) => he.subarray(offset, offset + count);
+  assert.deepEqual(part(b1), before.subarray(b1.offset, b1.offset + b1.count));
+  for (const [weight, fan] of [[w1, 4], [w2, 8]]) { // [out, in]
+    const bound = Math.sqrt(6 / fan), largest = Math.max(...part(weight).map(Math.abs));
+    assert.ok(largest <= bound && largest > 0.7 * bound, `${largest} of ${bound}`);
+  }
+  trainer.initialize('glorot', 3);
+  const glorot = trainer.parameters();
+  close(glorot[0] / he[0], Math.sqrt(4 / 12), 1e-6);
+  trainer.initialize('he', 3);
+  assert.deepEqual(trainer.parameters(), he);
+  trainer.initialize('he', 4n);
+  assert.notDeepEqual(trainer.parameters(), he);
+  assert.throws(() => trainer.initialize(/** @type {any} */ ('zeros')), fails('E_ARG'));
+  trainer.free();
+});
+
 test('options are checked', () => {
   for (const [options, field] of [
     [{ loss: 'hinge' }, 'loss'], [{}, 'loss'], [{ loss: { type: 'mse', delt: 1 } }, 'loss.delt'], [{ loss: 'mse', optimizer: 'lion' }, 'optimizer'],
