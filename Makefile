@@ -337,7 +337,7 @@ test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-
 
 test-browser: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(EXAMPLES)  ## run the pages in headless Chromium, the examples in Firefox too
 	@if ls tests/browser/*.test.js >/dev/null 2>&1; then \
-	  scripts/netns.sh 420 node --test --test-concurrency=1 $(call pick,$(wildcard tests/browser/*.test.js)); fi
+	  scripts/netns.sh 600 node --test --test-concurrency=1 $(call pick,$(wildcard tests/browser/*.test.js)); fi
 
 test-edge: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/examples/topics/model.onnx  ## run a Node, and training, inside workerd
 	@if ls tests/edge/*.test.js >/dev/null 2>&1; then \
@@ -451,7 +451,7 @@ tests/bench/compare/node_modules/.package-lock.json: tests/bench/compare/package
 	cd tests/bench/compare && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-bench: $(BENCHES) $(WASM_BENCHES) $(if $(call pick,tests/bench/gemm_compare.bench.js tests/bench/model_compare.bench.js),$(COMPARE)) node_modules/.package-lock.json wasm  ## measure; appends to build/bench/results.jsonl (ONLY=name)
+bench: $(BENCHES) $(WASM_BENCHES) $(if $(call pick,tests/bench/gemm_compare.bench.js tests/bench/model_compare.bench.js tests/bench/train_compare.bench.js),$(COMPARE)) node_modules/.package-lock.json wasm  ## measure; appends to build/bench/results.jsonl (ONLY=name)
 	@mkdir -p $(BUILD)/bench
 	@set -o pipefail; for b in $(call pick,$(BENCHES)); do $$b | tee -a $(BUILD)/bench/results.jsonl || exit 1; done
 	@set -o pipefail; for b in $(call pick,$(WASM_BENCHES)); do node --no-liftoff tests/bench/run_wasi.mjs $$b | tee -a $(BUILD)/bench/results.jsonl || exit 1; done

@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { createStaticHandler } from '../demo/static-server.js';
 
 /** What the pages may read; everything else is 404. */
-const PUBLIC = ['/js/', '/build/wasm/bb.wasm', '/build/examples/', '/examples/page.css', '/examples/common.js', '/examples/index.html', '/examples/digits/', '/examples/sentences/'];
-const PAGES = { '/': '/examples/index.html', '/digits/': '/examples/digits/index.html', '/sentences/': '/examples/sentences/index.html' };
+const PUBLIC = ['/js/', '/build/wasm/bb.wasm', '/build/examples/', '/examples/page.css', '/examples/common.js', '/examples/index.html', '/examples/digits/', '/examples/sentences/', '/examples/topics/', '/demo/random.js'];
+const PAGES = { '/': '/examples/index.html', '/digits/': '/examples/digits/index.html', '/sentences/': '/examples/sentences/index.html', '/topics/': '/examples/topics/index.html' };
 
 /** @param {number} [port] */
 export async function serveExamples(port = 0) {
@@ -30,5 +30,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { url } = await serveExamples(Number(process.env.PORT ?? 0));
   console.log(`draw a digit:     ${url}digits/`);
   console.log(`search sentences: ${url}sentences/`);
+  console.log(`learn topics:     ${url}topics/`);
   console.log('(Ctrl-C ends)');
 }

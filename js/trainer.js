@@ -4,7 +4,7 @@
 // synchronous: one batch, one step of the optimizer. The same calls from the same seed give the same bits.
 
 import { BbwError } from './errors.js';
-import { asBytes, encodeUtf8, listOf, Reader, wrongType } from './internal/bytes.js';
+import { asBytes, encodeUtf8, listOf, Reader, u64Of, wrongType } from './internal/bytes.js';
 import { createFrame, readPort, readText } from './internal/frame.js';
 import { pack, packList } from './internal/pack.js';
 import { ERR, OUT, runtimeOf, Units } from './runtime.js';
@@ -265,6 +265,14 @@ function trainerOf(runtime, handle, file, isUnlabelled, keepsOutputs) {
     load(values) { runtime.call('bbw_abi_trainer_load', alive(), vector(values, 'values'), 0, ERR); },
     /** Adds to all parameters. @param {Float32Array} delta */
     add(delta) { runtime.call('bbw_abi_trainer_load', alive(), vector(delta, 'delta'), 1, ERR); },
+    /**
+     * Draws all weights anew, uniformly, and forgets the state of the optimizer; biases, scales and statistics stay.
+     * @param {'glorot' | 'he'} kind @param {number | bigint} [seed]
+     */
+    initialize(kind, seed = 0) {
+      if (kind !== 'glorot' && kind !== 'he') refuse('kind', kind, "'glorot' or 'he'");
+      runtime.plain('bbw_abi_trainer_initialize', alive(), kind === 'glorot' ? 0 : 1, u64Of(seed, 'seed'));
+    },
     /** The file with the parameters as they are now; everything else in it stays. @returns {Uint8Array} */
     exportModel() {
       runtime.call('bbw_abi_trainer_export', alive(), file, OUT, ERR);

@@ -72,8 +72,19 @@ function onnxOperators() {
   }).filter(([domain]) => domain === '""').map(([, name, since, until]) => ({ name, since: Number(since), until: Number(until) }));
 }
 
+/** Which operators of ONNX have a gradient: a text that makes something; those whose texts are all empty let nothing through. */
+function gradients() {
+  const texts = rows(read('src/autodiff/gradients.def'), /^G\("", (\w+), (.*)\)$/gm);
+  return new Map(texts.map(([name, list]) => [name, /"[^"]/.test(list) ? 'yes' : 'nothing flows']));
+}
+
 /** @param {{name: string, since: number, until: number}[]} ops */
-const onnxTable = (ops) => table(['Operator', 'Opset'], [...ops].sort((a, b) => (a.name < b.name ? -1 : 1)).map(({ name, since, until }) => [`\`${name}\``, `${Math.max(since, 7)} to ${until}`]));
+function onnxTable(ops) {
+  const of = gradients(), known = new Set(ops.map(({ name }) => name));
+  const lost = [...of.keys()].filter((name) => !known.has(name));
+  if (lost.length > 0 || of.size < 50) throw new Error(`gen-docs: src/autodiff/gradients.def has rows without an operator: ${lost.join(', ')}`);
+  return table(['Operator', 'Opset', 'Gradient'], [...ops].sort((a, b) => (a.name < b.name ? -1 : 1)).map(({ name, since, until }) => [`\`${name}\``, `${Math.max(since, 7)} to ${until}`, of.get(name) ?? '']));
+}
 
 function operators() {
   const onnx = onnxOperators();
@@ -104,6 +115,9 @@ What \`createSession\` runs, and \`slots.backend().onnx(g, file, inputs)\` as on
 Opset versions below 7 are not promised. Strings, sequences, maps and optional values are not supported. A file with anything else is refused when it is
 loaded; the error lists all that is missing, with operator, opset and node.
 
+The last column is for \`createTrainer\`: operators without a gradient may not stand between a parameter and the loss, unless what is in front of them is frozen. Gradients are
+computed in f32; through operators whose result is a choice, a size or a step nothing flows.
+
 ${onnxTable(onnx)}
 
 Where ONNX leaves room:
@@ -113,6 +127,7 @@ Where ONNX leaves room:
 * Initializers that a file lists among its inputs (IR versions below 4) are fixed.
 * \`Dropout\` in training mode needs its seed. Operators that draw random numbers without a seed are not supported.
 * The padding of a convolution counts as zeros; what an infinite weight makes of it is not defined.
+* Gradients: of several largest (smallest) elements each gets the whole one in \`ReduceMax\`, \`ReduceMin\`, \`Max\`, \`Min\` and \`GlobalMaxPool\`, in \`MaxPool\` the first. \`Relu\` has none at 0, \`Clip\` has it at its bounds.
 * A run takes at most 2^24 steps, all iterations of loops counted. \`Einsum\` makes at most 2^30 products. A file imports at most 64 sets of operators.
 
 ## Tensor operators of \`CpuBackend\`

@@ -177,6 +177,8 @@ int32_t bbw_abi_trainer_run(uint32_t trainer, uint32_t frame, uint32_t mode, uin
 int32_t bbw_abi_trainer_values(uint32_t trainer, uint32_t out);
 /* is_delta: added to the vector. */
 int32_t bbw_abi_trainer_load(uint32_t trainer, uint32_t values, uint32_t count, uint32_t is_delta, uint32_t err);
+/* kind 0: Glorot, 1: He. */
+void bbw_abi_trainer_initialize(uint32_t trainer, uint32_t kind, uint64_t seed);
 int32_t bbw_abi_trainer_state_save(uint32_t trainer, uint32_t out);
 int32_t bbw_abi_trainer_state_load(uint32_t trainer, uint32_t state, uint32_t len, uint32_t err);
 /* out = the file with the trained parameters. */

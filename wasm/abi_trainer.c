@@ -137,6 +137,10 @@ int32_t bbw_abi_trainer_load(uint32_t trainer, uint32_t values, uint32_t count, 
   return (is_delta != 0 ? bbw_trainer_add : bbw_trainer_load)(t, address(values), count, error_at(err));
 }
 
+void bbw_abi_trainer_initialize(uint32_t trainer, uint32_t kind, uint64_t seed) {
+  bbw_trainer_initialize(trainer_at(trainer), kind == 0 ? BBW_TRAINER_GLOROT : BBW_TRAINER_HE, seed);
+}
+
 int32_t bbw_abi_trainer_state_save(uint32_t trainer, uint32_t out) {
   const bbw_trainer *t = trainer_at(trainer);
   size_t bytes = bbw_trainer_state_bytes(t);

@@ -106,6 +106,7 @@ typedef struct bbw_trainer_parameter {
   size_t offset, count;
   uint32_t rank;
   const size_t *dims;
+  size_t fan_in, fan_out; /* what one output is made from, and what one input goes to; 0 below two dimensions */
   bool
       is_statistic; /* mean or variance of a BatchNormalization: a step moves it towards that of the batch, it has no gradient */
 } bbw_trainer_parameter;
@@ -117,6 +118,13 @@ const float *bbw_trainer_values(const bbw_trainer *trainer, size_t *count);
 /* Replaces, or adds to, the whole vector.  BBW_E_SHAPE (fields "expected", "got") when the count is another one, BBW_E_NOT_FINITE. */
 bbw_status bbw_trainer_load(bbw_trainer *trainer, const float *values, size_t count, bbw_error *err);
 bbw_status bbw_trainer_add(bbw_trainer *trainer, const float *delta, size_t count, bbw_error *err);
+
+/*
+ * Draws all weights anew, uniformly within +-sqrt(6 / (fan in + fan out)) (Glorot) or +-sqrt(6 / fan in) (He), and forgets the state of the optimizer.  Parameters with fewer than two
+ * dimensions, and statistics, stay.  The same seed gives the same numbers.
+ */
+typedef enum bbw_trainer_initial { BBW_TRAINER_GLOROT, BBW_TRAINER_HE } bbw_trainer_initial;
+void bbw_trainer_initialize(bbw_trainer *trainer, bbw_trainer_initial kind, uint64_t seed);
 
 /* The state of the optimizer as bytes of bbw_trainer_state_bytes, with version and checksum; without the parameters. */
 size_t bbw_trainer_state_bytes(const bbw_trainer *trainer);

@@ -49,12 +49,13 @@ function floatsOf(value, name) {
 /**
  * @param {import('../runtime.js').Runtime} runtime  where the model lives: not that of the node, which is in the middle of a call when it asks for the state
  * @param {import('../internal/bytes.js').BytesLike} onnx
- * @param {Omit<import('../trainer.js').TrainerOptions, 'runtime' | 'wasm' | 'outputs'> & {typeName?: string, budgetMs?: number, budgetBatches?: number}} options
- *   `typeName`: the name that bindings use, default 'TrainableModel'; the budgets are those of `fit`
+ * @param {Omit<import('../trainer.js').TrainerOptions, 'runtime' | 'wasm' | 'outputs'> &
+ *   {typeName?: string, budgetMs?: number, budgetBatches?: number, onProgress?: (progress: import('./fit.js').Progress) => void}} options
+ *   `typeName`: the name that bindings use, default 'TrainableModel'; the budgets are those of `fit`, `onProgress` sees every step of every training
  * @returns {import('../component.js').ComponentType}
  * @throws {BbwError} what createTrainer throws; E_UNSUPPORTED for a model of several inputs
  */
-export function trainableModel(runtime, onnx, { typeName = 'TrainableModel', budgetMs = 12, budgetBatches = 64, ...options }) {
+export function trainableModel(runtime, onnx, { typeName = 'TrainableModel', budgetMs = 12, budgetBatches = 64, onProgress, ...options }) {
   const make = () => createTrainerIn(runtime, onnx, options);
   const probe = make(); // what is wrong with the model is said now, not when a node is installed
   const { inputs } = probe;
@@ -129,7 +130,7 @@ export function trainableModel(runtime, onnx, { typeName = 'TrainableModel', bud
             const data = toSet(given), seed = number(context, 'seed', 0) + calls;
             let loss = NaN;
             for await (const { meanLoss } of fit(trainer, data, {
-              epochs: number(context, 'epochs', 1), batchSize: number(context, 'batch_size', 32), seed, signal, budgetMs, budgetBatches,
+              epochs: number(context, 'epochs', 1), batchSize: number(context, 'batch_size', 32), seed, signal, budgetMs, budgetBatches, ...(onProgress && { onProgress }),
             })) loss = meanLoss;
             calls++;
             return /** @type {[number, Value]} */ ([loss, sampleCount(data.length)]);

@@ -377,6 +377,23 @@ bbw_status bbw_trainer_add(bbw_trainer *t, const float *delta, size_t count, bbw
   return BBW_OK;
 }
 
+void bbw_trainer_initialize(bbw_trainer *t, bbw_trainer_initial kind, uint64_t seed) {
+  bbw_rng rng;
+  bbw_rng_init(&rng, seed);
+  for (uint32_t i = 0; i < t->graph.parameter_count; i++) {
+    const bbw_trainer_parameter *p = &t->graph.parameters[i];
+    if (p->rank < 2 || p->is_statistic) { continue; }
+    double fan = (double)p->fan_in + (kind == BBW_TRAINER_GLOROT ? (double)p->fan_out : 0.0);
+    double bound = sqrt(6.0 / fan); /* a parameter has elements, so no dimension is 0 */
+    for (size_t k = 0; k < p->count; k++) {
+      double unit = (double)(bbw_rng_next(&rng) >> 11) / 4503599627370496.0 - 1.0; /* [-1, 1), from 53 bits */
+      t->values[p->offset + k] = (float)(unit * bound);
+    }
+  }
+  for (uint32_t i = 0; i < t->moment_count; i++) { memset(t->moments[i], 0, t->graph.value_count * sizeof(float)); }
+  t->steps = 0;
+}
+
 bbw_trainer_stats bbw_trainer_stats_of(const bbw_trainer *t) {
   size_t vector = t->graph.value_count * sizeof(float), held = vector * (1 + t->moment_count);
   return (bbw_trainer_stats){.constant_bytes = t->graph.program->constant_bytes,

@@ -135,6 +135,24 @@ static bbw_status find_prediction(maker *m, const bbw_body *body) {
 
 /* ---- parameters as inputs ---- */
 
+/* Weights are [out, in, kernel ...]; those of ConvTranspose, MatMul and of a Gemm that does not turn them have `in` first. */
+static void set_fans(const bbw_body *body, uint32_t v, const bbw_array *array, bbw_trainer_parameter *p) {
+  bool is_in_first = false, is_product = false;
+  if (array->rank < 2) { return; }
+  for (uint32_t i = 0; i < body->nodes.count; i++) {
+    const bbw_op_node *node = bbw_body_node_at(body, i);
+    if (node->input_count < 2 || node->inputs[1] != v) { continue; }
+    bool is_matmul = node->op->run == bbw_matmul_run, is_gemm = node->op->run == bbw_gemm_run;
+    is_product = is_matmul || is_gemm;
+    is_in_first = is_matmul || node->op->ctx == &bbw_conv_is_transpose ||
+                  (is_gemm && !((const bbw_gemm_params *)node->params)->is_b_transposed);
+  }
+  uint32_t first = is_product ? array->rank - 2 : 0;
+  size_t kernel = is_product ? 1 : bbw_dims_product(array->dims, 2, array->rank);
+  p->fan_in = array->dims[is_in_first ? first : first + 1] * kernel;
+  p->fan_out = array->dims[is_in_first ? first + 1 : first] * kernel;
+}
+
 static bbw_status find_parameters(maker *m, bbw_body *body, bbw_arena *scratch) {
   bbw_training_graph *g = m->g;
   const uint8_t *is_reached = reached_from(body, m->prediction, scratch);
@@ -157,6 +175,7 @@ static bbw_status find_parameters(maker *m, bbw_body *body, bbw_arena *scratch) 
                                                                 .rank = array->rank,
                                                                 .dims = dims,
                                                                 .is_statistic = is_statistic[v] != 0};
+    set_fans(body, v, array, &g->parameters[g->parameter_count]);
     m->values[g->parameter_count++] = v;
     g->value_count += array->count; /* fits: the numbers are in the file */
   }

@@ -1,7 +1,8 @@
 /*
- * Gradients of Conv, f32.
+ * Gradients of Conv and ConvTranspose, f32.
  *
- * By the input: the transposed convolution of g, with the same weights.  By the weights: sums over the places of g times the patches of the input.
+ * By the input: the transposed convolution of g with the same weights; of the transpose, the convolution.  By the weights: sums over the places of g times the patches of the input; the
+ * transpose is the convolution with g and x in each other's place.
  */
 #include <string.h>
 
@@ -35,6 +36,36 @@ static bbw_status forward_shape(bbw_call *call, const bbw_array *x, const bbw_ar
     return bbw_call_refuse(call, 0, "the gradient does not fit its shape");
   }
   return BBW_OK;
+}
+
+/* The convolution of g with w that a transposed one is the transpose of; its result must be as large as x. */
+static bbw_status transposed_shape(bbw_call *call, const bbw_array *x, const bbw_array *w, const bbw_array *g,
+                                   bbw_conv_shape *shape) {
+  const bbw_conv_params *p = call->params;
+  bbw_window window;
+  if (x->dtype != BBW_DTYPE_F32 || w->dtype != BBW_DTYPE_F32 || g->dtype != BBW_DTYPE_F32) {
+    return bbw_call_refuse_type(call, 0);
+  }
+  BBW_TRY(bbw_window_base(call, &p->window, x, w->dims + 2, &window));
+  *shape = (bbw_conv_shape){.batch = x->dims[0],
+                            .channels = w->dims[1] * (size_t)p->groups,
+                            .out_channels = w->dims[0],
+                            .groups = (size_t)p->groups,
+                            .is_volume = w->rank == 5};
+  BBW_TRY(bbw_conv_transpose_pads(call, p, &window, shape));
+  bool fits = g->rank == x->rank && g->dims[1] == shape->channels;
+  for (uint32_t i = 0; fits && i < window.axes; i++) {
+    uint32_t d = BBW_WINDOW_AXES - window.axes + i;
+    size_t span = shape->dilation[d] * (shape->kernel[d] - 1) + 1,
+           reach = (x->dims[2 + i] - 1) * shape->stride[d] + span;
+    shape->size[d] = g->dims[2 + i];
+    shape->out_pad[d] = 0;
+    /* Pads behind, so that the last step of the stride is the last element of x: the output padding is not reached. */
+    size_t padded = shape->size[d] + shape->pad_begin[d];
+    shape->pad_end[d] = reach > padded ? reach - padded : 0;
+    fits = x->dims[2 + i] > 0 && (padded + shape->pad_end[d] - span) / shape->stride[d] + 1 == x->dims[2 + i];
+  }
+  return fits ? BBW_OK : bbw_call_refuse(call, 0, "output_padding as long as the stride has no gradient");
 }
 
 static bbw_status too_large(bbw_call *call) {
@@ -87,6 +118,41 @@ bbw_status bbw_conv_grad_input_run(bbw_call *call) {
   return BBW_OK;
 }
 
+/* Of ConvTranspose.  Inputs: g, w, x (its shape). */
+bbw_status bbw_conv_transpose_grad_input_infer(bbw_call *call) {
+  const bbw_array *g = call->inputs[0], *w = call->inputs[1], *x = call->inputs[2];
+  plan *s = bbw_call_plan(call, sizeof *s);
+  bbw_conv_shape shape;
+  size_t floats;
+  if (s == NULL) { return BBW_E_NOMEM; }
+  BBW_TRY(bbw_call_output(call, 0, BBW_DTYPE_F32, x->rank, x->dims));
+  if (g->count == 0 || x->count == 0) { return BBW_OK; }
+  BBW_TRY(transposed_shape(call, x, w, g, &shape));
+  if (!bbw_conv_plan_make(&s->conv, &shape)) { return too_large(call); }
+  s->packed_floats = s->conv.packed_count;
+  if (!bbw_size_add(s->packed_floats, s->conv.scratch_count, &floats) || floats > call->elements_max) {
+    return too_large(call);
+  }
+  call->scratch_bytes = floats * sizeof(float);
+  return BBW_OK;
+}
+
+/* Of ConvTranspose.  Inputs: x in the place of the gradient, g in that of the input, w (its shape). */
+bbw_status bbw_conv_transpose_grad_weights_infer(bbw_call *call) {
+  const bbw_array *x = call->inputs[0], *g = call->inputs[1], *w = call->inputs[2];
+  plan *s = bbw_call_plan(call, sizeof *s);
+  bbw_conv_shape shape;
+  if (s == NULL) { return BBW_E_NOMEM; }
+  BBW_TRY(bbw_call_output(call, 0, BBW_DTYPE_F32, w->rank, w->dims));
+  if (g->count == 0 || x->count == 0) { return BBW_OK; }
+  BBW_TRY(transposed_shape(call, x, w, g, &shape));
+  if (!bbw_conv_plan_make(&s->conv, &shape)) { return too_large(call); }
+  size_t floats = bbw_conv_gradient_scratch(&s->conv);
+  if (floats > call->elements_max) { return too_large(call); }
+  call->scratch_bytes = floats * sizeof(float);
+  return BBW_OK;
+}
+
 /* Inputs: g, x, w (its shape). */
 bbw_status bbw_conv_grad_weights_infer(bbw_call *call) {
   const bbw_array *g = call->inputs[0], *x = call->inputs[1], *w = call->inputs[2];
@@ -106,7 +172,7 @@ bbw_status bbw_conv_grad_weights_run(bbw_call *call) {
   const plan *s = call->plan;
   bbw_array *out = call->outputs[0];
   if (out->count == 0) { return BBW_OK; }
-  if (call->inputs[0]->count == 0) {
+  if (call->inputs[0]->count == 0 || call->inputs[1]->count == 0) {
     memset(out->data, 0, bbw_array_bytes(out));
     return BBW_OK;
   }

@@ -232,12 +232,13 @@ bbw_op_call_fn bbw_move_grad_infer, bbw_move_grad_run, bbw_split_like_infer, bbw
 /* grad_norm.c; ctx of the softmax: &bbw_grad_is_log for LogSoftmax */
 extern const uint32_t bbw_grad_is_log;
 bbw_op_call_fn bbw_softmax_grad_infer, bbw_softmax_grad_run, bbw_layer_norm_grad_infer, bbw_layer_norm_grad_run,
-    bbw_batch_norm_grad_infer, bbw_batch_norm_grad_run;
+    bbw_batch_norm_grad_infer, bbw_batch_norm_grad_run, bbw_group_norm_grad_infer, bbw_group_norm_grad_run;
 /* ops_curve.c */
 bbw_op_call_fn bbw_curve_grad_infer, bbw_curve_grad_run;
 /* grad_conv.c, grad_pool.c */
 bbw_op_call_fn bbw_conv_grad_input_infer, bbw_conv_grad_input_run, bbw_conv_grad_weights_infer,
-    bbw_conv_grad_weights_run, bbw_pool_grad_infer, bbw_pool_grad_run;
+    bbw_conv_grad_weights_run, bbw_conv_transpose_grad_input_infer, bbw_conv_transpose_grad_weights_infer,
+    bbw_pool_grad_infer, bbw_pool_grad_run;
 /* grad_matmul.c; ctx: &bbw_grad_of_right for the gradient of the right operand */
 extern const uint32_t bbw_grad_of_right;
 bbw_op_call_fn bbw_matmul_grad_infer, bbw_matmul_grad_run;

@@ -51,8 +51,7 @@ void bbw_window_shape(const bbw_window *w, bbw_conv_shape *shape) {
   }
 }
 
-/* Pads and output padding of the transpose, from whatever the node gives of them. */
-static bbw_status transpose_pads(bbw_call *call, const params *p, bbw_window *w, bbw_conv_shape *shape) {
+bbw_status bbw_conv_transpose_pads(bbw_call *call, const params *p, bbw_window *w, bbw_conv_shape *shape) {
   uint32_t axes = w->axes;
   if ((p->out_pad_count >= 0 && p->out_pad_count != (int32_t)axes) ||
       (p->out_shape_count >= 0 && p->out_shape_count != (int32_t)axes)) {
@@ -112,7 +111,7 @@ bbw_status bbw_conv_infer(bbw_call *call) {
   }
   if (is_transposed) {
     BBW_TRY(bbw_window_base(call, &p->window, x, w->dims + 2, &window));
-    BBW_TRY(transpose_pads(call, p, &window, &shape));
+    BBW_TRY(bbw_conv_transpose_pads(call, p, &window, &shape));
   } else {
     BBW_TRY(bbw_window_make(call, &p->window, x, w->dims + 2, &window));
     bbw_window_shape(&window, &shape);

@@ -150,10 +150,7 @@ bbw_status bbw_batch_norm_pack(bbw_onnx_pack *pack) {
 
 /* ---- InstanceNormalization, GroupNormalization ---- */
 
-typedef struct group_params {
-  float epsilon;
-  int64_t groups; /* 0: one per channel */
-} group_params;
+typedef bbw_group_norm_params group_params;
 
 bbw_status bbw_group_norm_prepare(bbw_prep *prep) {
   group_params *p = bbw_prep_params(prep, sizeof *p);

@@ -38,6 +38,12 @@ typedef struct bbw_batch_norm_params {
   bool is_training;
 } bbw_batch_norm_params;
 
+/* Of GroupNormalization and InstanceNormalization. */
+typedef struct bbw_group_norm_params {
+  float epsilon;
+  int64_t groups; /* 0: one per channel */
+} bbw_group_norm_params;
+
 typedef struct bbw_layer_norm_params {
   float epsilon;
   int64_t axis;

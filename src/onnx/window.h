@@ -62,6 +62,9 @@ bbw_status bbw_pool_window(bbw_call *call, const bbw_pool_params *params, const 
 
 /* The sizes as those of a convolution; its channels and groups stay. */
 void bbw_window_shape(const bbw_window *window, bbw_conv_shape *shape);
+/* The same for ConvTranspose, with pads and output padding from whatever the node gives of them. */
+bbw_status bbw_conv_transpose_pads(bbw_call *call, const bbw_conv_params *params, bbw_window *window,
+                                   bbw_conv_shape *shape);
 /* A plan with the form of packed weights of rank 3 to 5, for any input; false when they fit none. */
 bool bbw_conv_form(bbw_conv_plan *form, const bbw_array *w, size_t groups, bool is_transposed);
 

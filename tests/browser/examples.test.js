@@ -4,7 +4,10 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import test from 'node:test';
 import { launch } from 'puppeteer-core';
 import { dealDigits, loadDigits } from '../../demo/digits.js';
+import { createTokenizer } from '../../examples/sentences/tokenizer.js';
 import { serveExamples } from '../../examples/serve.js';
+import { CLASSES, LENGTH, rowOf } from '../../examples/topics/dataset.js';
+import { createSession } from '../../js/index.js';
 
 const SHOTS = 'build/browser';
 const SIDE = 28;
@@ -78,7 +81,7 @@ async function look(page, name) {
 
 for (const [name, options] of Object.entries(BROWSERS)) {
   if (process.env.ONLY_BROWSER !== undefined && process.env.ONLY_BROWSER !== name) continue;
-  test(`${name}: drawn digits are read, sentences are found`, { timeout: 100_000 }, async (t) => {
+  test(`${name}: drawn digits are read, sentences are found`, { timeout: 160_000 }, async (t) => {
     mkdirSync(SHOTS, { recursive: true });
     const site = await serveExamples();
     const browser = await launch({ headless: true, ...options });
@@ -166,6 +169,48 @@ for (const [name, options] of Object.entries(BROWSERS)) {
         // A button tries a query.
         await page.click('#tries button:nth-child(2)');
         assert.equal((await results()).length, 10);
+        assert.deepEqual(complaints, []);
+        assert.deepEqual([...hosts], [new URL(site.url).host]);
+        await page.close();
+      });
+
+      await t.test('topics', async () => {
+        const { page, complaints, hosts, text, state } = await openPage(browser, `${site.url}topics/`);
+        assert.equal(await state(), 'ok', await text('status'));
+        const says = (start) => page.waitForFunction((wanted) => document.querySelector('#status').textContent.startsWith(wanted), { timeout: 60_000 }, start);
+        await look(page, `${name}-topics`);
+        // Stopped in the middle, then to the end.
+        await page.click('#train');
+        await page.waitForFunction(() => document.querySelector('#progress').value > 0);
+        await page.click('#stop');
+        await says('Stopped.');
+        assert.ok(await page.$eval('#progress', (node) => node.value) < 1);
+        assert.equal(await page.$eval('#text', (node) => node.disabled), true);
+        await page.click('#train');
+        await says('Trained.');
+        const about = JSON.parse(readFileSync('build/examples/topics/about.json', 'utf8'));
+        assert.match(await text('accuracy'), new RegExp(`^${(about.accuracy * 100).toFixed(1)} %`), 'as in Node');
+        assert.equal(await page.$eval('#progress', (node) => node.value), 1);
+        const ask = async (words) => {
+          await page.focus('#text');
+          await page.$eval('#text', (node) => node.select());
+          await page.keyboard.type(words);
+          await page.keyboard.press('Enter');
+          return page.$eval('#bars', (node) => node.dataset.best);
+        };
+        // What the page has trained says the same as what Node has trained.
+        const session = await createSession(readFileSync('build/examples/topics/model.onnx')), tokenizer = createTokenizer(readFileSync('build/examples/sentences/vocabulary.txt', 'utf8').split('\n'));
+        const here = (words) => {
+          const row = rowOf(tokenizer, words), dims = [1, LENGTH];
+          const { data } = session.run({ input_ids: { data: BigInt64Array.from(row, BigInt), dims }, attention_mask: { data: BigInt64Array.from(row, (w) => (w === 0 ? 0n : 1n)), dims } }).scores;
+          return CLASSES[data.indexOf(Math.max(...data))];
+        };
+        for (const words of ['a large grey animal that lives in africa', 'a sweet cake with butter and sugar', 'someone who writes poems', 'a small bird that eats fish']) assert.equal(await ask(words), here(words), words);
+        session.dispose();
+        await ask('xqzv');
+        await says('None of these words');
+        assert.equal(await page.$eval('#bars', (node) => node.dataset.best), undefined);
+        await page.screenshot({ path: `${SHOTS}/${name}-topics-trained.png`, fullPage: true });
         assert.deepEqual(complaints, []);
         assert.deepEqual([...hosts], [new URL(site.url).host]);
         await page.close();

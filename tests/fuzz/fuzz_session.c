@@ -1,11 +1,12 @@
 /*
- * Any bytes: a model is refused with a named status and place, or it runs within its memory and number of steps, gives the same bits twice, and gives all memory back.
+ * Any bytes: a model is refused with a named status and place, or it runs within its memory and number of steps, gives the same bits twice, and gives all memory back.  The same for training it.
  *
  * Mutations are of two kinds: bytes, as libFuzzer makes them, and changes of a decoded model that keep it a protobuf message: another operator, attribute,
  * shape, type, or connection.
  */
 #include "base/arena.h"
 #include "bbw/session.h"
+#include "bbw/trainer.h"
 #include "fuzz.h"
 #include "onnx/op.h"
 #include "test_mem.h"
@@ -68,6 +69,59 @@ static void run(bbw_session *session, bbw_arena *arena) {
   }
 }
 
+/* One step on the mean of the first output, or on it as logits. */
+static void train(bbw_trainer *t, bool has_labels, bbw_arena *arena) {
+  bbw_array inputs[PORTS_MAX] = {{0}}, labels = {0}, outputs[PORTS_MAX];
+  static const int64_t classes[] = {0, 1, 0, 0, 1, 0};
+  const size_t dims[] = {2};
+  bbw_error err;
+  double loss[2];
+  size_t input_count = bbw_trainer_input_count(t), value_count;
+  if (input_count > PORTS_MAX || bbw_trainer_output_count(t) > PORTS_MAX) { return; }
+  for (size_t i = 0; i < input_count; i++) {
+    bbw_port_info port = bbw_trainer_input(t, i);
+    if (!make_input(&port, &inputs[i], arena)) { return; }
+  }
+  REQUIRE(bbw_array_shape(&labels, BBW_DTYPE_I64, 1, dims));
+  labels.data = (void *)(uintptr_t)classes;
+  const float *values = bbw_trainer_values(t, &value_count);
+  float *gradients = bbw_arena_array(arena, 2 * value_count, sizeof *gradients), first = values[0];
+  if (gradients == NULL) { return; }
+  const bbw_array *given = has_labels ? &labels : NULL;
+  bbw_status rv = bbw_trainer_gradient(t, inputs, input_count, given, &loss[0], gradients, &err);
+  check_status(rv, &err);
+  if (rv == BBW_OK) {
+    rv = bbw_trainer_gradient(t, inputs, input_count, given, &loss[1], gradients + value_count, &err);
+    REQUIRE(rv == BBW_OK && memcmp(&loss[0], &loss[1], sizeof loss[0]) == 0);
+    REQUIRE(memcmp(gradients, gradients + value_count, value_count * sizeof *gradients) == 0);
+  }
+  REQUIRE(memcmp(&values[0], &first, sizeof first) == 0); /* nothing moved yet */
+  bbw_status stepped = bbw_trainer_step(t, inputs, input_count, given, &loss[0], NULL, &err);
+  check_status(stepped, &err);
+  REQUIRE(stepped == rv);
+  check_status(bbw_trainer_evaluate(t, inputs, input_count, given, &loss[0], outputs, &err), &err);
+}
+
+static void check_training(bbw_bytes model, bbw_trainer_loss loss) {
+  test_mem mem;
+  bbw_error err;
+  bbw_trainer *t = NULL;
+  test_mem_init(&mem);
+  mem.limit_bytes = 4u * BYTES_MAX;
+  bbw_trainer_options options = {.loss = loss, .rate = 1e-3f, .momentum = 0.5f, .memory_bytes_max = BYTES_MAX};
+  bbw_status rv = bbw_trainer_new(&t, model, &options, &mem.mem, &err);
+  REQUIRE((rv == BBW_OK) == (t != NULL));
+  check_status(rv, &err);
+  if (rv == BBW_OK) {
+    bbw_arena arena;
+    bbw_arena_init(&arena, &bbw_mem_libc);
+    train(t, loss != BBW_TRAINER_OUTPUT, &arena);
+    bbw_arena_free(&arena);
+  }
+  bbw_trainer_del(t);
+  REQUIRE(mem.live_bytes == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
   for (int plain = 0; plain < 2; plain++) {
     test_mem mem;
@@ -88,8 +142,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     }
     bbw_session_del(session);
     REQUIRE(mem.live_bytes == 0);
-    if (rv != BBW_OK) { break; }
+    if (rv != BBW_OK) { return 0; }
   }
+  check_training((bbw_bytes){data, len}, BBW_TRAINER_OUTPUT);
+  check_training((bbw_bytes){data, len}, BBW_TRAINER_SOFTMAX_CROSS_ENTROPY);
   return 0;
 }
 

@@ -147,7 +147,7 @@ test('the server gives the pages and nothing else', async () => {
   const site = await serveExamples();
   try {
     const status = async (path, options) => (await fetch(site.url + path, options)).status;
-    for (const path of ['', 'digits/', 'sentences/', 'js/index.js', 'build/wasm/bb.wasm', 'build/examples/sentences/LICENSE.txt']) assert.equal(await status(path), 200, path);
+    for (const path of ['', 'digits/', 'sentences/', 'topics/', 'js/index.js', 'build/wasm/bb.wasm', 'build/examples/sentences/LICENSE.txt']) assert.equal(await status(path), 200, path);
     for (const path of ['package.json', 'src/', 'examples/serve.js', 'js/%2e%2e/package.json', 'build/', 'digits']) assert.equal(await status(path), 404, path);
     assert.equal(await status('digits/', { method: 'POST' }), 405);
   } finally {

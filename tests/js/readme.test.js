@@ -15,7 +15,7 @@ test('the example of the README runs and prints what it should', () => {
 });
 
 test('the program about training runs, and what it trained is exported', () => {
-  const [, code] = /## Training[\s\S]*?```js\n([\s\S]*?)```/.exec(readFileSync('README.md', 'utf8'));
+  const [, code] = /## Data and training[\s\S]*?```js\n([\s\S]*?)```/.exec(readFileSync('README.md', 'utf8'));
   const start = `import { denseNetwork } from 'bb-wasm';
     const onnx = denseNetwork([2, 8, 2], { seed: 1 });
     const text = 'width,height,kind\\n' + Array.from({ length: 200 }, (_, i) => { const [w, h] = [(i * 37) % 101, (i * 61) % 97]; return \`\${w / 100},\${h / 100},\${w > h ? 'flat' : 'tall'}\`; }).join('\\n');\n`;

@@ -78,12 +78,13 @@ test('it trains, and its accuracy grows; parameters go out and in', async () => 
 });
 
 test('the node answers others while it trains', async () => {
-  const { node, seen, ask } = learner({ budgetBatches: 2 });
+  const progress = [], { node, seen, ask } = learner({ budgetBatches: 2, onProgress: ({ epoch, batch }) => progress.push([epoch, batch]) });
   const training = ask('train', trigger(), 'trained');
   await new Promise((resolve) => setImmediate(resolve));
   await ask('call', trigger(), 'echo');
   assert.ok(!seen.includes('trained'));
   await training;
+  assert.deepEqual([progress.length, progress[0], progress.at(-1)], [4 * 13, [0, 0], [3, 12]]);
   node.dispose();
 });
 

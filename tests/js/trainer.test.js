@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import { createRuntime, createSessionIn, createTrainer, createTrainerIn, DATA_TYPE, encodeModel, isBbwError } from '../../js/index.js';
+import { encoder, lenet5 } from '../models/models.js';
 
 const module = new WebAssembly.Module(readFileSync('build/wasm/bb.wasm'));
 const runtime = createRuntime(module);
@@ -181,6 +182,78 @@ test('a batch that is not finite changes nothing, and bad input is named', () =>
   assert.deepEqual(trainer.saveState(), state);
   trainer.add(new Float32Array(67).fill(1));
   assert.equal(trainer.parameters()[66], Math.fround(before[66] + 1));
+  trainer.free();
+});
+
+test('a convolutional network learns, and starts again with the same bits', () => {
+  const n = 16, image = { image: { data: Float32Array.from({ length: n * 784 }, (_, i) => (Math.floor(i / 784) % 4 === Math.floor((i % 784) / 196) ? 1 : 0) + 0.1 * Math.sin(i * 0.7)), dims: [n, 1, 28, 28] } };
+  const classes = { data: Uint8Array.from({ length: n }, (_, i) => i % 4), dims: [n] }; // which quarter is bright
+  const runs = [0, 1].map(() => {
+    const trainer = createTrainerIn(runtime, lenet5(), { loss: 'softmax-cross-entropy', optimizer: { type: 'adam', lr: 0.002 }, seed: 5 });
+    const losses = Array.from({ length: 30 }, () => trainer.step(image, classes).loss);
+    const { logits } = trainer.evaluate(image).outputs;
+    trainer.free();
+    return { losses, right: classes.data.filter((c, i) => logits.data.subarray(i * 10, i * 10 + 10).indexOf(Math.max(...logits.data.subarray(i * 10, i * 10 + 10))) === c).length };
+  });
+  assert.ok(runs[0].losses[29] < 0.1, String(runs[0].losses[29]));
+  assert.equal(runs[0].right, n);
+  assert.deepEqual(runs[0], runs[1]);
+});
+
+test('the gradient of a whole encoder is its slope', () => {
+  const tokens = { input_ids: { data: BigInt64Array.from({ length: 12 }, (_, i) => BigInt((i * 7) % 10)), dims: [2, 6] }, attention_mask: { data: BigInt64Array.of(1n, 1n, 1n, 1n, 1n, 1n, 1n, 1n, 1n, 1n, 0n, 0n), dims: [2, 6] } };
+  const target = { data: Float32Array.from(numbers(96, 3, 2)), dims: [2, 6, 8] };
+  const trainer = createTrainerIn(runtime, encoder({ layers: 2, width: 8, heads: 2, vocabulary: 10, positions: 16 }), { loss: 'mse', optimizer: { type: 'sgd', lr: 0.05 } });
+  const { gradient } = trainer.gradient(tokens, target), values = trainer.parameters();
+  // Along its own direction a gradient says how fast the loss grows; f32 leaves about four digits of a difference of losses.
+  const norm = Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0)), h = 1e-2;
+  for (const { name, offset, count } of [{ name: 'all', offset: 0, count: values.length }, ...trainer.layout]) {
+    const part = gradient.subarray(offset, offset + count), size = Math.sqrt(part.reduce((sum, g) => sum + g * g, 0));
+    if (size < 1e-2 * norm) continue;
+    const [low, high] = [-1, 1].map((sign) => {
+      trainer.load(values.map((v, i) => (i >= offset && i < offset + count ? v + (sign * h * gradient[i]) / size : v)));
+      return /** @type {number} */ (trainer.evaluate(tokens, target).loss);
+    });
+    close((high - low) / (2 * h), size, 0.02 * size + 1e-3);
+    assert.ok(name !== '');
+  }
+  trainer.load(values);
+  const first = trainer.step(tokens, target).loss;
+  for (let i = 0; i < 30; i++) trainer.step(tokens, target);
+  assert.ok(trainer.evaluate(tokens, target).loss < first);
+  trainer.free();
+});
+
+test('what has no gradient is said by name', () => {
+  const model = encodeModel({
+    irVersion: 8, opsetImport: [{ version: 17 }],
+    graph: { name: 'det', input: [], output: [port('y', [])], initializer: [weights('a', [3, 3], 1)], node: [{ opType: 'Det', name: 'det', input: ['a'], output: ['y'] }] },
+  });
+  assert.throws(() => createTrainerIn(runtime, model, { loss: 'output' }), fails('E_ONNX_UNSUPPORTED', { node: 'det', opType: 'Det', input: 0 }));
+});
+
+test('weights are drawn anew within their bounds, from the seed', () => {
+  const trainer = createTrainerIn(runtime, mlp(), { loss: 'softmax-cross-entropy', optimizer: 'adam' }), before = trainer.parameters();
+  trainer.step(batch(), labels());
+  trainer.load(before);
+  trainer.initialize('he', 3);
+  assert.equal(trainer.stats.steps, 0);
+  assert.ok(trainer.saveState().subarray(44, -8).every((byte) => byte === 0));
+  const he = trainer.parameters(), [w1, b1, w2] = trainer.layout;
+  const part = ({ offset, count }) => he.subarray(offset, offset + count);
+  assert.deepEqual(part(b1), before.subarray(b1.offset, b1.offset + b1.count));
+  for (const [weight, fan] of [[w1, 4], [w2, 8]]) { // [out, in]
+    const bound = Math.sqrt(6 / fan), largest = Math.max(...part(weight).map(Math.abs));
+    assert.ok(largest <= bound && largest > 0.7 * bound, `${largest} of ${bound}`);
+  }
+  trainer.initialize('glorot', 3);
+  const glorot = trainer.parameters();
+  close(glorot[0] / he[0], Math.sqrt(4 / 12), 1e-6);
+  trainer.initialize('he', 3);
+  assert.deepEqual(trainer.parameters(), he);
+  trainer.initialize('he', 4n);
+  assert.notDeepEqual(trainer.parameters(), he);
+  assert.throws(() => trainer.initialize(/** @type {any} */ ('zeros')), fails('E_ARG'));
   trainer.free();
 });
 

@@ -1,11 +1,11 @@
 // A program in TypeScript that uses the package by its names. It is compiled strictly, never run; a wrong use must be an error.
 import {
-  BbwError, bytes, Compiler, compile, createModel, defineComponent, defineModule, denseNetwork, install, isBbwError, Module, PeerId, slots, syscalls, tensor,
+  BbwError, bytes, Compiler, compile, createModel, defineComponent, defineModule, denseNetwork, install, isBbwError, loadRuntime, Module, PeerId, slots, syscalls, tensor,
   type Graph, type Handle, type Node, type Step, type Value,
 } from 'bb-wasm';
 import { createLoader, dataSource, fromArrays, fromCsv, fromImages, readAll, split, type Batch, type DataSet } from 'bb-wasm/data';
 import { drive, type Driver } from 'bb-wasm/driver';
-import { createAccuracy, createConfusion, evaluate, fit, type Position } from 'bb-wasm/training';
+import { createAccuracy, createConfusion, evaluate, fit, trainableModel, type Position } from 'bb-wasm/training';
 import { createMemoryHub } from 'bb-wasm/transports/memory';
 import { createWebSocketServer, createWebSocketTransport } from 'bb-wasm/transports/websocket';
 
@@ -102,6 +102,10 @@ let position: Position | undefined;
 for await (const progress of fit(trainer, train, { epochs: 2, batchSize: 2, from: position, signal: AbortSignal.timeout(1000) })) position = progress.position;
 const { accuracy, confusion } = await evaluate(trainer, createLoader(test, { batchSize: 1 }), { accuracy: createAccuracy(), confusion: createConfusion(2) });
 const share: number = accuracy, matrix: number[][] = confusion.matrix;
+const learner = trainableModel(await loadRuntime(), denseNetwork([2, 2]), { loss: 'softmax-cross-entropy', optimizer: 'adam', onProgress: ({ meanLoss }) => console.log(meanLoss) });
+// @ts-expect-error  there is no such loss
+trainableModel(await loadRuntime(), denseNetwork([2, 2]), { loss: 'hope' });
+console.log(learner.typeName);
 // @ts-expect-error  a picture needs a size
 fromImages({ images: [] }, { width: 3 });
 console.log(share, matrix, dataSource(table, { isEndless: true }).typeName);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "bbw/trainer.h"
 #include "components/onnx_net.h"
 #include "kernel_data.h"
 #include "kernels/attention.h"
@@ -264,6 +265,67 @@ static void training(void) {
   onnx_file_free(&f);
 }
 
+/* Steps of a trainer over a network with a convolution, normalizations, pools, dropout, a softmax inside and a matrix product. */
+static void trainer(void) {
+  static float image[4 * 64];
+  static const int32_t classes[4] = {0, 2, 1, 2};
+  static const bbw_trainer_options options[] = {
+      {.rate = 0.05f, .momentum = 0.9f, .clip_norm = 1.0f, .seed = 5, .weight_decay = 0.01f},
+      {.optimizer = BBW_TRAINER_ADAM, .rate = 0.01f, .seed = 6, .schedule = BBW_TRAINER_COSINE, .schedule_steps = 8, .label_smoothing = 0.1f}};
+  onnx_file file;
+  onnx_file_init(&file);
+  onnx_input(&file, "x", "n 1 8 8");
+  onnx_weights(&file, "w", "3 1 3 3", 1, 0.5f, true);
+  onnx_weights(&file, "wb", "3", 2, 0.5f, true);
+  onnx_weights(&file, "gamma", "3", 3, 1.0f, true);
+  onnx_weights(&file, "beta", "3", 4, 1.0f, true);
+  onnx_weights(&file, "mean", "3", 5, 0.1f, true);
+  onnx_floats(&file, "variance", "3", (const float[]){1, 2, 3}, 3);
+  onnx_floats(&file, "ratio", "", (const float[]){0.25f}, 1);
+  onnx_weights(&file, "fc", "27 8", 6, 0.5f, true);
+  onnx_weights(&file, "ln", "8", 7, 1.0f, true);
+  onnx_weights(&file, "lnb", "8", 8, 1.0f, true);
+  onnx_weights(&file, "out", "3 8", 9, 0.5f, true);
+  onnx_weights(&file, "ob", "3", 10, 0.5f, true);
+  onnx_node(&file, "Conv", "conv", "x w wb", "c");
+  onnx_node(&file, "BatchNormalization", "bn", "c gamma beta mean variance", "b");
+  onnx_node(&file, "Tanh", "tanh", "b", "t");
+  bbw_onnx_node *pool = onnx_node(&file, "MaxPool", "pool", "t", "m");
+  onnx_attribute_ints(&file, pool, "kernel_shape", (const int64_t[]){2, 2}, 2);
+  onnx_attribute_ints(&file, pool, "strides", (const int64_t[]){2, 2}, 2);
+  onnx_node(&file, "Flatten", "flat", "m", "f");
+  onnx_node(&file, "Dropout", "drop", "f ratio", "d");
+  onnx_node(&file, "MatMul", "product", "d fc", "p");
+  onnx_node(&file, "LayerNormalization", "norm", "p ln lnb", "l");
+  onnx_node(&file, "Softmax", "inner", "l", "s");
+  onnx_node(&file, "Erf", "erf", "s", "e");
+  onnx_attribute_int(&file, onnx_node(&file, "Gemm", "gemm", "e out ob", "y"), "transB", 1);
+  onnx_output(&file, "y");
+  bbw_bytes model = onnx_bytes(&file);
+  kernel_fill(image, 4 * 64, 11, -1.0f, 1.0f);
+  for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+    bbw_trainer *t;
+    bbw_array x = {0}, labels = {0};
+    const size_t dims[] = {4, 1, 8, 8};
+    size_t count;
+    double loss = 0.0;
+    bbw_array_shape(&x, BBW_DTYPE_F32, 4, dims);
+    bbw_array_shape(&labels, BBW_DTYPE_I32, 1, dims);
+    x.data = image;
+    labels.data = (void *)(uintptr_t)classes;
+    if (bbw_trainer_new(&t, model, &options[i], &bbw_mem_libc, NULL) != BBW_OK) { abort(); }
+    for (int step = 0; step < 6; step++) {
+      if (bbw_trainer_step(t, &x, 1, &labels, &loss, NULL, NULL) != BBW_OK) { abort(); }
+    }
+    const float *values = bbw_trainer_values(t, &count);
+    float last = (float)loss;
+    print("trainer", values, count);
+    print("trainer_loss", &last, 1);
+    bbw_trainer_del(t);
+  }
+  onnx_file_free(&file);
+}
+
 int main(void) {
   elementwise();
   reductions();
@@ -272,5 +334,6 @@ int main(void) {
   convolutions();
   attention_pool_and_norm();
   training();
+  trainer();
   return 0;
 }

@@ -1,0 +1,149 @@
+// train_in_node: one step of training, ours beside jax-js and tfjs-wasm, in this Node. Prints one JSON line per figure.
+//
+// Same weights, same batch, plain SGD; losses of the first steps are compared before anything is measured. Medians of ROUNDS rounds in which the sides take
+// turns. A step ends when its loss is a number in JavaScript; inputs are typed arrays that live where each side likes them.
+import { readFileSync } from 'node:fs';
+import { createRuntime, createTrainerIn, decodeModel } from '../../../js/index.js';
+import { hasRelaxedSimd } from '../../../js/internal/simd.js';
+import { denseClassifier, lenet5 } from '../../models/models.js';
+
+const ROUNDS = 15, SLOT_MS = 60, WARM_MS = 500, BATCH = 64, RATE = 0.01, CLASSES = 10;
+Object.defineProperty(globalThis, 'Worker', { get: () => undefined, set() {} }); // one thread
+const [only] = process.argv.slice(2);
+const median = (/** @type {number[]} */ x) => [...x].sort((a, b) => a - b)[x.length >> 1];
+const runtimeOf = (/** @type {string} */ file) => createRuntime(new WebAssembly.Module(readFileSync(new URL(`../../../build/wasm/${file}`, import.meta.url))));
+const engine = `node${process.versions.node.split('.')[0]}`;
+
+const floats = (/** @type {number[]} */ dims) => ({ dims, data: Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i * 0.37)) });
+const labels = { dims: [BATCH], data: Int32Array.from({ length: BATCH }, (_, i) => i % CLASSES) };
+const oneHot = Float32Array.from({ length: BATCH * CLASSES }, (_, i) => (i % CLASSES === Math.floor(i / CLASSES) % CLASSES ? 1 : 0));
+/** Initializers of a file, in its order. @param {Uint8Array} file */
+const weightsOf = (file) => decodeModel(file).graph.initializer.map((/** @type {any} */ t) => ({ dims: t.dims.map(Number), data: new Float32Array(t.rawData.slice().buffer) }));
+
+/** @param {any} runtime @param {string} name */
+const ours = (runtime, name) => ({
+  name,
+  prepare(/** @type {Uint8Array} */ file, /** @type {string} */ input, /** @type {any} */ x) {
+    const trainer = createTrainerIn(runtime, file, { loss: 'softmax-cross-entropy', optimizer: { type: 'sgd', lr: RATE } });
+    return { step: () => trainer.step({ [input]: x }, labels).loss, free: () => trainer.free(), stats: () => trainer.stats };
+  },
+});
+
+/** @param {any} jax @param {string} model */
+const jaxjs = (jax, model) => ({
+  name: 'jax-js',
+  prepare(/** @type {Uint8Array} */ file, /** @type {string} */ _, /** @type {any} */ { data, dims }) {
+    const { numpy: np, lax, nn } = jax;
+    const dense = (/** @type {any} */ x, /** @type {any} */ w, /** @type {any} */ b) => np.add(np.matmul(x, np.transpose(w)), b);
+    const pool = (/** @type {any} */ x) => lax.reduceWindow(x, np.max, [2, 2], [2, 2]);
+    const conv = (/** @type {any} */ x, /** @type {any} */ w, /** @type {any} */ b, /** @type {number} */ pad) =>
+      np.add(lax.convGeneralDilated(x, w, [1, 1], [[pad, pad], [pad, pad]]), b.reshape([1, -1, 1, 1]));
+    const forward = model === 'mlp'
+      ? (/** @type {any[]} */ p, /** @type {any} */ x) => dense(nn.relu(dense(x, p[0], p[1])), p[2], p[3])
+      : (/** @type {any[]} */ p, /** @type {any} */ x) => {
+        let y = pool(nn.relu(conv(x, p[0], p[1], 2)));
+        y = pool(nn.relu(conv(y, p[2], p[3], 0)));
+        y = nn.relu(dense(y.reshape([BATCH, 400]), p[4], p[5]));
+        return dense(nn.relu(dense(y, p[6], p[7])), p[8], p[9]);
+      };
+    const loss = (/** @type {any[]} */ p, /** @type {any} */ x, /** @type {any} */ t) => np.negative(np.sum(np.multiply(nn.logSoftmax(forward(p, x)), t))).div(BATCH);
+    const step = jax.jit((/** @type {any[]} */ p, /** @type {any} */ x, /** @type {any} */ t) => {
+      const [value, gradients] = jax.valueAndGrad(loss)(p.map((a) => a.ref), x, t);
+      return [value, p.map((a, i) => a.sub(gradients[i].mul(RATE)))];
+    });
+    let params = weightsOf(file).map(({ data: w, dims: d }) => np.array(w).reshape(d));
+    const x = np.array(data).reshape(dims), t = np.array(oneHot).reshape([BATCH, CLASSES]);
+    return {
+      step() {
+        const [value, next] = step(params, x.ref, t.ref);
+        params = next;
+        return value.dataSync()[0];
+      },
+      free() { for (const a of [...params, x, t]) a.dispose(); },
+    };
+  },
+});
+
+/** @param {any} tf @param {string} model */
+const tfjs = (tf, model) => ({
+  name: 'tfjs-wasm',
+  prepare(/** @type {Uint8Array} */ file, /** @type {string} */ _, /** @type {any} */ { data, dims }) {
+    const variables = weightsOf(file).map(({ data: w, dims: d }) => tf.variable(tf.tensor(w, d)));
+    const x = model === 'mlp' ? tf.tensor(data, dims) : tf.tidy(() => tf.transpose(tf.tensor(data, dims), [0, 2, 3, 1])), t = tf.tensor(oneHot, [BATCH, CLASSES]);
+    const dense = (/** @type {any} */ a, /** @type {number} */ i) => tf.add(tf.matMul(a, variables[i], false, true), variables[i + 1]);
+    const conv = (/** @type {any} */ a, /** @type {number} */ i, /** @type {string | number} */ pad) => tf.add(tf.conv2d(a, tf.transpose(variables[i], [2, 3, 1, 0]), 1, pad), variables[i + 1]);
+    const forward = () => {
+      if (model === 'mlp') return dense(tf.relu(dense(x, 0)), 2);
+      let y = tf.maxPool(tf.relu(conv(x, 0, 'same')), 2, 2, 'valid');
+      y = tf.maxPool(tf.relu(conv(y, 2, 'valid')), 2, 2, 'valid');
+      y = tf.relu(dense(tf.reshape(tf.transpose(y, [0, 3, 1, 2]), [BATCH, 400]), 4));
+      return dense(tf.relu(dense(y, 6)), 8);
+    };
+    const loss = () => tf.div(tf.neg(tf.sum(tf.mul(tf.logSoftmax(forward()), t))), BATCH);
+    return {
+      step: () => tf.tidy(() => {
+        const { value, grads } = tf.variableGrads(loss);
+        for (const variable of variables) variable.assign(tf.sub(variable, tf.mul(grads[variable.name], RATE)));
+        return value.dataSync()[0];
+      }),
+      free() { for (const a of [...variables, x, t]) a.dispose(); },
+    };
+  },
+});
+
+const jax = await import('@jax-js/jax');
+await jax.init('wasm');
+jax.defaultDevice('wasm');
+const tf = await import('@tensorflow/tfjs-core');
+await import('@tensorflow/tfjs-core/dist/register_all_gradients.js');
+const wasm = await import('@tensorflow/tfjs-backend-wasm');
+wasm.setWasmPaths(new URL('./node_modules/@tensorflow/tfjs-backend-wasm/dist/', import.meta.url).pathname);
+wasm.setThreadsCount(1);
+await tf.setBackend('wasm');
+await tf.ready();
+
+const builds = [ours(runtimeOf('bb.wasm'), 'simd128')];
+if (hasRelaxedSimd()) builds.push(ours(runtimeOf('bb-relaxed.wasm'), 'relaxed'));
+for (const [name, file, input, x, flops] of /** @type {[string, Uint8Array, string, any, number][]} */ ([
+  ['mlp', denseClassifier(), 'x', floats([BATCH, 784]), 2 * BATCH * (2 * 784 * 256 + 3 * 256 * 10)],
+  ['lenet5', lenet5(), 'image', floats([BATCH, 1, 28, 28]), 2 * BATCH * (2 * 117600 + 3 * 240000 + 3 * (48000 + 10080 + 840))],
+])) {
+  if (only !== undefined && only !== name) continue;
+  const sides = [];
+  for (const side of [...builds, jaxjs(jax, name), tfjs(tf, name)]) {
+    try {
+      const prepared = side.prepare(file, input, x);
+      const losses = [prepared.step(), prepared.step(), prepared.step()];
+      sides.push({ name: side.name, prepared, losses, times: /** @type {number[]} */ ([]) });
+    } catch (error) {
+      console.log(JSON.stringify({ name: `train.${name}.${side.name}.${engine}`, value: null, unit: 'ms', cannot: String(/** @type {Error} */ (error).message).slice(0, 200) }));
+    }
+  }
+  for (const { name: side, losses } of sides) {
+    losses.forEach((loss, i) => {
+      if (!(Math.abs(loss - sides[0].losses[i]) < 1e-4)) throw new Error(`${name}: step ${i} of ${side} has loss ${loss}, not ${sides[0].losses[i]}`);
+    });
+  }
+  for (const { prepared } of sides) for (const end = performance.now() + WARM_MS; performance.now() < end;) prepared.step();
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const side of sides) {
+      const start = performance.now();
+      let steps = 0;
+      do { side.prepared.step(); steps++; } while (performance.now() - start < SLOT_MS);
+      side.times.push((performance.now() - start) / steps);
+    }
+  }
+  const best = sides.findLast(({ name: side }) => builds.some((build) => build.name === side));
+  for (const side of sides) {
+    const ms = median(side.times);
+    console.log(JSON.stringify({ name: `train.${name}.${side.name}.${engine}`, value: Number(ms.toPrecision(4)), unit: 'ms', gflops: Number((flops / ms / 1e6).toPrecision(4)), ...(side.prepared.stats?.() ?? {}) }));
+    if (!builds.some((build) => build.name === side.name)) {
+      for (const ourSide of sides.filter(({ name: own }) => builds.some((build) => build.name === own))) {
+        const label = ourSide === best ? '' : `.${ourSide.name}`;
+        console.log(JSON.stringify({ name: `train.${name}.vs.${side.name}${label}.${engine}`, value: Number((ms / median(ourSide.times)).toPrecision(4)), unit: 'times as fast' }));
+      }
+    }
+    side.prepared.free();
+  }
+}
+process.exit(0);
