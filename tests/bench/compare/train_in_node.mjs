@@ -1,9 +1,8 @@
-// train_in_node: one step of training, ours beside jax-js and tfjs-wasm, in this Node. Prints one JSON line per figure.
+// train_in_node: one step of training, ours beside jax-js, in this Node. Prints one JSON line per figure.
 //
 // Same weights, same batch, plain SGD; losses of the first steps are compared before anything is measured. Medians of ROUNDS rounds in which the sides take
 // turns. A step ends when its loss is a number in JavaScript; inputs are typed arrays that live where each side likes them.
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { createRuntime, createTrainerIn, decodeModel } from '../../../js/index.js';
 import { hasRelaxedSimd } from '../../../js/internal/simd.js';
 import { denseClassifier, encoder, lenet5 } from '../../models/models.js';
@@ -62,33 +61,6 @@ const jaxjs = (jax, model) => ({
         return value.dataSync()[0];
       },
       free() { for (const a of [...params, x, t]) a.dispose(); },
-    };
-  },
-});
-
-/** @param {any} tf @param {string} model */
-const tfjs = (tf, model) => ({
-  name: 'tfjs-wasm',
-  prepare(/** @type {Uint8Array} */ file, /** @type {string} */ _, /** @type {any} */ { data, dims }) {
-    const variables = weightsOf(file).map(({ data: w, dims: d }) => tf.variable(tf.tensor(w, d)));
-    const x = model === 'mlp' ? tf.tensor(data, dims) : tf.tidy(() => tf.transpose(tf.tensor(data, dims), [0, 2, 3, 1])), t = tf.tensor(oneHot, [BATCH, CLASSES]);
-    const dense = (/** @type {any} */ a, /** @type {number} */ i) => tf.add(tf.matMul(a, variables[i], false, true), variables[i + 1]);
-    const conv = (/** @type {any} */ a, /** @type {number} */ i, /** @type {string | number} */ pad) => tf.add(tf.conv2d(a, tf.transpose(variables[i], [2, 3, 1, 0]), 1, pad), variables[i + 1]);
-    const forward = () => {
-      if (model === 'mlp') return dense(tf.relu(dense(x, 0)), 2);
-      let y = tf.maxPool(tf.relu(conv(x, 0, 'same')), 2, 2, 'valid');
-      y = tf.maxPool(tf.relu(conv(y, 2, 'valid')), 2, 2, 'valid');
-      y = tf.relu(dense(tf.reshape(tf.transpose(y, [0, 3, 1, 2]), [BATCH, 400]), 4));
-      return dense(tf.relu(dense(y, 6)), 8);
-    };
-    const loss = () => tf.div(tf.neg(tf.sum(tf.mul(tf.logSoftmax(forward()), t))), BATCH);
-    return {
-      step: () => tf.tidy(() => {
-        const { value, grads } = tf.variableGrads(loss);
-        for (const variable of variables) variable.assign(tf.sub(variable, tf.mul(grads[variable.name], RATE)));
-        return value.dataSync()[0];
-      }),
-      free() { for (const a of [...variables, x, t]) a.dispose(); },
     };
   },
 });
@@ -165,14 +137,6 @@ const jaxEncoder = (jax) => ({
 const jax = await import('@jax-js/jax');
 await jax.init('wasm');
 jax.defaultDevice('wasm');
-const require = createRequire(import.meta.url); // the modules of tfjs register no gradients, its bundles do
-const tf = require('@tensorflow/tfjs-core');
-const wasm = require('@tensorflow/tfjs-backend-wasm');
-wasm.setWasmPaths(new URL('./node_modules/@tensorflow/tfjs-backend-wasm/dist/', import.meta.url).pathname);
-wasm.setThreadsCount(1);
-await tf.setBackend('wasm');
-await tf.ready();
-
 const builds = [ours(runtimeOf('bb.wasm'), 'simd128')];
 if (hasRelaxedSimd()) builds.push(ours(runtimeOf('bb-relaxed.wasm'), 'relaxed'));
 for (const [name, file, input, x, flops] of /** @type {[string, Uint8Array, string, any, number][]} */ ([
@@ -182,7 +146,7 @@ for (const [name, file, input, x, flops] of /** @type {[string, Uint8Array, stri
 ])) {
   if (only !== undefined && only !== name) continue;
   const sides = [];
-  const all = name === 'encoder' ? [...builds.map(({ name: build, runtime }) => ourEncoder(runtime, build)), jaxEncoder(jax)] : [...builds, jaxjs(jax, name), tfjs(tf, name)];
+  const all = name === 'encoder' ? [...builds.map(({ name: build, runtime }) => ourEncoder(runtime, build)), jaxEncoder(jax)] : [...builds, jaxjs(jax, name)];
   for (const side of all) {
     try {
       const prepared = side.prepare(file, input, x);
