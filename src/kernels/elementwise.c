@@ -3,7 +3,6 @@
 #include "kernels/math_f32.h"
 
 #define ZERO           bbw_f32x4_splat(0.0f)
-#define SPLAT(x)       bbw_f32x4_splat(x)
 #define ONE            bbw_f32x4_splat(1.0f)
 #define IF(mask, a, b) bbw_f32x4_select(mask, a, b)
 #define POW(v, w)      pow_lanes(v, w)

@@ -264,9 +264,8 @@ static inline bbw_f32x4 bbw_gelu_f32x4(bbw_f32x4 x) {
  * exponential and one division, and nothing large is taken from anything large: at most 2e-7 off, or 1 ULP where that is more.
  */
 #define BBW_GELU_FAR 64.0f /* here P^8 has overflowed, and the tail is 0 */
-static inline float bbw_gelu_erf_f32(float x) {
-  float t = fabsf(x);
-  t = t > BBW_GELU_FAR ? BBW_GELU_FAR : t;
+/* 1 / T(t), 0 <= t <= BBW_GELU_FAR */
+static inline float bbw_tail_inverse_f32(float t) {
   float p = 3.3536853e-06f;
   p = p * t - 2.0371398e-05f;
   p = p * t + 0.000118041642f;
@@ -279,10 +278,9 @@ static inline float bbw_gelu_erf_f32(float x) {
   p = p * p;
   p = p * p;
   p = p * p;
-  return (x < 0.0f ? 0.0f : x) - t / p;
+  return p;
 }
-static inline bbw_f32x4 bbw_gelu_erf_f32x4(bbw_f32x4 x) {
-  bbw_f32x4 t = bbw_f32x4_at_most(bbw_f32x4_abs(x), bbw_f32x4_splat(BBW_GELU_FAR));
+static inline bbw_f32x4 bbw_tail_inverse_f32x4(bbw_f32x4 t) {
   bbw_f32x4 p = bbw_f32x4_splat(3.3536853e-06f);
   p = p * t - bbw_f32x4_splat(2.0371398e-05f);
   p = p * t + bbw_f32x4_splat(0.000118041642f);
@@ -295,7 +293,29 @@ static inline bbw_f32x4 bbw_gelu_erf_f32x4(bbw_f32x4 x) {
   p = p * p;
   p = p * p;
   p = p * p;
-  return bbw_f32x4_at_least(x, bbw_f32x4_splat(0.0f)) - t / p;
+  return p;
+}
+static inline float bbw_gelu_erf_f32(float x) {
+  float t = fabsf(x);
+  t = t > BBW_GELU_FAR ? BBW_GELU_FAR : t;
+  return (x < 0.0f ? 0.0f : x) - t / bbw_tail_inverse_f32(t);
+}
+static inline bbw_f32x4 bbw_gelu_erf_f32x4(bbw_f32x4 x) {
+  bbw_f32x4 t = bbw_f32x4_at_most(bbw_f32x4_abs(x), bbw_f32x4_splat(BBW_GELU_FAR));
+  return bbw_f32x4_at_least(x, bbw_f32x4_splat(0.0f)) - t / bbw_tail_inverse_f32x4(t);
+}
+/* Its derivative: the normal distribution, from the same tail, and x times its density. */
+static inline float bbw_gelu_erf_slope_f32(float x) {
+  float t = fabsf(x);
+  t = t > BBW_GELU_FAR ? BBW_GELU_FAR : t;
+  float tail = 1.0f / bbw_tail_inverse_f32(t), below = x < 0.0f ? tail : 1.0f - tail;
+  return below + x * 0.39894228f * bbw_exp_f32(-0.5f * x * x);
+}
+static inline bbw_f32x4 bbw_gelu_erf_slope_f32x4(bbw_f32x4 x) {
+  bbw_f32x4 t = bbw_f32x4_at_most(bbw_f32x4_abs(x), bbw_f32x4_splat(BBW_GELU_FAR)), one = bbw_f32x4_splat(1.0f);
+  bbw_f32x4 tail = one / bbw_tail_inverse_f32x4(t);
+  bbw_f32x4 below = bbw_f32x4_select(x < bbw_f32x4_splat(0.0f), tail, one - tail);
+  return below + x * bbw_f32x4_splat(0.39894228f) * bbw_exp_f32x4(bbw_f32x4_splat(-0.5f) * x * x);
 }
 
 /* log(1 + e^x) = max(x, 0) + log(1 + t) with t = e^-|x|; what rounding takes from 1 + t is given back by t / ((1 + t) - 1). */

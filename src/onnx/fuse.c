@@ -417,10 +417,10 @@ static bbw_status fuse_attention(fuser *f, bbw_op_node *node) {
   return BBW_OK;
 }
 
-/* The first GRADIENT_COUNT have a gradient. */
-#define GRADIENT_COUNT 2u
-static bbw_status (*const patterns[])(fuser *, bbw_op_node *) = {fuse_gelu,      fuse_layer_norm, fold_batch_norm,
-                                                                 fuse_attention, add_bias,        add_activation};
+/* The first GRADIENT_COUNT give operators that have a gradient. */
+#define GRADIENT_COUNT 3u
+static bbw_status (*const patterns[])(fuser *, bbw_op_node *) = {fuse_gelu,       fuse_layer_norm, add_bias,
+                                                                 fold_batch_norm, fuse_attention,  add_activation};
 
 static bbw_status fuse(bbw_program *program, bbw_body *body, size_t pattern_count, bbw_error *err) {
   bbw_arena scratch;

@@ -1,4 +1,4 @@
-// train_compare: steps of training beside jax-js and tfjs-wasm, in this Node and in Node 24. `make` built the modules and installed the others' packages.
+// train_compare: steps of training beside jax-js, in this Node and in Node 24. `make` built the modules and installed the others' packages.
 // One JSON line per figure: train.MODEL.SIDE.ENGINE and train.MODEL.vs.SIDE.ENGINE.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';

@@ -327,6 +327,32 @@ static const grad_case norms[] = {
      LINEAR},
 };
 
+/* MatMul and Add of a trained vector are one node; its gradients are those of the parts. */
+static void test_bias_of_a_product(void **state) {
+  (void)state;
+  onnx_file file;
+  float gradient[3 * 2 + 4 * 3 + 2];
+  double loss;
+  bbw_trainer *t;
+  onnx_file_init(&file);
+  onnx_floats(&file, "x", "4 3", (const float[]){1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 12);
+  onnx_floats(&file, "w", "3 2", (const float[]){1, -1, 2, 0, 0, 3}, 6);
+  onnx_floats(&file, "b", "2", (const float[]){0.5f, -0.5f}, 2);
+  onnx_node(&file, "MatMul", "product", "x w", "p");
+  onnx_node(&file, "Add", "sum", "p b", "y");
+  onnx_output(&file, "y");
+  bbw_trainer_options options = {.loss = BBW_TRAINER_OUTPUT, .rate = 1.0f};
+  assert_int_equal(bbw_trainer_new(&t, onnx_bytes(&file), &options, &bbw_mem_libc, NULL), BBW_OK);
+  assert_int_equal(bbw_trainer_stats_of(t).node_count, 5); /* product, loss, three gradients */
+  assert_int_equal(bbw_trainer_gradient(t, NULL, 0, NULL, &loss, gradient, NULL), BBW_OK);
+  /* The mean of 8 numbers: 1/8 for each. */
+  static const float want[] = {0, 2, 3, 0, 2, 3, 0, 2, 3, 0, 2, 3, 22, 22, 26, 26, 30, 30, 4, 4};
+  for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) { assert_true(gradient[i] == want[i] / 8.0f); }
+  grad_case_cover("MatMul", 2);
+  bbw_trainer_del(t);
+  onnx_file_free(&file);
+}
+
 /* x * (erf(x / sqrt 2) + 1) * 0.5 becomes one node, whose gradient is compared with the derivative as a formula. */
 static void test_gelu_from_its_parts(void **state) {
   (void)state;
@@ -476,6 +502,7 @@ int main(void) {
       cmocka_unit_test(test_two_inputs),
       cmocka_unit_test(test_products),
       cmocka_unit_test(test_shapes),
+      cmocka_unit_test(test_bias_of_a_product),
       cmocka_unit_test(test_gelu_from_its_parts),
       cmocka_unit_test(test_training_norms),
       cmocka_unit_test(test_dropout_in_a_step),

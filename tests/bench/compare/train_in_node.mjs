@@ -1,11 +1,11 @@
-// train_in_node: one step of training, ours beside jax-js and tfjs-wasm, in this Node. Prints one JSON line per figure.
+// train_in_node: one step of training, ours beside jax-js, in this Node. Prints one JSON line per figure.
 //
 // Same weights, same batch, plain SGD; losses of the first steps are compared before anything is measured. Medians of ROUNDS rounds in which the sides take
 // turns. A step ends when its loss is a number in JavaScript; inputs are typed arrays that live where each side likes them.
 import { readFileSync } from 'node:fs';
 import { createRuntime, createTrainerIn, decodeModel } from '../../../js/index.js';
 import { hasRelaxedSimd } from '../../../js/internal/simd.js';
-import { denseClassifier, lenet5 } from '../../models/models.js';
+import { denseClassifier, encoder, lenet5 } from '../../models/models.js';
 
 const ROUNDS = 15, SLOT_MS = 60, WARM_MS = 500, BATCH = 64, RATE = 0.01, CLASSES = 10;
 Object.defineProperty(globalThis, 'Worker', { get: () => undefined, set() {} }); // one thread
@@ -17,12 +17,13 @@ const engine = `node${process.versions.node.split('.')[0]}`;
 const floats = (/** @type {number[]} */ dims) => ({ dims, data: Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i * 0.37)) });
 const labels = { dims: [BATCH], data: Int32Array.from({ length: BATCH }, (_, i) => i % CLASSES) };
 const oneHot = Float32Array.from({ length: BATCH * CLASSES }, (_, i) => (i % CLASSES === Math.floor(i / CLASSES) % CLASSES ? 1 : 0));
-/** Initializers of a file, in its order. @param {Uint8Array} file */
-const weightsOf = (file) => decodeModel(file).graph.initializer.map((/** @type {any} */ t) => ({ dims: t.dims.map(Number), data: new Float32Array(t.rawData.slice().buffer) }));
+/** Weights of a file, in its order. @param {Uint8Array} file */
+const weightsOf = (file) => decodeModel(file).graph.initializer.filter((/** @type {any} */ t) => t.dataType === 1 && t.dims.length > 0).map((/** @type {any} */ t) => ({ name: t.name, dims: t.dims.map(Number), data: new Float32Array(t.rawData.slice().buffer) }));
 
 /** @param {any} runtime @param {string} name */
 const ours = (runtime, name) => ({
   name,
+  runtime,
   prepare(/** @type {Uint8Array} */ file, /** @type {string} */ input, /** @type {any} */ x) {
     const trainer = createTrainerIn(runtime, file, { loss: 'softmax-cross-entropy', optimizer: { type: 'sgd', lr: RATE } });
     return { step: () => trainer.step({ [input]: x }, labels).loss, free: () => trainer.free(), stats: () => trainer.stats };
@@ -64,29 +65,71 @@ const jaxjs = (jax, model) => ({
   },
 });
 
-/** @param {any} tf @param {string} model */
-const tfjs = (tf, model) => ({
-  name: 'tfjs-wasm',
-  prepare(/** @type {Uint8Array} */ file, /** @type {string} */ _, /** @type {any} */ { data, dims }) {
-    const variables = weightsOf(file).map(({ data: w, dims: d }) => tf.variable(tf.tensor(w, d)));
-    const x = model === 'mlp' ? tf.tensor(data, dims) : tf.tidy(() => tf.transpose(tf.tensor(data, dims), [0, 2, 3, 1])), t = tf.tensor(oneHot, [BATCH, CLASSES]);
-    const dense = (/** @type {any} */ a, /** @type {number} */ i) => tf.add(tf.matMul(a, variables[i], false, true), variables[i + 1]);
-    const conv = (/** @type {any} */ a, /** @type {number} */ i, /** @type {string | number} */ pad) => tf.add(tf.conv2d(a, tf.transpose(variables[i], [2, 3, 1, 0]), 1, pad), variables[i + 1]);
-    const forward = () => {
-      if (model === 'mlp') return dense(tf.relu(dense(x, 0)), 2);
-      let y = tf.maxPool(tf.relu(conv(x, 0, 'same')), 2, 2, 'valid');
-      y = tf.maxPool(tf.relu(conv(y, 2, 'valid')), 2, 2, 'valid');
-      y = tf.relu(dense(tf.reshape(tf.transpose(y, [0, 3, 1, 2]), [BATCH, 400]), 4));
-      return dense(tf.relu(dense(y, 6)), 8);
+/*
+ * The encoder: two layers, 128 wide, batch 16, 64 tokens, mean squares of its result.  The embeddings are frozen, and the others get their sum as a constant, so that nobody needs the
+ * gradient of a lookup.
+ */
+const WIDTH = 128, HEADS = 4, TOKENS = 64, SENTENCES = 16;
+const tokens = {
+  input_ids: { dims: [SENTENCES, TOKENS], data: BigInt64Array.from({ length: SENTENCES * TOKENS }, (_, i) => BigInt((i * 7) % 1000)) },
+  attention_mask: { dims: [SENTENCES, TOKENS], data: new BigInt64Array(SENTENCES * TOKENS).fill(1n) },
+};
+const wanted = floats([SENTENCES, TOKENS, WIDTH]);
+
+/** @param {any} runtime @param {string} name */
+const ourEncoder = (runtime, name) => ({
+  name,
+  prepare(/** @type {Uint8Array} */ file) {
+    const trainer = createTrainerIn(runtime, file, { loss: 'mse', optimizer: { type: 'sgd', lr: RATE }, freeze: ['embeddings.*'] });
+    return { step: () => trainer.step(tokens, wanted).loss, free: () => trainer.free(), stats: () => trainer.stats };
+  },
+});
+
+/** @param {any} jax */
+const jaxEncoder = (jax) => ({
+  name: 'jax-js',
+  prepare(/** @type {Uint8Array} */ file) {
+    const { numpy: np, lax, nn } = jax;
+    const [word, place, ...rest] = weightsOf(file);
+    const sum = Float32Array.from({ length: SENTENCES * TOKENS * WIDTH }, (_, i) => {
+      const token = Math.floor(i / WIDTH), column = i % WIDTH;
+      return word.data[((token * 7) % 1000) * WIDTH + column] + place.data[(token % TOKENS) * WIDTH + column];
+    });
+    const norm = (/** @type {any} */ x, /** @type {any} */ w, /** @type {any} */ b) => np.add(np.multiply(nn.standardize(x, -1, { epsilon: 1e-12 }), w), b);
+    const heads = (/** @type {any} */ x) => np.transpose(x.reshape([SENTENCES, TOKENS, HEADS, WIDTH / HEADS]), [0, 2, 1, 3]);
+    const forward = (/** @type {any[]} */ p, /** @type {any} */ input) => {
+      let at = 0;
+      const next = () => p[at++];
+      const linear = (/** @type {any} */ x) => { const w = next(), b = next(); return np.add(np.matmul(x, w), b); };
+      const normed = (/** @type {any} */ x) => { const w = next(), b = next(); return norm(x, w, b); };
+      let x = normed(input);
+      for (let layer = 0; layer < 2; layer++) {
+        const q = heads(linear(x.ref)), k = heads(linear(x.ref)), v = heads(linear(x.ref));
+        const scores = np.matmul(q, np.transpose(k, [0, 1, 3, 2])).mul(1 / Math.sqrt(WIDTH / HEADS));
+        const mixed = np.transpose(np.matmul(nn.softmax(scores, -1), v), [0, 2, 1, 3]).reshape([SENTENCES, TOKENS, WIDTH]);
+        const attended = linear(mixed);
+        x = normed(np.add(attended, x));
+        const wide = linear(x.ref);
+        const gelu = np.multiply(wide.ref.mul(0.5), np.add(lax.erf(wide.mul(Math.SQRT1_2)), 1));
+        const narrow = linear(gelu);
+        x = normed(np.add(narrow, x));
+      }
+      return x;
     };
-    const loss = () => tf.div(tf.neg(tf.sum(tf.mul(tf.logSoftmax(forward()), t))), BATCH);
+    const loss = (/** @type {any[]} */ p, /** @type {any} */ x, /** @type {any} */ t) => { const d = np.subtract(forward(p, x), t); return np.mean(np.multiply(d.ref, d)); };
+    const step = jax.jit((/** @type {any[]} */ p, /** @type {any} */ x, /** @type {any} */ t) => {
+      const [value, gradients] = jax.valueAndGrad(loss)(p.map((a) => a.ref), x, t);
+      return [value, p.map((a, i) => a.sub(gradients[i].mul(RATE)))];
+    });
+    let params = rest.map(({ data, dims }) => np.array(data).reshape(dims));
+    const x = np.array(sum).reshape([SENTENCES, TOKENS, WIDTH]), t = np.array(wanted.data).reshape(wanted.dims);
     return {
-      step: () => tf.tidy(() => {
-        const { value, grads } = tf.variableGrads(loss);
-        for (const variable of variables) variable.assign(tf.sub(variable, tf.mul(grads[variable.name], RATE)));
+      step() {
+        const [value, next] = step(params, x.ref, t.ref);
+        params = next;
         return value.dataSync()[0];
-      }),
-      free() { for (const a of [...variables, x, t]) a.dispose(); },
+      },
+      free() { for (const a of [...params, x, t]) a.dispose(); },
     };
   },
 });
@@ -94,23 +137,17 @@ const tfjs = (tf, model) => ({
 const jax = await import('@jax-js/jax');
 await jax.init('wasm');
 jax.defaultDevice('wasm');
-const tf = await import('@tensorflow/tfjs-core');
-await import('@tensorflow/tfjs-core/dist/register_all_gradients.js');
-const wasm = await import('@tensorflow/tfjs-backend-wasm');
-wasm.setWasmPaths(new URL('./node_modules/@tensorflow/tfjs-backend-wasm/dist/', import.meta.url).pathname);
-wasm.setThreadsCount(1);
-await tf.setBackend('wasm');
-await tf.ready();
-
 const builds = [ours(runtimeOf('bb.wasm'), 'simd128')];
 if (hasRelaxedSimd()) builds.push(ours(runtimeOf('bb-relaxed.wasm'), 'relaxed'));
 for (const [name, file, input, x, flops] of /** @type {[string, Uint8Array, string, any, number][]} */ ([
   ['mlp', denseClassifier(), 'x', floats([BATCH, 784]), 2 * BATCH * (2 * 784 * 256 + 3 * 256 * 10)],
+  ['encoder', encoder({ layers: 2, width: WIDTH, heads: HEADS }), '', undefined, 2 * 3 * 2 * SENTENCES * TOKENS * WIDTH * (12 * WIDTH + 2 * TOKENS)],
   ['lenet5', lenet5(), 'image', floats([BATCH, 1, 28, 28]), 2 * BATCH * (2 * 117600 + 3 * 240000 + 3 * (48000 + 10080 + 840))],
 ])) {
   if (only !== undefined && only !== name) continue;
   const sides = [];
-  for (const side of [...builds, jaxjs(jax, name), tfjs(tf, name)]) {
+  const all = name === 'encoder' ? [...builds.map(({ name: build, runtime }) => ourEncoder(runtime, build)), jaxEncoder(jax)] : [...builds, jaxjs(jax, name)];
+  for (const side of all) {
     try {
       const prepared = side.prepare(file, input, x);
       const losses = [prepared.step(), prepared.step(), prepared.step()];
