@@ -12,7 +12,7 @@ one() {
   [ "$generator" -eq 0 ] || rm -rf "$dir/corpus/$name"
   mkdir -p "$dir/corpus/$name" "$dir/seeds/$name" "$dir/crash/$name"
   local seeds=("$dir/seeds/$name"); [ -d "tests/fuzz/corpus/$name" ] && seeds+=("tests/fuzz/corpus/$name")
-  timeout $((seconds + 60)) "$target" -seed="$generator" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=0 \
+  timeout $((seconds + 60)) "$target" -seed="$generator" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=0 \
     -artifact_prefix="$dir/crash/$name/" "$dir/corpus/$name" "${seeds[@]}" >"$dir/$name.log" 2>&1
   echo $? >"$dir/$name.rc"
 }
