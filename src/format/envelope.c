@@ -378,11 +378,11 @@ static inline const uint8_t *quick_correlation(const uint8_t *p, const uint8_t *
 }
 
 static bool quick_scan(bbw_envelope_scan *scan, const bbw_envelope_caps *caps) {
-  const uint8_t *p = scan->bytes.ptr, *end = p + scan->bytes.len;
   size_t fills = 0, dests = 0, sources = 0;
   bbw_envelope *envelope = &scan->envelope;
   *envelope = (bbw_envelope){.fill_count = 0};
   if (scan->bytes.len == 0) { return false; }
+  const uint8_t *p = scan->bytes.ptr, *end = p + scan->bytes.len;
   while (p != NULL && p < end) {
     uint64_t number;
     switch (*p++) {

@@ -110,6 +110,9 @@ static void refusals_in_their_order(void **state) {
     assert_int_equal(mem.alloc_count, 0); /* a refusal costs no memory */
     bbw_arena_free(&arena);
   }
+  bbw_envelope_scan scan; /* no bytes may also be at no address */
+  assert_int_equal(bbw_envelope_scan_bytes(&scan, (bbw_bytes){NULL, 0}, &bbw_envelope_caps_default, NULL), BBW_OK);
+  assert_int_equal(scan.envelope.fill_count, 0);
 }
 
 static void at_every_cap(void **state) {
