@@ -5,15 +5,22 @@
 import { BbwError } from '../errors.js';
 import { createQueue } from '../internal/queue.js';
 import { PeerId } from '../peer-id.js';
-import { closedTransport, fullTransport, RECEIVE_BYTES_MAX, RECEIVE_ITEMS_MAX, sizeOfReceived, unknownPeer } from './transport.js';
+import {
+  bytesMaxOf, checkSend, closedTransport, fullTransport, MESSAGE_BYTES_MAX, RECEIVE_BYTES_MAX, RECEIVE_ITEMS_MAX, sizeOfReceived, unknownPeer,
+} from './transport.js';
 
 /**
  * @typedef {import('./transport.js').Transport} Transport
  * @typedef {import('./transport.js').Received} Received
  */
 
-/** A meeting place: everybody who connects reaches everybody else. */
-export function createMemoryHub({ itemsMax = RECEIVE_ITEMS_MAX, bytesMax = RECEIVE_BYTES_MAX } = {}) {
+/**
+ * A meeting place: everybody who connects reaches everybody else.
+ * @param {{itemsMax?: number, bytesMax?: number, messageBytesMax?: number}} [options]  what waits for one reader; the largest envelope, 16 MiB by default
+ * @throws {BbwError} E_ARG
+ */
+export function createMemoryHub({ itemsMax = RECEIVE_ITEMS_MAX, bytesMax = RECEIVE_BYTES_MAX, messageBytesMax = MESSAGE_BYTES_MAX } = {}) {
+  const cap = Math.min(bytesMaxOf(messageBytesMax, 'messageBytesMax'), bytesMax); // what never fits is too large, not to be tried again
   /** @type {Map<string, {peer: PeerId, queue: ReturnType<typeof createQueue<Received>>}>} */
   const members = new Map();
 
@@ -37,9 +44,10 @@ export function createMemoryHub({ itemsMax = RECEIVE_ITEMS_MAX, bytesMax = RECEI
       return {
         send(to, envelope) {
           if (queue.isEnded) throw closedTransport();
+          const bytes = checkSend(to, envelope, cap);
           const other = members.get(to.toString());
           if (other === undefined || other.queue === queue) throw unknownPeer(to);
-          if (!other.queue.push({ type: 'envelope', peer, envelope: new Uint8Array(envelope) })) throw fullTransport(to, bytesMax);
+          if (!other.queue.push({ type: 'envelope', peer, envelope: new Uint8Array(bytes) })) throw fullTransport(to, bytesMax);
         },
         receive: (options) => queue.read(options),
         close() {
@@ -49,7 +57,7 @@ export function createMemoryHub({ itemsMax = RECEIVE_ITEMS_MAX, bytesMax = RECEI
           queue.end();
           for (const other of members.values()) other.queue.force({ type: 'down', peer, reason: 'closed' });
         },
-        peers: () => [...members.values()].filter((m) => m.queue !== queue).map((m) => m.peer),
+        peers: () => (queue.isEnded ? [] : [...members.values()].filter((m) => m.queue !== queue).map((m) => m.peer)),
       };
     },
   };

@@ -11,7 +11,8 @@ import { asBytes } from '../internal/bytes.js';
 import { createQueue } from '../internal/queue.js';
 import { PeerId } from '../peer-id.js';
 import {
-  CLOSE, closedTransport, closeReason, fullTransport, hello, readHello, RECEIVE_BYTES_MAX, RECEIVE_ITEMS_MAX, SEND_BYTES_MAX, sizeOfReceived, unknownPeer,
+  bytesMaxOf, checkSend, CLOSE, closedTransport, closeReason, fullTransport, hello, MESSAGE_BYTES_MAX, readHello, RECEIVE_BYTES_MAX, RECEIVE_ITEMS_MAX,
+  SEND_BYTES_MAX, sizeOfReceived, unknownPeer,
 } from './transport.js';
 
 /**
@@ -28,7 +29,7 @@ import {
  * @property {string} [host]  default 127.0.0.1
  * @property {number} [peersMax]  default 1024; more are told to come later
  * @property {number} [handshakesMax]  default 256; connections without an accepted hello, more are answered with HTTP 503
- * @property {number} [messageBytesMax]  default 16 MiB, the default cap of an envelope
+ * @property {number} [messageBytesMax]  the largest envelope, in both directions; default 16 MiB, the default cap of a node
  * @property {number} [sendBytesMax]  per peer
  * @property {number} [helloTimeoutMs]  default 5,000
  * @property {number} [pingMs]  default 15,000; 0 switches pings off
@@ -52,10 +53,11 @@ function leave(socket, code, reason) {
  * @returns {Promise<Transport & {port: number, drop: (peer: PeerId, reason?: string) => void, closed: Promise<void>}>}
  */
 export async function createWebSocketServer({
-  self: selfLike, server, path, port = 0, host = '127.0.0.1', peersMax = 1024, handshakesMax = 256, messageBytesMax = 16 * 1024 * 1024,
+  self: selfLike, server, path, port = 0, host = '127.0.0.1', peersMax = 1024, handshakesMax = 256, messageBytesMax = MESSAGE_BYTES_MAX,
   sendBytesMax = SEND_BYTES_MAX, helloTimeoutMs = 5000, pingMs = 15_000,
 }) {
   const self = PeerId.from(selfLike);
+  bytesMaxOf(messageBytesMax, 'messageBytesMax');
   const queue = /** @type {typeof createQueue<Received>} */ (createQueue)({ itemsMax: RECEIVE_ITEMS_MAX, bytesMax: RECEIVE_BYTES_MAX, sizeOf: sizeOfReceived });
   /** @type {Map<string, Live>} */
   const live = new Map();
@@ -155,11 +157,12 @@ export async function createWebSocketServer({
     closed,
     send(to, envelope) {
       if (queue.isEnded) throw closedTransport();
+      const bytes = checkSend(to, envelope, messageBytesMax);
       const entry = live.get(to.toString());
       if (entry === undefined || entry.socket.readyState !== entry.socket.OPEN) throw unknownPeer(to);
       const { bufferedAmount } = entry.socket;
-      if (bufferedAmount > 0 && bufferedAmount + envelope.length > sendBytesMax) throw fullTransport(to, sendBytesMax);
-      entry.socket.send(new Uint8Array(envelope)); // a copy: `ws` keeps what it cannot write at once
+      if (bufferedAmount > 0 && bufferedAmount + bytes.length > sendBytesMax) throw fullTransport(to, sendBytesMax);
+      entry.socket.send(new Uint8Array(bytes)); // a copy: `ws` keeps what it cannot write at once
     },
     receive: (options) => queue.read(options),
     drop(peer, reason = 'dropped') {
@@ -176,7 +179,7 @@ export async function createWebSocketServer({
       owned?.closeAllConnections(); // those still at their HTTP request; the others answer the close first
       queue.end();
     },
-    peers: () => [...live.values()].map((entry) => entry.peer),
+    peers: () => (queue.isEnded ? [] : [...live.values()].map((entry) => entry.peer)),
   };
 }
 

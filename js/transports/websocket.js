@@ -9,7 +9,8 @@ import { asBytes } from '../internal/bytes.js';
 import { createQueue } from '../internal/queue.js';
 import { PeerId } from '../peer-id.js';
 import {
-  CLOSE, closedTransport, fullTransport, hello, readHello, RECEIVE_BYTES_MAX, RECEIVE_ITEMS_MAX, SEND_BYTES_MAX, sizeOfReceived, unknownPeer,
+  bytesMaxOf, checkSend, CLOSE, closedTransport, fullTransport, hello, MESSAGE_BYTES_MAX, readHello, RECEIVE_BYTES_MAX, RECEIVE_ITEMS_MAX, SEND_BYTES_MAX,
+  sizeOfReceived, unknownPeer,
 } from './transport.js';
 
 /**
@@ -39,6 +40,7 @@ import {
  * @property {number} [backoffCapMs]  default 10,000
  * @property {number} [connectTimeoutMs]  until the hello must have arrived; default 10,000
  * @property {number} [sendBytesMax]
+ * @property {number} [messageBytesMax]  the largest envelope that `send` takes; what the server takes, default 16 MiB
  * @property {() => number} [random]  in [0, 1); default Math.random
  */
 
@@ -51,9 +53,10 @@ const OPEN = 1;
  */
 export function createWebSocketTransport({
   url, self: selfLike, expect: expectLike, reconnect = true, backoffBaseMs = 250, backoffCapMs = 10_000, connectTimeoutMs = 10_000,
-  sendBytesMax = SEND_BYTES_MAX, random = Math.random, WebSocket = /** @type {any} */ (globalThis).WebSocket,
+  sendBytesMax = SEND_BYTES_MAX, messageBytesMax = MESSAGE_BYTES_MAX, random = Math.random, WebSocket = /** @type {any} */ (globalThis).WebSocket,
 }) {
   const self = PeerId.from(selfLike);
+  bytesMaxOf(messageBytesMax, 'messageBytesMax');
   const expected = expectLike === undefined ? undefined : PeerId.from(expectLike);
   if (WebSocket === undefined) {
     throw new BbwError('E_UNSUPPORTED', 'no WebSocket here; pass the one of the package "ws" as option WebSocket');
@@ -159,9 +162,10 @@ export function createWebSocketTransport({
     ready: ready.promise,
     send(to, envelope) {
       if (queue.isEnded) throw closedTransport();
+      const bytes = checkSend(to, envelope, messageBytesMax);
       if (socket === undefined || peer === undefined || !to.equals(peer) || socket.readyState !== OPEN) throw unknownPeer(to);
-      if (socket.bufferedAmount > 0 && socket.bufferedAmount + envelope.length > sendBytesMax) throw fullTransport(to, sendBytesMax);
-      socket.send(new Uint8Array(envelope)); // a copy: implementations may keep the view until it is written
+      if (socket.bufferedAmount > 0 && socket.bufferedAmount + bytes.length > sendBytesMax) throw fullTransport(to, sendBytesMax);
+      socket.send(new Uint8Array(bytes)); // a copy: implementations may keep the view until it is written
     },
     receive: (options) => queue.read(options),
     close() {

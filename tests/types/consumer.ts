@@ -6,6 +6,7 @@ import {
 import { createLoader, dataSource, fromArrays, fromCsv, fromImages, readAll, split, type Batch, type DataSet } from 'bb-wasm/data';
 import { drive, type Driver } from 'bb-wasm/driver';
 import { createAccuracy, createConfusion, evaluate, fit, trainableModel, type Position } from 'bb-wasm/training';
+import { checkTransport } from 'bb-wasm/transports/conformance';
 import { createMemoryHub } from 'bb-wasm/transports/memory';
 import { createWebSocketServer, createWebSocketTransport } from 'bb-wasm/transports/websocket';
 
@@ -81,6 +82,9 @@ for await (const step of driver) {
 const server = await createWebSocketServer({ self: PeerId.fromU64(2) });
 const client = createWebSocketTransport({ url: `ws://127.0.0.1:${server.port}/`, self: node.peerId, expect: PeerId.fromU64(2) });
 await client.ready;
+const names: string[] = await checkTransport(async () => ({ a: server, b: client, aId: node.peerId, bId: PeerId.fromU64(2), join: (self) => hub.connect(self), dispose: () => server.close() }));
+// @ts-expect-error  a pair has two sides
+checkTransport(() => ({ a: server }), { test: (name: string) => names.push(name) });
 
 const model = await createModel(denseNetwork([2, 2]));
 const row: Float32Array = model.forward(new Float32Array(2));
