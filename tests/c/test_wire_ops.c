@@ -563,6 +563,8 @@ static void a_room_answers_for_itself(void **state) {
   assert_int_equal(bbw_node_inbound_room(s.node, many.len, &room, NULL), BBW_OK);
   memcpy(room, many.ptr, many.len);
   assert_int_equal(bbw_node_deliver_room(s.node, peer, NULL), BBW_OK);
+  assert_int_equal(bbw_node_deliver_room(s.node, peer, &err), BBW_E_ARG); /* delivered: it is gone */
+  assert_int_equal(session_stats(&s).ingress_depth, 1);
   (void)session_poll_all(&s);
   assert_int_equal(session_stats(&s).ingress_bytes_in_flight, 0);
   assert_int_equal(bbw_node_inbound_room(s.node, 100, &room, NULL), BBW_OK); /* left unused: the node frees it */
