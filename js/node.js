@@ -271,8 +271,13 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
       if (bytes.length < LARGE_ENVELOPE_BYTES) woken(call('deliver_inbound', from, bytes, ERR));
       else {
         call('inbound_room', bytes.length, OUT, ERR);
-        runtime.write(runtime.outU32(), bytes);
-        woken(call('deliver_room', from, ERR));
+        try {
+          runtime.write(runtime.outU32(), bytes);
+          woken(call('deliver_room', from, ERR));
+        } catch (error) {
+          if (!runtime.isPoisoned) call('inbound_room', 0, OUT, ERR); // in the place of the large one, which nobody asks for again
+          throw error;
+        }
       }
     },
     /** Data of the application for one input of a module. @param {string} module @param {string} input @param {BytesLike | Value} data */

@@ -246,10 +246,9 @@ bbw_status bbw_node_inbound_room(bbw_node *node, size_t len, uint8_t **out, bbw_
     bbw_error_add_u64(err, "got_bytes", len);
     return invalid_envelope(err, BBW_E_ENV_OVERSIZE);
   }
-  bbw_inbound_event *event = bbw_inbound_event_reserve(len, out, node->mem);
-  if (event == NULL) { return refuse_alloc(node, err, len); }
-  bbw_inbound_event_del(node->room, node->mem);
-  node->room = event;
+  bbw_inbound_event_del(node->room, node->mem); /* first: there need not be memory for two */
+  node->room = bbw_inbound_event_reserve(len, out, node->mem);
+  if (node->room == NULL) { return refuse_alloc(node, err, len); }
   return BBW_OK;
 }
 

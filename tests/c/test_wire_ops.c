@@ -567,6 +567,12 @@ static void a_room_answers_for_itself(void **state) {
   assert_int_equal(session_stats(&s).ingress_depth, 1);
   (void)session_poll_all(&s);
   assert_int_equal(session_stats(&s).ingress_bytes_in_flight, 0);
+  /* Where there is no room for two, the old one makes way. */
+  assert_int_equal(bbw_node_inbound_room(s.node, 1 << 20, &room, NULL), BBW_OK);
+  s.mem.limit_bytes = s.mem.live_bytes + 1000;
+  assert_int_equal(bbw_node_inbound_room(s.node, 1 << 20, &room, NULL), BBW_OK);
+  assert_int_equal(bbw_node_inbound_room(s.node, 2 << 20, &room, &err), BBW_E_ALLOCATION_FAILED);
+  s.mem.limit_bytes = SIZE_MAX;
   assert_int_equal(bbw_node_inbound_room(s.node, 100, &room, NULL), BBW_OK); /* left unused: the node frees it */
   free((void *)(uintptr_t)many.ptr);
   session_end(&s);
