@@ -44,6 +44,12 @@ test('weights of another file are read from externalData', async () => {
   await assert.rejects(createSession(model, { wasm: module, externalData: /** @type {any} */ ({ 'w.bin': 'text' }) }), (error) => isBbwError(error, 'E_ARG'));
 });
 
+test('the name of a file is taken as it is written', () => {
+  const model = sumModel((w) => w.message(13, entry('location', '\uFEFFw.bin')).varint(14, 1)), runtime = createRuntime(module);
+  assert.deepEqual(createSessionIn(runtime, model, { externalData: { '\uFEFFw.bin': raw } }).run({ x }).y.data, want);
+  assert.throws(() => createSessionIn(runtime, model, { externalData: { 'w.bin': raw } }), (error) => isBbwError(error, 'E_ONNX_UNSUPPORTED'));
+});
+
 test('a model that names itself as the place of its weights reads nothing', () => {
   const model = sumModel((w) => w.message(13, entry('location', '')).message(13, entry('offset', '0')).varint(14, 1));
   assert.throws(() => createSessionIn(createRuntime(module), model), (error) => isBbwError(error, 'E_ONNX_UNSUPPORTED'));
