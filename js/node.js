@@ -6,7 +6,7 @@
 import { Address } from './address.js';
 import { createDispatch, hasBootstrap, hasState, packResults, rolesOf, textOf } from './component.js';
 import { BbwError } from './errors.js';
-import { asBytes, encodeUtf8, entriesOf, listOf, Reader, u64Of, wellFormed, wrongType } from './internal/bytes.js';
+import { asBytes, checkRequestSize, encodeUtf8, entriesOf, listOf, Reader, u64Of, wellFormed, wrongType } from './internal/bytes.js';
 import { camel, narrow, pack, packList, readSteps, unpackList } from './internal/pack.js';
 import { PeerId } from './peer-id.js';
 import { ERR, OUT, runtimeOf } from './runtime.js';
@@ -270,6 +270,7 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
       const from = bytesOf(peer), bytes = asBytes(envelope);
       if (bytes.length < LARGE_ENVELOPE_BYTES) woken(call('deliver_inbound', from, bytes, ERR));
       else {
+        checkRequestSize(bytes.length); // a length of more than 32 bits would arrive as another one
         call('inbound_room', bytes.length, OUT, ERR);
         try {
           runtime.write(runtime.outU32(), bytes);
