@@ -6,7 +6,7 @@
 import { Address } from './address.js';
 import { createDispatch, hasBootstrap, hasState, packResults, rolesOf, textOf } from './component.js';
 import { BbwError } from './errors.js';
-import { asBytes, encodeUtf8, entriesOf, listOf, Reader, u64Of, wellFormed, wrongType } from './internal/bytes.js';
+import { asBytes, checkRequestSize, encodeUtf8, entriesOf, listOf, Reader, u64Of, wellFormed, wrongType } from './internal/bytes.js';
 import { camel, narrow, pack, packList, readSteps, unpackList } from './internal/pack.js';
 import { PeerId } from './peer-id.js';
 import { ERR, OUT, runtimeOf } from './runtime.js';
@@ -270,9 +270,15 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
       const from = bytesOf(peer), bytes = asBytes(envelope);
       if (bytes.length < LARGE_ENVELOPE_BYTES) woken(call('deliver_inbound', from, bytes, ERR));
       else {
+        checkRequestSize(bytes.length); // a length of more than 32 bits would arrive as another one
         call('inbound_room', bytes.length, OUT, ERR);
-        runtime.write(runtime.outU32(), bytes);
-        woken(call('deliver_room', from, ERR));
+        try {
+          runtime.write(runtime.outU32(), bytes);
+          woken(call('deliver_room', from, ERR));
+        } catch (error) {
+          if (!runtime.isPoisoned) call('inbound_room', 0, OUT, ERR); // in the place of the large one, which nobody asks for again
+          throw error;
+        }
       }
     },
     /** Data of the application for one input of a module. @param {string} module @param {string} input @param {BytesLike | Value} data */

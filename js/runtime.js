@@ -144,7 +144,8 @@ export function createRuntime(module, { maxMemoryBytes = isEdgeWorker() ? EDGE_M
       host_read(/** @type {number} */ hostId, /** @type {number} */ locationPtr, /** @type {number} */ locationLen, /** @type {number} */ offset, /** @type {number} */ len,
         /** @type {number} */ out) {
         try {
-          const range = files.get(hostId >>> 0)?.(new TextDecoder().decode(copyOut(locationPtr >>> 0, locationLen >>> 0)), offset, len >>> 0);
+          const location = new TextDecoder('utf-8', { ignoreBOM: true }).decode(copyOut(locationPtr >>> 0, locationLen >>> 0));
+          const range = files.get(hostId >>> 0)?.(location, offset, len >>> 0);
           if (range?.length !== len >>> 0) return 0;
           if (out !== 0) memory().set(range, out >>> 0);
           return 1;

@@ -10,15 +10,12 @@ const MODEL_GRAPH = 7, GRAPH_INITIALIZER = 5, TENSOR_RAW_DATA = 9, TENSOR_EXTERN
 const VARINT = 0, FIXED64 = 1, DELIMITED = 2, FIXED32 = 5;
 const EXTERNAL = 1;
 
-/** @typedef {{number: number, wire: number, start: number, body: number, end: number}} Field  start: of the tag; body to end: the content */
-
 /**
- * The fields of a message, or undefined when it is not well formed.
- * @param {Uint8Array} bytes @param {number} from @param {number} to @returns {Field[] | undefined}
+ * Calls `visit` for each field of a message; false when the message is not well formed. Nothing is kept of a field: a model may have as many as it has bytes.
+ * @param {Uint8Array} bytes @param {number} from @param {number} to
+ * @param {(number: number, wire: number, start: number, body: number, end: number) => void} visit  start: of the tag; body to end: the content
  */
-function fieldsOf(bytes, from, to) {
-  /** @type {Field[]} */
-  const fields = [];
+function walk(bytes, from, to, visit) {
   let at = from;
   const varint = () => {
     for (let value = 0, scale = 1; at < to && scale < 2 ** 49; scale *= 128) {
@@ -39,11 +36,11 @@ function fieldsOf(bytes, from, to) {
       while (at < to && bytes[at] >= 0x80) at++;
       end = at + 1;
     } else if (wire === FIXED64 || wire === FIXED32) end = at + (wire === FIXED64 ? 8 : 4);
-    if (!(end <= to)) return undefined;
-    fields.push({ number: Math.floor(key / 8), wire, start, body, end });
+    if (!(end <= to)) return false;
+    visit(Math.floor(key / 8), wire, start, body, end);
     at = end;
   }
-  return fields;
+  return true;
 }
 
 /** @param {number} value */
@@ -79,32 +76,46 @@ export function liftWeights(model) {
   const lifted = new Map();
   const part = (/** @type {number} */ from, /** @type {number} */ to) => model.subarray(from, to);
 
-  /** @param {Field} field @returns {Parts} */
-  function lessTensor({ start, body, end }) {
-    const fields = fieldsOf(model, body, end), raws = fields?.filter(({ number, wire }) => number === TENSOR_RAW_DATA && wire === DELIMITED) ?? [];
-    const isElsewhere = fields?.some(({ number }) => number === TENSOR_EXTERNAL_DATA || number === TENSOR_DATA_LOCATION);
-    if (fields === undefined || raws.length !== 1 || isElsewhere || raws[0].end - raws[0].body < LIFTED_BYTES_MIN) return [part(start, end)];
-    const [raw] = raws, length = raw.end - raw.body;
-    lifted.set(raw.body, length);
-    return message(GRAPH_INITIALIZER, [part(body, raw.start), part(raw.end, end), ...place(raw.body, length)]);
+  /** An initializer at those places. @param {number} start @param {number} body @param {number} end @returns {Parts} */
+  function lessTensor(start, body, end) {
+    let raws = 0, rawStart = 0, rawBody = 0, rawEnd = 0, isElsewhere = false;
+    const isWell = walk(model, body, end, (number, wire, fieldStart, fieldBody, fieldEnd) => {
+      isElsewhere ||= number === TENSOR_EXTERNAL_DATA || number === TENSOR_DATA_LOCATION;
+      if (number !== TENSOR_RAW_DATA || wire !== DELIMITED) return;
+      raws++;
+      rawStart = fieldStart;
+      rawBody = fieldBody;
+      rawEnd = fieldEnd;
+    });
+    const length = rawEnd - rawBody;
+    if (!isWell || raws !== 1 || isElsewhere || length < LIFTED_BYTES_MIN) return [part(start, end)];
+    lifted.set(rawBody, length);
+    return message(GRAPH_INITIALIZER, [part(body, rawStart), part(rawEnd, end), ...place(rawBody, length)]);
   }
 
   /** @returns {Parts | undefined} */
   function lessModel() {
-    const outer = fieldsOf(model, 0, model.length), graphs = outer?.filter(({ number }) => number === MODEL_GRAPH) ?? [];
-    if (outer === undefined || graphs.length !== 1 || graphs[0].wire !== DELIMITED) return undefined;
-    const [graph] = graphs, inner = fieldsOf(model, graph.body, graph.end);
-    if (inner === undefined) return undefined;
+    let graphs = 0, graphWire = NaN, graphStart = 0, graphBody = 0, graphEnd = 0;
+    const isWell = walk(model, 0, model.length, (number, wire, start, body, end) => {
+      if (number !== MODEL_GRAPH) return;
+      graphs++;
+      graphWire = wire;
+      graphStart = start;
+      graphBody = body;
+      graphEnd = end;
+    });
+    if (!isWell || graphs !== 1 || graphWire !== DELIMITED) return undefined;
     /** @type {Parts} */
     const parts = [];
-    let kept = graph.body; // what is not lifted stays in one piece
-    for (const field of inner) {
-      if (field.number !== GRAPH_INITIALIZER || field.wire !== DELIMITED || field.end - field.body < LIFTED_BYTES_MIN) continue;
-      parts.push(part(kept, field.start), ...lessTensor(field));
-      kept = field.end;
-    }
-    parts.push(part(kept, graph.end));
-    return [part(0, graph.start), ...message(MODEL_GRAPH, parts), part(graph.end, model.length)];
+    let kept = graphBody; // what is not lifted stays in one piece
+    const isWellInside = walk(model, graphBody, graphEnd, (number, wire, start, body, end) => {
+      if (number !== GRAPH_INITIALIZER || wire !== DELIMITED || end - body < LIFTED_BYTES_MIN) return;
+      parts.push(part(kept, start), ...lessTensor(start, body, end));
+      kept = end;
+    });
+    if (!isWellInside) return undefined;
+    parts.push(part(kept, graphEnd));
+    return [part(0, graphStart), ...message(MODEL_GRAPH, parts), part(graphEnd, model.length)];
   }
 
   const parts = lessModel();

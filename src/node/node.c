@@ -246,10 +246,9 @@ bbw_status bbw_node_inbound_room(bbw_node *node, size_t len, uint8_t **out, bbw_
     bbw_error_add_u64(err, "got_bytes", len);
     return invalid_envelope(err, BBW_E_ENV_OVERSIZE);
   }
-  bbw_inbound_event *event = bbw_inbound_event_reserve(len, out, node->mem);
-  if (event == NULL) { return refuse_alloc(node, err, len); }
-  bbw_inbound_event_del(node->room, node->mem);
-  node->room = event;
+  bbw_inbound_event_del(node->room, node->mem); /* first: there need not be memory for two */
+  node->room = bbw_inbound_event_reserve(len, out, node->mem);
+  if (node->room == NULL) { return refuse_alloc(node, err, len); }
   return BBW_OK;
 }
 
@@ -263,10 +262,12 @@ bbw_status bbw_node_deliver_room(bbw_node *node, bbw_bytes peer, bbw_error *err)
   if (rv == BBW_OK) { rv = scan_envelope(node, &scan, event->bytes, err); }
   if (rv != BBW_OK) { return rv; }
   /* An envelope of many parts is copied after all. */
-  if (!bbw_inbound_event_fill(event, &scan)) { return bbw_node_deliver_inbound(node, peer, event->bytes, err); }
-  rv = queue_envelope(node, event, &from, err);
-  if (rv == BBW_OK) { node->room = NULL; }
-  return rv;
+  bool is_copied = !bbw_inbound_event_fill(event, &scan);
+  rv = is_copied ? bbw_node_deliver_inbound(node, peer, event->bytes, err) : queue_envelope(node, event, &from, err);
+  if (rv != BBW_OK) { return rv; }
+  node->room = NULL;
+  if (is_copied) { bbw_inbound_event_del(event, node->mem); }
+  return BBW_OK;
 }
 
 /* The error of an outcome; of one that nobody waits for it says why. */

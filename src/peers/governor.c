@@ -64,6 +64,7 @@ void bbw_governor_unblock(bbw_governor *governor, const bbw_peer_id *peer) {
 bbw_status bbw_governor_set_allowlist(bbw_governor *governor, const bbw_peer_id *peers, size_t count) {
   bbw_peer_table fresh;
   bbw_peer_table_init(&fresh, sizeof(bbw_peer_entry), governor->mem);
+  fresh.seed = governor->allowed.seed;
   for (size_t i = 0; peers != NULL && i < count; i++) {
     bbw_status rv = set_add(&fresh, &peers[i]);
     if (rv != BBW_OK) {

@@ -33,6 +33,8 @@ void session_end(session *s) {
   assert_int_equal(stats.ingress_bytes_in_flight, stats.held_bytes);
   assert_int_equal(stats.slot_table_occupied, 0);
   assert_int_equal(stats.executions, 0);
+  assert_int_equal(s->node->engine.frontier_reserved, 0);
+  assert_int_equal(s->node->engine.outputs_reserved, 0);
   bbw_node_del(s->node);
   assert_int_equal(s->mem.live_bytes, 0);
   bbw_vec_free(&s->steps);

@@ -9,6 +9,7 @@
 #include "artifact.h"
 #include "base/bytes.h"
 #include "bbw/step.h"
+#include "node/node.h"
 #include "test_mem.h"
 
 /* Two bootstraps without components in common, one with an input, and a body that echoes. */
@@ -320,6 +321,66 @@ static void a_slot_without_a_bootstrap_is_refused_with_those_that_have_one(void 
   end(&f);
 }
 
+/* What the queues keep room for is what live executions may still queue. */
+static void check_reserved(const fixture *f) {
+  const bbw_engine *engine = &f->node->engine;
+  size_t undispatched = 0;
+  for (const bbw_frame *frame = engine->frames_first; frame != NULL; frame = frame->next) {
+    assert_true(frame->undispatched <= frame->graph->op_count);
+    undispatched += frame->undispatched;
+  }
+  assert_int_equal(engine->frontier_reserved, undispatched);
+  assert_true(engine->frontier.count + engine->locked.count <= undispatched);
+  assert_true(engine->frontier.cap >= undispatched || undispatched == 0);
+}
+
+static void room_of_the_queues_is_given_back(void **state) {
+  (void)state;
+  /* What ends the executions: the bootstrap succeeds, they are cancelled, all is cleared; before or after a restore. */
+  for (unsigned way = 0; way < 6; way++) {
+    fixture f;
+    start_parts(&f, LATER);
+    uint64_t ids[40];
+    for (size_t i = 0; i < 40; i++) { /* more ops than a queue begins with */
+      bbw_named_bytes inputs[2] = {{BBW_STR("x"), {(const uint8_t *)"1", 1}},
+                                   {BBW_STR("u"), {(const uint8_t *)"2", 1}}};
+      assert_int_equal(bbw_node_invoke(f.node, BBW_STR("M"), inputs, 2, &ids[i], &f.err), BBW_OK);
+    }
+    bbw_bytes steps;
+    bool is_pending;
+    f.node->engine.config.cycle_op_budget = 1;
+    assert_int_equal(bbw_node_poll(f.node, &steps, &is_pending, &f.err), BBW_OK);
+    f.node->engine.config.cycle_op_budget = 1000;
+    check_reserved(&f);
+    assert_int_equal(f.node->engine.frontier_reserved, 79);
+    assert_int_equal(run_slot(&f, "m"), BBW_OK);
+    (void)run(&f);
+    check_reserved(&f);
+    assert_int_equal(f.node->engine.locked.count, 39); /* the ops of m wait */
+    if (way % 2 == 1) {
+      uint8_t *bytes;
+      size_t len;
+      assert_int_equal(bbw_node_snapshot(f.node, &bytes, &len, &f.mem.mem, &f.err), BBW_OK);
+      assert_int_equal(bbw_node_restore(f.node, (bbw_bytes){bytes, len}, &f.err), BBW_OK);
+      f.mem.mem.free(f.mem.mem.ctx, bytes, len);
+      check_reserved(&f);
+      assert_int_equal(f.node->engine.locked.count, 39);
+    }
+    for (size_t i = 0; i < 40 && way / 2 == 1; i++) {
+      (void)bbw_node_cancel(f.node, ids[i], &f.err); /* the first is over */
+      check_reserved(&f);
+    }
+    if (way / 2 == 2) { assert_int_equal(bbw_node_clear(f.node, &f.err), BBW_OK); }
+    if (way / 2 != 2) { assert_int_equal(bbw_node_complete(f.node, boot_cmd, NULL, 0, &f.err), BBW_OK); }
+    (void)run(&f);
+    assert_int_equal(forwards, way / 2 == 0 ? 80 : 41);
+    check_reserved(&f);
+    assert_int_equal(f.node->engine.frontier_reserved, 0);
+    assert_int_equal(f.node->engine.outputs_reserved, 0);
+    end(&f);
+  }
+}
+
 static void all_sets_components_up_before_modules(void **state) {
   (void)state;
   fixture f;
@@ -395,6 +456,7 @@ static void a_component_that_is_being_set_up_goes_on_after_a_restore(void **stat
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(room_of_the_queues_is_given_back),
       cmocka_unit_test(all_targets_without_inputs_run_once_in_order),
       cmocka_unit_test(a_named_target_runs_again_with_its_inputs),
       cmocka_unit_test(deliveries_wait_while_a_bootstrap_is_open),

@@ -173,6 +173,21 @@ static void backoff_without_memory_changes_nothing(void **state) {
   }
 }
 
+static void a_new_allowlist_is_hashed_with_the_secret_of_the_old(void **state) {
+  (void)state;
+  test_mem mem;
+  bbw_governor governor;
+  test_mem_init(&mem);
+  bbw_governor_init(&governor, &mem.mem);
+  governor.allowed.seed = 77;
+  bbw_peer_id peer = bbw_peer_id_from_u64(1);
+  assert_int_equal(bbw_governor_set_allowlist(&governor, &peer, 1), BBW_OK);
+  assert_int_equal(governor.allowed.seed, 77);
+  assert_int_equal(bbw_governor_check_inbound(&governor, &peer), BBW_VERDICT_ALLOW);
+  bbw_governor_free(&governor);
+  assert_int_equal(mem.live_bytes, 0);
+}
+
 static void governor_keeps_its_allowlist_when_memory_runs_out(void **state) {
   (void)state;
   bbw_peer_id peers[] = {bbw_peer_id_from_u64(1), bbw_peer_id_from_u64(2), bbw_peer_id_from_u64(3)};
@@ -493,6 +508,7 @@ int main(void) {
       cmocka_unit_test(book_knows_one_address_in_two_spellings),
       cmocka_unit_test(backoff_forgets_the_oldest_failure),
       cmocka_unit_test(backoff_without_memory_changes_nothing),
+      cmocka_unit_test(a_new_allowlist_is_hashed_with_the_secret_of_the_old),
       cmocka_unit_test(governor_keeps_its_allowlist_when_memory_runs_out),
       cmocka_unit_test(governor_lists_are_bounded),
       cmocka_unit_test(dedup_keeps_its_window_when_memory_runs_out),

@@ -296,6 +296,57 @@ static void test_weights_of_another_file(void **state) {
   }
 }
 
+/* Weights that are packed where they come from: memory may run out, or the file go, at each point in between. */
+static void test_packed_weights_of_another_file(void **state) {
+  (void)state;
+  static weight_file weights;
+  for (size_t i = 0; i < WIDE; i++) { weights.numbers[i] = (float)i; }
+  bbw_onnx_entry place = {BBW_STR("location"), BBW_STR("w.bin")};
+  onnx_file file;
+  onnx_file_init(&file);
+  onnx_input(&file, "x", "1 30");
+  bbw_onnx_tensor *w = onnx_floats(&file, "w", "30 40", NULL, 0);
+  w->data_location = 1;
+  w->external_data = (bbw_proto_list){&place, 1};
+  onnx_node(&file, "MatMul", "first", "x w", "a");
+  onnx_node(&file, "MatMul", "second", "x w", "b"); /* packs them once more */
+  onnx_node(&file, "Add", "sum", "a b", "y");
+  onnx_output(&file, "y");
+  bbw_bytes model = onnx_bytes(&file);
+  const bbw_external external = {&weights, read_weights};
+  test_mem mem;
+  test_mem_init(&mem);
+  for (size_t nth = 0, done = 0; done < 2; nth++) {
+    for (int is_capped = 0; is_capped < 2; is_capped++) {
+      const bbw_session_options options = {
+          .external = &external, .memory_bytes_max = is_capped ? 1 + 512 * nth : 0, .is_plain = nth % 3 == 2};
+      float ones[30];
+      bbw_session *session = NULL;
+      bbw_array x = {0}, y;
+      const size_t dims[] = {1, 30};
+      assert_true(bbw_array_shape(&x, BBW_DTYPE_F32, 2, dims));
+      for (size_t i = 0; i < 30; i++) { ones[i] = 1.0f; }
+      x.data = ones;
+      test_mem_fail_at(&mem, is_capped ? TEST_MEM_NEVER : nth);
+      bbw_status rv = bbw_session_new(&session, model, &options, &mem.mem, NULL);
+      if (rv == BBW_OK) { rv = bbw_session_run(session, &x, 1, &y, NULL); }
+      if (rv == BBW_OK) { assert_true(((const float *)y.data)[39] == 2.0f * (30 * 39 + 40 * 435)); }
+      if (rv != BBW_OK) { assert_int_equal(rv, is_capped ? BBW_E_LIMIT : BBW_E_NOMEM); }
+      if (is_capped && rv == BBW_OK) { done++; }
+      bbw_session_del(session);
+      assert_int_equal(mem.live_bytes, 0);
+    }
+    assert_true(nth < 1000);
+  }
+  test_mem_fail_at(&mem, TEST_MEM_NEVER);
+  weights.is_gone = true;
+  bbw_session *none = NULL;
+  const bbw_session_options gone = {.external = &external};
+  assert_int_equal(bbw_session_new(&none, model, &gone, &mem.mem, NULL), BBW_E_ONNX_UNSUPPORTED);
+  assert_int_equal(mem.live_bytes, 0);
+  onnx_file_free(&file);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_allocation_may_fail),
@@ -303,6 +354,7 @@ int main(void) {
       cmocka_unit_test(test_a_cap_is_kept),
       cmocka_unit_test(test_plans_come_and_go),
       cmocka_unit_test(test_weights_of_another_file),
+      cmocka_unit_test(test_packed_weights_of_another_file),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

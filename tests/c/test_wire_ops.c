@@ -459,6 +459,16 @@ static void nothing_is_sent_to_whom_the_lists_forbid(void **state) {
   assert_int_equal(got.count, 1); /* the other one is served */
   assert_int_equal(s.counts[BBW_STEP_PEER_BLOCKED], 1);
   assert_string_equal(s.failed, "");
+  /* The answer is awaited from the first that it was sent to; where there is none, nothing is awaited. */
+  const bbw_peer_id third = bbw_peer_id_from_u64(3);
+  bbw_request request;
+  assert_true(bbw_requests_observe_response(&s.node->engine.requests, got.last.wire_req_id, bbw_peer_id_site(&third),
+                                            &request));
+  bbw_arena_free(&got.arena);
+  invoke(&s, "x=01 peers=" LIST_2);
+  got = run(&s);
+  assert_int_equal(got.count, 0);
+  assert_int_equal(bbw_requests_in_flight(&s.node->engine.requests), 0);
   bbw_arena_free(&got.arena);
   bbw_node_unblock_peer(s.node, hex(PEER_2), NULL);
   bbw_bytes allowed = hex(PEER_2);
@@ -466,7 +476,7 @@ static void nothing_is_sent_to_whom_the_lists_forbid(void **state) {
   invoke(&s, both);
   got = run(&s);
   assert_int_equal(got.count, 1);
-  assert_int_equal(s.counts[BBW_STEP_PEER_BLOCKED], 2);
+  assert_int_equal(s.counts[BBW_STEP_PEER_BLOCKED], 3);
   bbw_arena_free(&got.arena);
   assert_int_equal(bbw_node_clear(s.node, NULL), BBW_OK);
   session_end(&s);
@@ -563,8 +573,16 @@ static void a_room_answers_for_itself(void **state) {
   assert_int_equal(bbw_node_inbound_room(s.node, many.len, &room, NULL), BBW_OK);
   memcpy(room, many.ptr, many.len);
   assert_int_equal(bbw_node_deliver_room(s.node, peer, NULL), BBW_OK);
+  assert_int_equal(bbw_node_deliver_room(s.node, peer, &err), BBW_E_ARG); /* delivered: it is gone */
+  assert_int_equal(session_stats(&s).ingress_depth, 1);
   (void)session_poll_all(&s);
   assert_int_equal(session_stats(&s).ingress_bytes_in_flight, 0);
+  /* Where there is no room for two, the old one makes way. */
+  assert_int_equal(bbw_node_inbound_room(s.node, 1 << 20, &room, NULL), BBW_OK);
+  s.mem.limit_bytes = s.mem.live_bytes + 1000;
+  assert_int_equal(bbw_node_inbound_room(s.node, 1 << 20, &room, NULL), BBW_OK);
+  assert_int_equal(bbw_node_inbound_room(s.node, 2 << 20, &room, &err), BBW_E_ALLOCATION_FAILED);
+  s.mem.limit_bytes = SIZE_MAX;
   assert_int_equal(bbw_node_inbound_room(s.node, 100, &room, NULL), BBW_OK); /* left unused: the node frees it */
   free((void *)(uintptr_t)many.ptr);
   session_end(&s);

@@ -317,3 +317,13 @@ test('a client that disconnects in mid-round: the round ends with the others, th
     await close();
   }
 });
+
+test('a large envelope that is refused does not stay in memory', () => {
+  const runtime = createRuntime(module);
+  const node = installIn(runtime, { peerId: A, artifact: vector('two_part.compiled'), targets: ['TwoPart'] });
+  assert.throws(() => node.deliverInbound(B, new Uint8Array(100_000).fill(0xff)), { code: 'E_INVALID_ENVELOPE' });
+  const before = runtime.memoryUsed;
+  assert.throws(() => node.deliverInbound(B, new Uint8Array(8_000_000).fill(0xff)), { code: 'E_INVALID_ENVELOPE' });
+  assert.ok(runtime.memoryUsed < before + 10_000, `${runtime.memoryUsed - before} bytes`);
+  node.dispose();
+});

@@ -147,6 +147,7 @@ function subject() {
     bbw_abi_trainer_run: { call: () => assert.equal(e.bbw_abi_trainer_run(trainer, batch, 0, 0, out, err), 0), every: 20 },
     bbw_abi_trainer_values: { call: () => e.bbw_abi_trainer_values(trainer, out) },
     bbw_abi_trainer_load: { call: () => assert.equal(e.bbw_abi_trainer_load(trainer, params, 6, 0, err), 0) },
+    bbw_abi_trainer_initialize: { call: () => e.bbw_abi_trainer_initialize(trainer, 1, 7n), every: 5 },
     bbw_abi_trainer_state_save: { call: () => e.bbw_abi_trainer_state_save(trainer, out), every: 5 },
     bbw_abi_trainer_state_load: { call: () => assert.equal(e.bbw_abi_trainer_state_load(trainer, state, stateBytes, err), 0), every: 5 },
     bbw_abi_trainer_export: { call: () => assert.equal(e.bbw_abi_trainer_export(trainer, onnxAt, onnx.length, out, err), 0), every: 200 },

@@ -1,6 +1,7 @@
 // Weights that are not in the model: external data of ONNX, and what createSession lifts out of the model itself.
 import test from 'node:test';
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createRuntime, createSession, createSessionIn, isBbwError } from '../../js/index.js';
 import { liftWeights } from '../../js/internal/lift-weights.js';
@@ -43,6 +44,12 @@ test('weights of another file are read from externalData', async () => {
   await assert.rejects(createSession(model, { wasm: module, externalData: /** @type {any} */ ({ 'w.bin': 'text' }) }), (error) => isBbwError(error, 'E_ARG'));
 });
 
+test('the name of a file is taken as it is written', () => {
+  const model = sumModel((w) => w.message(13, entry('location', '\uFEFFw.bin')).varint(14, 1)), runtime = createRuntime(module);
+  assert.deepEqual(createSessionIn(runtime, model, { externalData: { '\uFEFFw.bin': raw } }).run({ x }).y.data, want);
+  assert.throws(() => createSessionIn(runtime, model, { externalData: { 'w.bin': raw } }), (error) => isBbwError(error, 'E_ONNX_UNSUPPORTED'));
+});
+
 test('a model that names itself as the place of its weights reads nothing', () => {
   const model = sumModel((w) => w.message(13, entry('location', '')).message(13, entry('offset', '0')).varint(14, 1));
   assert.throws(() => createSessionIn(createRuntime(module), model), (error) => isBbwError(error, 'E_ONNX_UNSUPPORTED'));
@@ -68,6 +75,28 @@ test('what can not be read is handed over as it is', () => {
   const twice = sumModel((w) => w.data(9, raw).data(9, raw.subarray(0, raw.length - 4)));
   assert.equal(liftWeights(twice).skeleton, twice); // the last one counts, and it is too short
   assert.throws(() => createSessionIn(createRuntime(module), twice), (error) => isBbwError(error, 'E_ONNX_INVALID'));
+});
+
+test('a model of many tiny fields costs no memory for each of them', () => {
+  const script = `
+    import { liftWeights } from ${JSON.stringify(new URL('../../js/internal/lift-weights.js', import.meta.url).href)};
+    const sizeMax = 4_000_000; // bytes are not of the heap of 48 MB, objects are
+    for (const path of [[], [0x3a], [0x3a, 0x2a]]) { // fields of the model, of its graph, of an initializer
+      let model = new Uint8Array(sizeMax).map((_, i) => (i % 2 === 0 ? 0x50 : 0));
+      for (const tag of path.reverse()) {
+        const length = [];
+        for (let rest = model.length; rest > 0; rest = Math.floor(rest / 128)) length.push((rest % 128) + (rest < 128 ? 0 : 128));
+        const outer = new Uint8Array(1 + length.length + model.length);
+        outer.set([tag, ...length]);
+        outer.set(model, 1 + length.length);
+        model = outer;
+      }
+      if (liftWeights(model).skeleton !== model) throw new Error('lifted something');
+    }
+    const graphs = new Uint8Array(sizeMax).map((_, i) => (i % 2 === 0 ? 0x3a : 0));
+    if (liftWeights(graphs).skeleton !== graphs) throw new Error('took one of many graphs');
+    process.stdout.write('done');`;
+  assert.equal(execFileSync(process.execPath, ['--max-old-space-size=48', '--input-type=module', '-e', script], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], timeout: 60_000 }), 'done');
 });
 
 test('a model is not held twice while it is read', () => {
