@@ -1,4 +1,5 @@
-// Writes the table of docs/PERFORMANCE.md from build/bench/results.jsonl: the median of the latest runs of every figure.
+// Writes the table of docs/PERFORMANCE.md from build/bench/results.jsonl: the median of the latest runs of every figure. Rows of figures that
+// were not measured again are kept; delete a row to be rid of it.
 // usage: node scripts/gen-performance.js      the text around the table is kept
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -33,15 +34,19 @@ const rows = [...figures].sort(([x], [y]) => (x < y ? -1 : 1)).map(([name, { val
   const other = figures.get(against ?? '');
   return `| \`${name}\` | ${shown(value)} ${unit} | ${low === high ? '' : `${shown(low)} to ${shown(high)}`} | ${other ? `${shown(value / other.value)} × \`${against}\`` : ''} |`;
 });
-const table = [
-  BEGIN,
-  `Measured with Node ${process.versions.node} on ${cpus().length} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), ${new Date().toISOString().slice(0, 10)}.`,
-  '', '| Figure | Median | Runs from, to | Beside |', '|---|---|---|---|', ...rows, END,
-].join('\n');
 const old = existsSync(DOCUMENT) ? readFileSync(DOCUMENT, 'utf8')
   : `# Performance\n\n\`make bench\` measures, \`node scripts/gen-performance.js\` writes this table from its results.\n\n${BEGIN}\n${END}\n`;
 const [before, rest] = old.split(BEGIN);
 const after = rest?.split(END)[1];
 if (after === undefined) throw new Error(`${DOCUMENT} has lost the marks of its table`);
+const nameOf = (/** @type {string} */ row) => row.split('`')[1];
+const kept = rest.split(END)[0].split('\n').filter((row) => row.startsWith('| `') && !figures.has(nameOf(row)));
+rows.push(...kept);
+rows.sort((x, y) => (nameOf(x) < nameOf(y) ? -1 : 1));
+const table = [
+  BEGIN,
+  `Measured with Node ${process.versions.node} on ${cpus().length} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), ${new Date().toISOString().slice(0, 10)}.`,
+  '', '| Figure | Median | Runs from, to | Beside |', '|---|---|---|---|', ...rows, END,
+].join('\n');
 writeFileSync(DOCUMENT, before + table + after);
-console.log(`${DOCUMENT}: ${figures.size} figures`);
+console.log(`${DOCUMENT}: ${figures.size} figures, ${kept.length} kept`);
