@@ -222,15 +222,6 @@ static bbw_status push_to_peers(bbw_ctx *ctx, const send *s, bbw_tail *tail) {
   return BBW_OK;
 }
 
-/* The first peer that the lists allow: an answer is awaited from it. */
-static bool first_allowed(const bbw_engine *engine, const send *s, bbw_peer_id *out) {
-  for (size_t i = 0; i < s->peer_count; i++) {
-    bool is_peer = bbw_peer_id_decode(out, s->peers[i], NULL) == BBW_OK; /* list values hold checked ids only */
-    if (is_peer && bbw_governor_check_inbound(&engine->governor, out) == BBW_VERDICT_ALLOW) { return true; }
-  }
-  return false;
-}
-
 static bbw_status send_run(bbw_ctx *ctx, bbw_arena *arena) {
   bbw_engine *engine = ctx->engine;
   send s = {.fill_count = 0};
@@ -261,10 +252,13 @@ static bbw_status send_run(bbw_ctx *ctx, bbw_arena *arena) {
   bbw_tail *tail;
   rv = bbw_tail_new(&tail, &envelope, engine->mem);
   if (rv != BBW_OK) { return rv; }
-  bbw_peer_id first;
-  if (!s.is_forwarder && first_allowed(engine, &s, &first)) {
+  if (s.peer_count != 0 && !s.is_forwarder) {
+    bbw_peer_id first;
+    rv = bbw_peer_id_decode(&first, s.peers[0], NULL);
     uint64_t ttl_ns = s.deadline_ns == 0 ? 1 : s.deadline_ns;
-    rv = bbw_requests_register(&engine->requests, s.request_id, engine->now_ns, bbw_peer_id_site(&first), ttl_ns);
+    if (rv == BBW_OK) {
+      rv = bbw_requests_register(&engine->requests, s.request_id, engine->now_ns, bbw_peer_id_site(&first), ttl_ns);
+    }
     if (rv == BBW_OK && s.has_edge) {
       bbw_requests_set_edge(&engine->requests, s.request_id, s.edge.chain_id, s.edge.hop);
     }
