@@ -34,6 +34,8 @@ WASM_STACK   := 131072
 WASM_MEMORY  := 1048576
 EMCC_LINK    := -O3 -flto -msimd128 -sSTANDALONE_WASM --no-entry -sFILESYSTEM=0 -sMALLOC=dlmalloc -sALLOW_MEMORY_GROWTH=1 \
                 -sABORTING_MALLOC=0 -sINITIAL_MEMORY=$(WASM_MEMORY) -sMAXIMUM_MEMORY=4GB -sSTACK_SIZE=$(WASM_STACK)
+# Commands that run long and hold much begin with all their memory: the node:wasi of Node 20 goes on writing to where memory was before it grew.
+WASI_MEMORY  := -sINITIAL_MEMORY=1gb
 
 # ---- sources --------------------------------------------------------------------------------------------------------
 JS          := $(sort $(shell find js -name '*.js'))
@@ -194,10 +196,8 @@ $(BUILD)/wasm-emcc/obj/%.o: %.c $(BUILD)/wasm-emcc/emcc.path
 	$(call say,emcc)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(WASM_FLAGS) -MMD -MP -c $< -o $@
 
 # Benchmarks in C run in WebAssembly too, as WASI commands. Without V8's first compiler: one long call would never leave it.
-# Their memory does not grow: the node:wasi of Node 20 goes on writing to where the memory was before it grew.
-BENCH_MEMORY := -sINITIAL_MEMORY=1gb
 $(BUILD)/wasm-emcc/bench_%.wasm: $(BUILD)/wasm-emcc/obj/tests/bench/bench_%.o $(patsubst %.c,$(BUILD)/wasm-emcc/obj/%.o,$(SRC))
-	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) -O3 -msimd128 -sSTANDALONE_WASM $(BENCH_MEMORY) $(filter %.o,$^) -o $@
+	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) -O3 -msimd128 -sSTANDALONE_WASM $(WASI_MEMORY) $(filter %.o,$^) -o $@
 
 # The same module with fused multiply-add, for engines that have relaxed SIMD (js/internal/simd.js asks).  Only the kernels differ.
 RELAXED_FLAGS := -mrelaxed-simd -DBBW_RELAXED
@@ -294,8 +294,8 @@ $(BUILD)/wasm-emcc/obj/sim/shipped.o: src/components/shipped.c $(BUILD)/wasm-emc
 	$(call say,emcc)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(WASM_FLAGS) -Os -DBBW_NO_CPU_BACKEND -MMD -MP -c $< -o $@
 
 $(BUILD)/wasm-emcc/bb-sim.wasm: $(filter-out %/shipped.o,$(SIM_WASM_OBJ)) $(BUILD)/wasm-emcc/obj/sim/shipped.o $(BUILD)/wasm-emcc/emcc.path
-	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) -O3 -flto -msimd128 -sSTANDALONE_WASM -sFILESYSTEM=0 -sMALLOC=emmalloc -sALLOW_MEMORY_GROWTH=1 \
-	  -sABORTING_MALLOC=0 -sMAXIMUM_MEMORY=4GB -sSTACK_SIZE=$(WASM_STACK) $(filter %.o,$^) -o $@
+	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) -O3 -flto -msimd128 -sSTANDALONE_WASM -sFILESYSTEM=0 -sMALLOC=emmalloc $(WASI_MEMORY) \
+	  -sABORTING_MALLOC=0 -sSTACK_SIZE=$(WASM_STACK) $(filter %.o,$^) -o $@
 
 # Its benchmark is linked with it.
 $(BUILD)/native/obj/tests/bench/bench_sim.o: NATIVE_FLAGS += -Itests
