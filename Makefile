@@ -169,8 +169,9 @@ fuzz: $(FUZZERS)  ## run every fuzz target for SECONDS=20, two at a time; SEED=0
 	@scripts/run-fuzz.sh $(FUZZ_SECONDS) $(or $(SEED),1) $(BUILD)/fuzz $(call pick,$(FUZZERS))
 
 # ---- wasm -----------------------------------------------------------------------------------------------------------
-wasm: $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm $(BUILD)/wasm/bb-engine.wasm  ## build bb.wasm, bb-relaxed.wasm and bb-engine.wasm (WASM_CC=emcc or clang) and check their size
-	@for module in bb bb-relaxed bb-engine; do scripts/check-size.sh $(BUILD)/wasm/$$module.wasm wasm/size-budget.txt $(WASM_CC) || exit 1; done
+MODULES := bb bb-relaxed bb-infer bb-engine
+wasm: $(MODULES:%=$(BUILD)/wasm/%.wasm)  ## build bb.wasm, bb-relaxed.wasm, bb-infer.wasm and bb-engine.wasm (WASM_CC=emcc or clang) and check their size
+	@for module in $(MODULES); do scripts/check-size.sh $(BUILD)/wasm/$$module.wasm wasm/size-budget.txt $(WASM_CC) || exit 1; done
 
 # One name for users, one folder per compiler, so that switching WASM_CC never mixes objects.
 $(BUILD)/wasm/%.wasm: $(WASM_DIR)/%.wasm FORCE
@@ -247,6 +248,28 @@ $(BUILD)/wasm-clang/engine/%.o: %.c
 $(BUILD)/wasm-clang/bb-engine.wasm: $(filter $(BUILD)/wasm-clang/%,$(ENGINE_OBJ)) wasm/exports.txt Makefile
 	$(call say,link)$(CLANG_LINK) $(filter %.o,$^) $(CLANG_LIBS) -o $@
 $(BUILD)/wasm-clang/bb-engine.wasm: LINK_EXPORTS = $(ENGINE_EXPORTS)
+
+# Sessions and the backend beside the engine, for those who run models and train none: the same objects but for the two tables that name what else there is.
+INFER_EXPORTS = $(filter-out bbw_abi_trainer_% bbw_abi_model_% bbw_abi_compile,$(EXPORTS))
+INFER_TABLES  = onnx/ops components/shipped
+INFER_OBJ     = $(filter-out $(WASM_DIR)/obj/src/autodiff/% $(INFER_TABLES:%=$(WASM_DIR)/obj/src/%.o) $(patsubst %,$(WASM_DIR)/obj/wasm/abi_%.o,trainer model),$(WASM_OBJ)) \
+                $(INFER_TABLES:%=$(WASM_DIR)/infer/src/%.o)
+
+$(BUILD)/wasm-emcc/infer/%.o: %.c $(BUILD)/wasm-emcc/emcc.path
+	@mkdir -p $(@D)
+	$(call say,emcc)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(WASM_FLAGS) -Os -DBBW_INFERENCE_ONLY -MMD -MP -c $< -o $@
+
+$(BUILD)/wasm-emcc/bb-infer.wasm: $(filter $(BUILD)/wasm-emcc/%,$(INFER_OBJ)) wasm/exports.txt $(BUILD)/wasm-emcc/emcc.path Makefile
+	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(EMCC_LINK) \
+	  -sEXPORTED_FUNCTIONS=$(subst $(space),$(comma),$(addprefix _,$(strip $(INFER_EXPORTS)))) $(filter %.o,$^) -o $@
+
+$(BUILD)/wasm-clang/infer/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,wasi)$(CLANG19) --target=wasm32-wasi $(WASM_FLAGS) -Os -DBBW_INFERENCE_ONLY -MMD -MP -c $< -o $@
+
+$(BUILD)/wasm-clang/bb-infer.wasm: $(filter $(BUILD)/wasm-clang/%,$(INFER_OBJ)) wasm/exports.txt Makefile
+	$(call say,link)$(CLANG_LINK) $(filter %.o,$^) $(CLANG_LIBS) -o $@
+$(BUILD)/wasm-clang/bb-infer.wasm: LINK_EXPORTS = $(INFER_EXPORTS)
 
 # Two steps on purpose: the clang driver would run any wasm-opt on the PATH, and an old one breaks the module.
 WASI_LIB := /usr/lib/wasm32-wasi
@@ -333,7 +356,7 @@ node_modules/.package-lock.json: package-lock.json
 	npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-test-js: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm $(BUILD)/wasm/bb-engine.wasm $(BUILD)/wasm/bb-sim.wasm $(BUILD)/types/index.d.ts $(EXAMPLES)  ## run the JavaScript tests in Node
+test-js: node_modules/.package-lock.json $(MODULES:%=$(BUILD)/wasm/%.wasm) $(BUILD)/wasm/bb-sim.wasm $(BUILD)/types/index.d.ts $(EXAMPLES)  ## run the JavaScript tests in Node
 	@if ls tests/js/*.test.js >/dev/null 2>&1; then \
 	  scripts/netns.sh 600 node --test --test-concurrency=2 --test-timeout=150000 $(call pick,$(wildcard tests/js/*.test.js)); fi
 
@@ -345,7 +368,7 @@ test-edge: node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm $(BUILD)/exampl
 	@if ls tests/edge/*.test.js >/dev/null 2>&1; then \
 	  scripts/netns.sh 240 node --test --test-concurrency=1 $(call pick,$(wildcard tests/edge/*.test.js)); fi
 
-demo: setup-demo node_modules/.package-lock.json native wasm  ## train on real data in the terminal and serve the page
+demo: setup-demo node_modules/.package-lock.json native $(BUILD)/wasm/bb.wasm $(BUILD)/wasm/bb-relaxed.wasm  ## train on real data in the terminal and serve the page
 	@node demo/main.js
 
 # ---- example pages --------------------------------------------------------------------------------------------------

@@ -8,13 +8,13 @@
 #include "components/peer_selectors.h"
 #include "components/sample_set.h"
 
-/* BBW_ENGINE_ONLY: a build for those who bring their own compute.  BBW_NO_CPU_BACKEND: models, but no operators beside them (the simulator in WebAssembly). */
+/* BBW_ENGINE_ONLY: a build for those who bring their own compute.  BBW_INFERENCE_ONLY: nothing that trains.  BBW_NO_CPU_BACKEND: models, but no operators beside them (the simulator in WebAssembly). */
 static const bbw_component_type *const types[] = {
 #if !defined(BBW_ENGINE_ONLY) && !defined(BBW_NO_CPU_BACKEND)
     &bbw_cpu_backend_type,
 #endif
     &bbw_fedavg_type,
-#ifndef BBW_ENGINE_ONLY
+#if !defined(BBW_ENGINE_ONLY) && !defined(BBW_INFERENCE_ONLY)
     &bbw_onnx_model_component, &bbw_sample_set_type,
 #endif
     &bbw_known_peers_type,     &bbw_constant_view_type, &bbw_registry_server_type,

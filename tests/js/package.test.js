@@ -15,7 +15,7 @@ test('the tarball holds the JavaScript, the wasm, the declarations and the texts
     const [{ filename, files }] = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], '.'));
     const got = files.map(({ path }) => path).sort();
     const want = [
-      'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', 'build/wasm/bb.wasm', 'build/wasm/bb-relaxed.wasm', 'build/wasm/bb-engine.wasm', 'build/wasm/bb-sim.wasm', ...readdirSync('docs').map((name) => `docs/${name}`),
+      'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', 'build/wasm/bb.wasm', 'build/wasm/bb-relaxed.wasm', 'build/wasm/bb-infer.wasm', 'build/wasm/bb-engine.wasm', 'build/wasm/bb-sim.wasm', ...readdirSync('docs').map((name) => `docs/${name}`),
       ...jsFiles.map((name) => `js/${name}`), ...jsFiles.map((name) => `build/types/${name.replace(/\.js$/, '.d.ts')}`),
     ].sort();
     assert.deepEqual(got, want);
