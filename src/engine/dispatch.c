@@ -144,7 +144,10 @@ static void dispatch_run(bbw_engine *engine, bbw_frame *frame, uint32_t op_index
   for (uint32_t i = 0; i < op->input_count; i++) {
     ctx.inputs[i] = op->inputs[i] == BBW_NO_INDEX ? NULL : frame->slots[op->inputs[i]].value;
   }
-  for (uint32_t i = 0; i < op->output_count; i++) { ctx.outputs[i] = NULL; }
+  if (op->output_count != 0) {
+    ctx.outputs[0] = NULL;
+  } /* most ops have one, and compilers make a call of memset of the loop */
+  for (uint32_t i = 1; i < op->output_count; i++) { ctx.outputs[i] = NULL; }
 
   bbw_status status = op->kind == BBW_DISPATCH_STATELESS ? op->row->run(&ctx)
                                                          : run_component(engine, &ctx, op->component);
