@@ -43,10 +43,26 @@ const nameOf = (/** @type {string} */ row) => row.split('`')[1];
 const kept = rest.split(END)[0].split('\n').filter((row) => row.startsWith('| `') && !figures.has(nameOf(row)));
 rows.push(...kept);
 rows.sort((x, y) => (nameOf(x) < nameOf(y) ? -1 : 1));
+/** A chart of the simulator's costs by the number of Nodes, as far as they stand in the rows. @returns {string[]} */
+function chart() {
+  const valueIn = new Map(rows.map((row) => [nameOf(row), Number.parseFloat(row.split('|')[2].replaceAll(',', ''))]));
+  const sizes = [100, 1000, 10000];
+  const of = (/** @type {(size: number) => string} */ name) => sizes.map((size) => valueIn.get(name(size)));
+  const envelopes = of((size) => `sim.envelopes.per_s${size === 100 ? '' : `.${size}_nodes`}.native`), joins = of((size) => `sim.join.us_per_node.${size}.native`);
+  if ([...envelopes, ...joins].includes(undefined)) return [];
+  const draw = (/** @type {string} */ title, /** @type {string} */ unit, /** @type {number[]} */ values) => [
+    '', '```mermaid', 'xychart-beta', `  title "${title}"`, `  x-axis "Nodes" [${sizes.join(', ')}]`, `  y-axis "${unit}" 0 --> ${Number((Math.max(...values) * 1.2).toPrecision(2))}`,
+    `  bar [${values.map((value) => Number(value.toPrecision(3))).join(', ')}]`, '```',
+  ];
+  return [
+    ...draw('An envelope in a network of so many Nodes, native', 'microseconds', envelopes.map((perSecond) => 1e6 / /** @type {number} */ (perSecond))),
+    ...draw('A Node that joins, native', 'microseconds', /** @type {number[]} */ (joins)),
+  ];
+}
 const table = [
   BEGIN,
   `Measured with Node ${process.versions.node} on ${cpus().length} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), ${new Date().toISOString().slice(0, 10)}.`,
-  '', '| Figure | Median | Runs from, to | Beside |', '|---|---|---|---|', ...rows, END,
+  '', '| Figure | Median | Runs from, to | Beside |', '|---|---|---|---|', ...rows, ...chart(), END,
 ].join('\n');
 writeFileSync(DOCUMENT, before + table + after);
 console.log(`${DOCUMENT}: ${figures.size} figures, ${kept.length} kept`);
