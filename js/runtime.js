@@ -12,7 +12,7 @@ import { asBytes, checkRequestSize, Reader } from './internal/bytes.js';
 import { errorOf } from './internal/pack.js';
 import { hasRelaxedSimd, hasSimd } from './internal/simd.js';
 
-const ABI_VERSION = 1;
+const ABI_VERSION = 2;
 const LATER = 1;
 
 /**

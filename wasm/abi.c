@@ -7,7 +7,7 @@
 #include "base/bytes.h"
 #include "components/shipped.h"
 
-#define ABI_VERSION 1u
+#define ABI_VERSION 2u
 
 /* The result of the last call that gave one; the only state beside the handles. */
 static bbw_vec result;

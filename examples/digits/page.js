@@ -2,7 +2,7 @@
 
 import { loadRuntime } from '/js/runtime.js';
 import { createSessionIn } from '/js/session.js';
-import { amount, duration, fetchBytes, fetchText, get, say, sayError } from '/examples/common.js';
+import { amount, createBars, duration, fetchBytes, fetchText, get, say, sayError } from '/examples/common.js';
 import { preprocess, SIDE } from './preprocess.js';
 
 const BUILT = '/build/examples/digits';
@@ -14,21 +14,7 @@ const paper = /** @type {CanvasRenderingContext2D} */ (pad.getContext('2d', { wi
 const small = /** @type {CanvasRenderingContext2D} */ (seen.getContext('2d'));
 const size = pad.width;
 
-const rows = Array.from({ length: CLASSES }, (_, digit) => {
-  const row = document.createElement('tr');
-  const head = document.createElement('th'), cell = document.createElement('td'), value = document.createElement('td'), bar = document.createElement('progress');
-  head.scope = 'row';
-  head.textContent = String(digit);
-  cell.className = 'bar';
-  bar.max = 1;
-  bar.value = 0;
-  bar.setAttribute('aria-label', `Probability of ${digit}`);
-  value.textContent = '–';
-  cell.append(bar);
-  row.append(head, cell, value);
-  get('bars').append(row);
-  return { row, bar, value };
-});
+const bars = createBars(Array.from({ length: CLASSES }, (_, digit) => String(digit)));
 
 /** @param {ArrayLike<number>} image  28 x 28, 0 to 1 @param {CanvasRenderingContext2D} context @param {number} side  drawn that large */
 function showImage(image, context, side) {
@@ -48,25 +34,8 @@ function inkOf() {
   return Float32Array.from({ length: size * size }, (_, i) => data[i * 4 + 3] / 255);
 }
 
-/** @param {ArrayLike<number>} probabilities */
-function showProbabilities(probabilities) {
-  const best = Array.from(probabilities).indexOf(Math.max(...Array.from(probabilities)));
-  rows.forEach(({ row, bar, value }, digit) => {
-    bar.value = probabilities[digit];
-    value.textContent = `${(probabilities[digit] * 100).toFixed(1)} %`;
-    row.className = digit === best ? 'best' : '';
-  });
-  get('bars').dataset.best = String(best);
-  return best;
-}
-
 function showNothing() {
-  for (const { row, bar, value } of rows) {
-    bar.value = 0;
-    value.textContent = '–';
-    row.className = '';
-  }
-  delete get('bars').dataset.best;
+  bars.clear();
   small.clearRect(0, 0, SIDE, SIDE);
 }
 
@@ -153,7 +122,7 @@ async function start() {
       const probabilities = /** @type {Float32Array} */ (read(image));
       get('time').textContent = `${(performance.now() - at).toFixed(2)} ms`;
       showImage(image, small, SIDE);
-      const best = showProbabilities(probabilities);
+      const best = bars.show(probabilities);
       if (isSpoken) say(`It reads ${best}, with ${(probabilities[best] * 100).toFixed(0)} %.`);
     } catch (error) {
       sayError(error);
@@ -183,7 +152,7 @@ async function start() {
     say('Empty. Draw a digit.');
   });
   for (const id of ['clear', 'example']) /** @type {HTMLButtonElement} */ (get(id)).disabled = false;
-  showProbabilities(first);
+  bars.show(first);
   showSample();
   // The first stroke takes the example away.
   pad.addEventListener('pointerdown', () => paper.clearRect(0, 0, size, size), { once: true, capture: true });

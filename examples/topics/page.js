@@ -1,7 +1,7 @@
 // page: starts the training in a worker, shows how it goes, and asks the model that comes out of it.
 
 import { createSession } from '/js/session.js';
-import { fetchBytes, fetchText, get, say, sayError } from '/examples/common.js';
+import { createBars, fetchBytes, fetchText, get, say, sayError } from '/examples/common.js';
 import { createTokenizer } from '/examples/sentences/tokenizer.js';
 import { CLASSES, LENGTH, rowOf } from './dataset.js';
 
@@ -11,40 +11,13 @@ const text = /** @type {HTMLInputElement} */ (get('text'));
 /** @param {string} id @param {boolean} isEnabled */
 const enable = (id, isEnabled) => { /** @type {HTMLButtonElement} */ (get(id)).disabled = !isEnabled; };
 
-const rows = CLASSES.map((name) => {
-  const row = document.createElement('tr'), head = document.createElement('th'), cell = document.createElement('td'), value = document.createElement('td'), bar = document.createElement('progress');
-  head.scope = 'row';
-  head.textContent = name;
-  cell.className = 'bar';
-  bar.max = 1;
-  bar.value = 0;
-  bar.setAttribute('aria-label', `Probability of ${name}`);
-  value.textContent = '–';
-  cell.append(bar);
-  row.append(head, cell, value);
-  get('bars').append(row);
-  return { row, bar, value };
-});
+const bars = createBars(CLASSES);
 
 /** @param {ArrayLike<number>} scores */
 function show(scores) {
-  const most = Math.max(...Array.from(scores)), powers = Array.from(scores, (s) => Math.exp(s - most)), sum = powers.reduce((a, b) => a + b, 0), best = powers.indexOf(1);
-  rows.forEach(({ row, bar, value }, i) => {
-    bar.value = powers[i] / sum;
-    value.textContent = `${((powers[i] / sum) * 100).toFixed(1)} %`;
-    row.className = i === best ? 'best' : '';
-  });
-  get('bars').dataset.best = CLASSES[best];
+  const most = Math.max(...Array.from(scores)), powers = Array.from(scores, (s) => Math.exp(s - most)), sum = powers.reduce((a, b) => a + b, 0);
+  const best = bars.show(powers.map((power) => power / sum));
   return `${CLASSES[best]}, with ${((100 * powers[best]) / sum).toFixed(0)} %`;
-}
-
-function showNothing() {
-  for (const { row, bar, value } of rows) {
-    bar.value = 0;
-    value.textContent = '–';
-    row.className = '';
-  }
-  delete get('bars').dataset.best;
 }
 
 async function start() {
@@ -68,7 +41,7 @@ async function start() {
     if (session === undefined) return;
     const words = rowOf(tokenizer, text.value), dims = [1, LENGTH];
     if (words[0] === 0) {
-      showNothing();
+      bars.clear();
       return say('None of these words is in the vocabulary. Try others.');
     }
     const ids = BigInt64Array.from(words, BigInt), mask = BigInt64Array.from(words, (word) => (word === 0 ? 0n : 1n));
