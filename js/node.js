@@ -20,7 +20,7 @@ import { encodeValue } from './values.js';
  * Limits and behaviour; the names are those of bbw_config in camelCase, envelope caps in `envelopeCaps`.
  * @typedef {object} NodeConfig
  * @property {boolean} [edge]  start from the values for small hosts
- * @property {number} [cycleOpBudget] @property {number} [maxPendingAsync] @property {number} [maxOutboundQueue]
+ * @property {number} [cycleOpBudget] @property {number} [maxPendingAsync] @property {number} [maxOutboundQueue] @property {number} [maxOutboundBytes]
  * @property {number} [busCapacity] @property {number} [maxExecutions] @property {number | bigint} [perHopBudgetNs]
  * @property {number | bigint} [asyncDeadlineNs]  how long an operator may wait for a component or for the host; 0 (default): for ever
  * @property {number} [backpressureHighWaterPct] @property {number} [backpressureKBeforeSilent] @property {number | bigint} [backpressureMinNoticeIntervalNs]
@@ -331,6 +331,13 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
     /** The transport could not deliver. @param {PeerId | string} peer @param {bigint} wireReqId @param {string} reason */
     sendFailed(peer, wireReqId, reason) {
       woken(call('send_failed', bytesOf(peer), u64Of(wireReqId, 'wireReqId'), encodeUtf8(reason, 'reason'), ERR));
+    },
+    /**
+     * How many bytes of envelopes a peer's transport takes for now; the one that uses up the rest goes whole. What is more waits, and nobody else waits for it. undefined: no limit.
+     * @param {PeerId | string} peer @param {number} [bytes]
+     */
+    setSendRoom(peer, bytes) {
+      woken(call('set_send_room', bytesOf(peer), bytes === undefined ? 2n ** 64n - 1n : u64Of(bytes, 'bytes'), ERR));
     },
     /**
      * One bounded cycle. Afterwards `isPending` tells whether there is nothing to do until something comes in or a timer is due.

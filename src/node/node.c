@@ -343,6 +343,15 @@ bbw_status bbw_node_send_failed(bbw_node *node, bbw_bytes peer, uint64_t wire_re
   return BBW_OK;
 }
 
+bbw_status bbw_node_set_send_room(bbw_node *node, bbw_bytes peer, uint64_t bytes, bbw_error *err) {
+  bbw_peer_id id;
+  bbw_status rv = enter(node, err);
+  if (rv == BBW_OK) { rv = take_peer(&id, peer, err); }
+  if (rv == BBW_OK) { rv = bbw_error_set(err, bbw_outbound_set_room(&node->engine.outbound, &id, bytes)); }
+  if (rv == BBW_OK && bbw_outbound_front(&node->engine.outbound) != NULL) { bbw_node_notify(node); }
+  return rv;
+}
+
 bbw_status bbw_node_poll(bbw_node *node, bbw_bytes *steps, bool *is_pending, bbw_error *err) {
   bbw_engine *engine = &node->engine;
   bbw_status rv = enter(node, err);

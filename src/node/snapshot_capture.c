@@ -307,18 +307,28 @@ static void put_named(capture *c, bbw_snap *out) {
   }
 }
 
+static void put_envelope(capture *c, bbw_snap_outbound *out, const bbw_outbound_entry *entry) {
+  *out = (bbw_snap_outbound){.peer = peer_bytes(c, &entry->peer),
+                             .tail = {entry->tail->bytes, entry->tail->len},
+                             .queued_ns = entry->queued_ns};
+  bbw_bytes address;
+  size_t addresses = 0, k = 0;
+  for (size_t at = 0; bbw_outbound_address(entry, &at, &address);) { addresses++; }
+  bbw_bytes *views = list_new(c, &out->addresses, addresses, sizeof(*views));
+  for (size_t at = 0; views != NULL && bbw_outbound_address(entry, &at, &address);) { views[k++] = address; }
+}
+
 static void put_outbound(capture *c, bbw_snap *out) {
   const bbw_outbound *outbound = &c->engine->outbound;
-  size_t count = bbw_outbound_count(outbound);
-  bbw_snap_outbound *list = list_new(c, &out->outbound, count, sizeof(*list));
-  for (size_t i = 0; list != NULL && i < count; i++) {
-    const bbw_outbound_entry *entry = BBW_VEC_AT(&outbound->entries, const bbw_outbound_entry, outbound->head + i);
-    list[i] = (bbw_snap_outbound){.peer = peer_bytes(c, &entry->peer), .tail = {entry->tail->bytes, entry->tail->len}};
-    bbw_bytes address;
-    size_t addresses = 0, k = 0;
-    for (size_t at = 0; bbw_outbound_address(entry, &at, &address);) { addresses++; }
-    bbw_bytes *views = list_new(c, &list[i].addresses, addresses, sizeof(*views));
-    for (size_t at = 0; views != NULL && bbw_outbound_address(entry, &at, &address);) { views[k++] = address; }
+  bbw_snap_outbound *list = list_new(c, &out->outbound, bbw_outbound_count(outbound), sizeof(*list));
+  if (list == NULL) { return; }
+  const bbw_outbound_queue *queue = &outbound->now;
+  for (const bbw_peer_entry *flow = outbound->flows.first;; flow = flow->after) {
+    for (const bbw_outbound_entry *entry = queue->first; entry != NULL; entry = entry->next) {
+      put_envelope(c, list++, entry);
+    }
+    if (flow == NULL) { break; }
+    queue = &((const bbw_flow *)flow)->queue;
   }
   out->outbound_dropped_new = outbound->dropped_new;
 }

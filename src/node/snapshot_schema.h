@@ -89,6 +89,7 @@ typedef struct bbw_snap_outbound {
   bbw_bytes peer;
   bbw_proto_list addresses; /* bbw_bytes */
   bbw_bytes tail;
+  uint64_t queued_ns;
 } bbw_snap_outbound;
 
 typedef struct bbw_snap_resolve_failure {

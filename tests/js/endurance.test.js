@@ -92,6 +92,7 @@ function subject() {
     bbw_abi_node_complete: { call: () => e.bbw_abi_node_complete(node, 9n, none, 4, err) },
     bbw_abi_node_fail: { call: () => e.bbw_abi_node_fail(node, 9n, inputAt, 1, err) },
     bbw_abi_node_cancel: { call: () => e.bbw_abi_node_cancel(node, 999_999_999n, err) },
+    bbw_abi_node_set_send_room: { call: () => { e.bbw_abi_node_set_send_room(node, peerAt, peer.length, 0n, err); e.bbw_abi_node_set_send_room(node, peerAt, peer.length, 2n ** 64n - 1n, err); } },
     bbw_abi_node_send_failed: { call: () => { e.bbw_abi_node_send_failed(node, peerAt, peer.length, 7n, inputAt, 1, err); poll(); } },
     bbw_abi_node_poll: { call: poll },
     bbw_abi_node_set_time_budget: { call: () => e.bbw_abi_node_set_time_budget(node, 0) },
