@@ -41,6 +41,8 @@ bool bbw_ctx_is_allowed(const bbw_ctx *ctx, const bbw_peer_id *peer) {
 }
 uint64_t bbw_ctx_random(bbw_ctx *ctx) { return bbw_engine_random(ctx->engine); }
 
+uint64_t bbw_ctx_table_seed(const bbw_ctx *ctx) { return ~ctx->engine->address_book.entries.seed; }
+
 uint64_t bbw_ctx_op_ref(const bbw_ctx *ctx) {
   return ctx->frame == NULL ? 0 : bbw_graph_op_ref(ctx->frame->graph, ctx->op_index);
 }
