@@ -372,6 +372,8 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
       const list = addresses === undefined ? [new Address().p2p(peer)] : [...addresses].map((a) => Address.from(a));
       woken(call('add_peer', bytesOf(peer), pack((out) => packList(out, list, (a) => out.bytes32(a.toBytes()))), ERR));
     },
+    /** The transport has seen the peer at this address; no claim of the peer drives it out. @param {PeerId | string} peer @param {Address | string} address */
+    observePeer(peer, address) { woken(call('observe_peer', bytesOf(peer), Address.from(address).toBytes(), ERR)); },
     /** @param {PeerId | string} peer */
     dropPeer(peer) { woken(call('drop_peer', bytesOf(peer), ERR)); },
     /** @param {PeerId | string} peer */

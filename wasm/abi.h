@@ -95,6 +95,8 @@ int32_t bbw_abi_node_bootstraps(uint32_t node, uint32_t out);
 /* addresses = pack: list of bytes. */
 int32_t bbw_abi_node_add_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t addresses,
                               uint32_t addresses_len, uint32_t err);
+int32_t bbw_abi_node_observe_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t bytes, uint32_t len,
+                                  uint32_t err);
 int32_t bbw_abi_node_drop_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t err);
 int32_t bbw_abi_node_block_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t err);
 int32_t bbw_abi_node_unblock_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t err);

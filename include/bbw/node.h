@@ -199,6 +199,11 @@ bbw_status bbw_snapshot_read_info(bbw_snapshot_info *out, bbw_bytes snapshot, bb
 
 /* Peers. */
 bbw_status bbw_node_add_peer(bbw_node *node, bbw_bytes peer, const bbw_bytes *addresses, size_t count, bbw_error *err);
+/*
+ * The host has seen the peer at this address, as its transport knows it.  It is kept beside what the peer says of itself, which never drives it out, and makes an unknown peer known.  BBW_E_ARG for
+ * the node's own id, errors of addresses and of the book.
+ */
+bbw_status bbw_node_observe_peer(bbw_node *node, bbw_bytes peer, bbw_bytes address, bbw_error *err);
 bbw_status bbw_node_drop_peer(bbw_node *node, bbw_bytes peer, bbw_error *err);
 bbw_status bbw_node_block_peer(bbw_node *node, bbw_bytes peer, bbw_error *err);
 bbw_status bbw_node_unblock_peer(bbw_node *node, bbw_bytes peer, bbw_error *err);

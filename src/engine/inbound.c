@@ -103,17 +103,8 @@ static void merge_claimed(bbw_engine *engine, bbw_inbound_event *event) {
   for (size_t i = 0; i < envelope->src_peer_address_count; i++) {
     if (bbw_address_check(envelope->src_peer_addresses[i], NULL) != BBW_OK) { return; }
   }
-  bbw_status rv = BBW_OK;
-  if (!is_known) {
-    rv = bbw_address_book_add_peer(&engine->address_book, &event->inbound.src_peer, envelope->src_peer_addresses,
-                                   envelope->src_peer_address_count);
-  } else {
-    /* A claim counts as one reference, however often it is repeated. */
-    for (size_t i = 0; rv == BBW_OK && i < envelope->src_peer_address_count; i++) {
-      rv = bbw_address_book_register_address(&engine->address_book, &event->inbound.src_peer,
-                                             envelope->src_peer_addresses[i]);
-    }
-  }
+  bbw_status rv = bbw_address_book_claim(&engine->address_book, &event->inbound.src_peer, envelope->src_peer_addresses,
+                                         envelope->src_peer_address_count);
   if (rv == BBW_E_AB_ALLOCATION_FAILED) {
     delivery d = {.engine = engine, .event = event};
     if (envelope->fill_count != 0) {

@@ -396,6 +396,17 @@ bbw_status bbw_node_add_peer(bbw_node *node, bbw_bytes peer, const bbw_bytes *ad
   return bbw_node_book_failed(node, rv, &id, count, err);
 }
 
+bbw_status bbw_node_observe_peer(bbw_node *node, bbw_bytes peer, bbw_bytes address, bbw_error *err) {
+  bbw_peer_id id;
+  bbw_status rv = enter(node, err);
+  if (rv == BBW_OK) { rv = take_peer(&id, peer, err); }
+  if (rv == BBW_OK) { rv = bbw_address_check(address, err); }
+  if (rv == BBW_OK && bbw_peer_id_equal(&id, &node->engine.self_peer)) { rv = bbw_error_set(err, BBW_E_ARG); }
+  if (rv != BBW_OK) { return rv; }
+  rv = bbw_address_book_observe(&node->engine.address_book, &id, address);
+  return bbw_node_book_failed(node, rv, &id, 1, err);
+}
+
 bbw_status bbw_node_drop_peer(bbw_node *node, bbw_bytes peer, bbw_error *err) {
   bbw_peer_id id;
   bbw_status rv = enter(node, err);

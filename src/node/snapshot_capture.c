@@ -371,7 +371,8 @@ static void put_book(capture *c, bbw_snap *out) {
     (void)bbw_address_book_lookup(book, peer, &items, &addresses); /* none: the entry has lost its addresses */
     peers[i] = (bbw_snap_peer){.peer = peer_bytes(c, peer),
                                .addresses = {items, addresses},
-                               .ref_count = bbw_address_book_ref_count(book, peer)};
+                               .ref_count = bbw_address_book_ref_count(book, peer),
+                               .claimed = bbw_address_book_claimed(book, peer)};
   }
 }
 

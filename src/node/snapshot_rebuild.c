@@ -79,7 +79,8 @@ static bbw_status rebuild_book(const bbw_rebuild *r) {
     bbw_peer_id id;
     bbw_status rv = bbw_rebuild_peer(r, peer->peer, &id);
     if (rv == BBW_OK) {
-      rv = bbw_address_book_restore(book, &id, peer->addresses.items, peer->addresses.count, peer->ref_count);
+      rv = bbw_address_book_restore(book, &id, peer->addresses.items, peer->addresses.count, peer->ref_count,
+                                    peer->claimed);
       rv = bbw_rebuild_failed(r, rv, "an entry of the address book is not valid");
     }
     if (rv != BBW_OK) { return rv; }

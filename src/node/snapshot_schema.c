@@ -110,7 +110,8 @@ static const bbw_proto_message resolve_failure_type = MESSAGE("ResolveFailure", 
 #undef STRUCT
 
 #define STRUCT bbw_snap_peer
-static const bbw_proto_field peer_fields[] = {ONE(1, BYTES, peer), MANY(2, BYTES, addresses), ONE(3, I64, ref_count)};
+static const bbw_proto_field peer_fields[] = {ONE(1, BYTES, peer), MANY(2, BYTES, addresses), ONE(3, I64, ref_count),
+                                              ONE(4, I64, claimed)};
 static const bbw_proto_message peer_type = MESSAGE("Peer", STRUCT, peer_fields);
 #undef STRUCT
 

@@ -100,7 +100,7 @@ typedef struct bbw_snap_resolve_failure {
 typedef struct bbw_snap_peer {
   bbw_bytes peer;
   bbw_proto_list addresses; /* bbw_bytes */
-  uint64_t ref_count;
+  uint64_t ref_count, claimed;
 } bbw_snap_peer;
 
 typedef struct bbw_snap_health {

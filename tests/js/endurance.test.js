@@ -102,6 +102,7 @@ function subject() {
     bbw_abi_node_bootstrap_status: { call: () => e.bbw_abi_node_bootstrap_status(node) },
     bbw_abi_node_bootstraps: { call: () => e.bbw_abi_node_bootstraps(node, out) },
     bbw_abi_node_add_peer: { call: () => { e.bbw_abi_node_add_peer(node, peerAt, peer.length, addressesAt, addresses.length, err); e.bbw_abi_node_drop_peer(node, peerAt, peer.length, err); } },
+    bbw_abi_node_observe_peer: { call: () => { assert.equal(e.bbw_abi_node_observe_peer(node, peerAt, peer.length, siteAt, site.length, err), 0); e.bbw_abi_node_drop_peer(node, peerAt, peer.length, err); } },
     bbw_abi_node_drop_peer: { call: () => e.bbw_abi_node_drop_peer(node, peerAt, peer.length, err) },
     bbw_abi_node_block_peer: { call: () => { e.bbw_abi_node_block_peer(node, peerAt, peer.length, err); e.bbw_abi_node_unblock_peer(node, peerAt, peer.length, err); } },
     bbw_abi_node_unblock_peer: { call: () => e.bbw_abi_node_unblock_peer(node, peerAt, peer.length, err) },
