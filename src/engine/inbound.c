@@ -306,12 +306,17 @@ static void deliver_fills(bbw_engine *engine, bbw_inbound_event *event) {
   bbw_inbound_release(d.inbound, engine->mem);
 }
 
-static void note_answer(bbw_engine *engine, const bbw_peer_id *peer, const bbw_request *request) {
+static void note_answer(bbw_engine *engine, const bbw_peer_id *peer, const bbw_request *request,
+                        const bbw_envelope *answer) {
   bbw_rtt_edge edge = {request->chain_id, request->hop};
   uint64_t elapsed_ns = engine->now_ns > request->started_at_ns ? engine->now_ns - request->started_at_ns : 0;
   /* Out of memory only means that the sample is lost. */
   (void)bbw_rtt_observe(&engine->rtt, request->target_site, request->has_edge ? &edge : NULL, elapsed_ns,
                         engine->now_ns);
+  if (request->has_edge) {
+    bbw_rtt_take_reports(&engine->rtt, request->target_site, &edge, answer->edge_rtt_reports,
+                         answer->edge_rtt_report_count);
+  }
   bbw_engine_note_health(engine, peer, true);
   bbw_bus_publish(&engine->bus, BBW_STR("WireResponseLanded"));
 }
@@ -382,7 +387,7 @@ void bbw_engine_deliver(bbw_engine *engine, bbw_inbound_event *event) {
       bool is_answer = event->envelope.wire_req_id != 0 && bbw_requests_in_flight(&engine->requests) != 0 &&
                        bbw_requests_observe_response(&engine->requests, event->envelope.wire_req_id,
                                                      bbw_peer_id_site(peer), &request);
-      if (is_answer) { note_answer(engine, peer, &request); }
+      if (is_answer) { note_answer(engine, peer, &request, &event->envelope); }
       deliver_fills(engine, event);
       ask_for_pause(engine, peer); /* not in answer to a notice: two busy nodes would go on like that */
     }

@@ -427,8 +427,8 @@ static void put_requests(capture *c, bbw_snap *out) {
   out->next_token = requests->next_token;
 }
 
-static bbw_snap_rtt_edge rtt_edge(uint64_t chain_id, uint32_t hop, const bbw_rtt_estimator *e) {
-  return (bbw_snap_rtt_edge){chain_id, hop, e->srtt_ns, e->rttvar_ns, e->sample_count};
+static bbw_snap_rtt_edge rtt_edge(uint64_t chain_id, uint32_t hop, const bbw_rtt_estimator *e, uint64_t onward_ns) {
+  return (bbw_snap_rtt_edge){chain_id, hop, e->srtt_ns, e->rttvar_ns, e->sample_count, onward_ns, 0};
 }
 
 static void put_rtt_site(capture *c, bbw_snap_rtt_site *out, const bbw_rtt_site *site) {
@@ -447,7 +447,7 @@ static void put_rtt_site(capture *c, bbw_snap_rtt_site *out, const bbw_rtt_site 
   if (edges == NULL || intervals == NULL) { return; }
   for (size_t i = 0; i < site->edges.count; i++) {
     const bbw_rtt_edge_entry *entry = BBW_VEC_AT(&site->edges, const bbw_rtt_edge_entry, i);
-    edges[i] = rtt_edge(entry->edge.chain_id, entry->edge.hop, &entry->estimator);
+    edges[i] = rtt_edge(entry->edge.chain_id, entry->edge.hop, &entry->estimator, entry->onward_ns);
   }
   for (size_t i = 0; i < phi->count; i++) { intervals[i] = phi->intervals[(phi->head + i) % phi->size]; }
 }
@@ -462,9 +462,10 @@ static void put_rtt(capture *c, bbw_snap *out) {
   for (const bbw_rtt_site *site = rtt->first; site != NULL; site = site->after) { put_rtt_site(c, sites++, site); }
   for (size_t i = 0; i < rtt->chains.count; i++) {
     const bbw_rtt_chain *chain = BBW_VEC_AT(&rtt->chains, const bbw_rtt_chain, i);
-    chains[i] = rtt_edge(chain->chain_id, 0, &chain->estimator);
+    chains[i] = rtt_edge(chain->chain_id, 0, &chain->estimator, chain->onward_ns);
+    chains[i].next_site = chain->next_site;
   }
-  *global = rtt_edge(0, 0, &rtt->global);
+  *global = rtt_edge(0, 0, &rtt->global, 0);
   if (rtt->global.sample_count != 0) { out->rtt_global = global; }
 }
 

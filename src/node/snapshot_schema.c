@@ -138,7 +138,8 @@ static const bbw_proto_message request_type = MESSAGE("Request", STRUCT, request
 
 #define STRUCT bbw_snap_rtt_edge
 static const bbw_proto_field rtt_edge_fields[] = {
-    ONE(1, I64, chain_id), ONE(2, U32, hop), ONE(3, I64, srtt_ns), ONE(4, I64, rttvar_ns), ONE(5, I64, sample_count),
+    ONE(1, I64, chain_id),     ONE(2, U32, hop),       ONE(3, I64, srtt_ns),   ONE(4, I64, rttvar_ns),
+    ONE(5, I64, sample_count), ONE(6, I64, onward_ns), ONE(7, I64, next_site),
 };
 static const bbw_proto_message rtt_edge_type = MESSAGE("RttEdge", STRUCT, rtt_edge_fields);
 #undef STRUCT

@@ -127,7 +127,7 @@ typedef struct bbw_snap_request {
 typedef struct bbw_snap_rtt_edge {
   uint64_t chain_id;
   uint32_t hop;
-  uint64_t srtt_ns, rttvar_ns, sample_count;
+  uint64_t srtt_ns, rttvar_ns, sample_count, onward_ns, next_site;
 } bbw_snap_rtt_edge;
 
 typedef struct bbw_snap_rtt_site {
