@@ -122,7 +122,7 @@ static bool deliver_notice(bbw_engine *engine, const bbw_inbound_event *event) {
   }
   /* Out of memory only means that the advice is not remembered. */
   (void)bbw_backoff_record_remote_advisory(&engine->backoff, &event->inbound.src_peer, engine->now_ns,
-                                           bbw_load_u64le(payload.ptr));
+                                           bbw_load_u64le(payload.ptr), bbw_engine_random(engine));
   bbw_engine_note_health(engine, &event->inbound.src_peer, false);
   return true;
 }
@@ -318,6 +318,9 @@ static void note_answer(bbw_engine *engine, const bbw_peer_id *peer, const bbw_r
                          answer->edge_rtt_report_count);
   }
   bbw_engine_note_health(engine, peer, true);
+  const bbw_backoff_entry *backoff = bbw_backoff_find(&engine->backoff, peer);
+  bool is_pause = backoff != NULL && backoff->is_advisory && engine->now_ns < backoff->next_retry_ns;
+  if (!is_pause) { bbw_backoff_record_success(&engine->backoff, peer); }
   bbw_bus_publish(&engine->bus, BBW_STR("WireResponseLanded"));
 }
 

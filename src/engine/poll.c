@@ -119,6 +119,8 @@ static bool run_send_failed(bbw_engine *engine, const bbw_ingress_event *event) 
     bbw_step_end(&engine->steps);
   }
   bbw_engine_note_health(engine, &event->failed->peer, false);
+  /* Out of memory only means that the failure is not remembered. */
+  (void)bbw_backoff_record_failure(&engine->backoff, &event->failed->peer, engine->now_ns, bbw_engine_random(engine));
   bbw_mem_array_free(engine->mem, event->failed, 1, sizeof(*event->failed));
   return true;
 }
