@@ -26,7 +26,7 @@ void bbw_peer_table_free(bbw_peer_table *table) {
 }
 
 /* Word by word (the digest is zero behind its size), then the finalizer of SplitMix64, so that every bit of the id reaches every bit of the hash. */
-static uint64_t hash_of(const bbw_peer_table *table, const bbw_peer_id *peer) {
+static inline uint64_t hash_of(const bbw_peer_table *table, const bbw_peer_id *peer) {
   uint64_t hash = table->seed ^ peer->code;
   hash = (hash ^ peer->size) * 0x9e3779b97f4a7c15u;
   for (size_t at = 0; at < peer->size; at += 8) {
