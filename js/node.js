@@ -337,7 +337,8 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
      * @param {PeerId | string} peer @param {number} [bytes]
      */
     setSendRoom(peer, bytes) {
-      woken(call('set_send_room', bytesOf(peer), bytes === undefined ? 2n ** 64n - 1n : u64Of(bytes, 'bytes'), ERR));
+      call('set_send_room', bytesOf(peer), bytes === undefined ? 2n ** 64n - 1n : u64Of(bytes, 'bytes'), ERR);
+      if (bytes !== 0) woken(undefined);
     },
     /**
      * One bounded cycle. Afterwards `isPending` tells whether there is nothing to do until something comes in or a timer is due.
