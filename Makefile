@@ -235,7 +235,7 @@ ENGINE_OBJ     = $(patsubst %.c,$(WASM_DIR)/engine/%.o,$(ENGINE_SRC))
 
 $(BUILD)/wasm-emcc/engine/%.o: %.c $(BUILD)/wasm-emcc/emcc.path
 	@mkdir -p $(@D)
-	$(call say,emcc)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(WASM_FLAGS) -Os -DBBW_ENGINE_ONLY -MMD -MP -c $< -o $@
+	$(call say,emcc)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(WASM_FLAGS) -Oz -DBBW_ENGINE_ONLY -MMD -MP -c $< -o $@
 
 $(BUILD)/wasm-emcc/bb-engine.wasm: $(filter $(BUILD)/wasm-emcc/%,$(ENGINE_OBJ)) wasm/exports.txt $(BUILD)/wasm-emcc/emcc.path Makefile
 	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(subst -O3,-Oz,$(subst dlmalloc,emmalloc,$(EMCC_LINK))) \
@@ -243,7 +243,7 @@ $(BUILD)/wasm-emcc/bb-engine.wasm: $(filter $(BUILD)/wasm-emcc/%,$(ENGINE_OBJ)) 
 
 $(BUILD)/wasm-clang/engine/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,wasi)$(CLANG19) --target=wasm32-wasi $(WASM_FLAGS) -Os -DBBW_ENGINE_ONLY -MMD -MP -c $< -o $@
+	$(call say,wasi)$(CLANG19) --target=wasm32-wasi $(WASM_FLAGS) -Oz -DBBW_ENGINE_ONLY -MMD -MP -c $< -o $@
 
 $(BUILD)/wasm-clang/bb-engine.wasm: $(filter $(BUILD)/wasm-clang/%,$(ENGINE_OBJ)) wasm/exports.txt Makefile
 	$(call say,link)$(CLANG_LINK) $(filter %.o,$^) $(CLANG_LIBS) -o $@

@@ -32,6 +32,8 @@ import { createQueue } from './internal/queue.js';
  * @property {number} [timeBudgetMs]  how long one poll may take; default 8 with `animation-frame`, else no limit
  * @property {() => bigint} [now]  a clock in ns that never goes back; default performance.now()
  * @property {(step: DriverStep) => void} [onStep]  called for every step, at once; for those who do not iterate
+ * @property {number} [backlogBytesMax]  what may wait in a transport for one peer; more waits in the node, where it is bounded by `maxOutboundBytes` of its
+ *   configuration and keeps nobody else from being served. Default 1 MiB; transports without `backlog` have no such limit
  * @property {number} [stepsMax]  steps that wait for the iterator, at least 1; when full, polling stops until it reads. Default 4,096
  * @property {boolean} [closeTransports]  close them when the driver stops; default true
  * @property {AbortSignal} [signal]  stops the driver; the iterator then throws its reason
@@ -39,6 +41,8 @@ import { createQueue } from './internal/queue.js';
 
 /** Polls in a row before other tasks of the host get their turn. */
 const POLLS_PER_TURN = 16;
+/** How often a peer that is slow is looked at. */
+const BACKLOG_CHECK_MS = 20;
 /** The longest time that setTimeout can wait. */
 const TIMEOUT_MAX_MS = 2 ** 31 - 1;
 const SCHEDULES = ['microtask', 'animation-frame', 'timer'];
@@ -80,11 +84,13 @@ function checkOptions({ transports, schedule, now, onStep, stepsMax }) {
  */
 export function drive(node, {
   transports: given = [], schedule = 'microtask', now = monotonicNs, onStep = () => {}, stepsMax = 4096, closeTransports = true, signal,
+  backlogBytesMax = 2 ** 20,
   timeBudgetMs = schedule === 'animation-frame' ? 8 : Infinity,
 } = {}) {
   signal?.throwIfAborted();
   checkOptions({ transports: given, schedule, now, onStep, stepsMax });
   expect(typeof timeBudgetMs === 'number' && timeBudgetMs >= 0, 'timeBudgetMs', 'must be a number of at least 0', { value: timeBudgetMs });
+  expect(Number.isSafeInteger(backlogBytesMax) && backlogBytesMax > 0, 'backlogBytesMax', 'must be a whole number of at least 1', { value: backlogBytesMax });
   const limits = { timeBudgetMs };
   if (driven.has(node)) throw new BbwError('E_STATE', 'the node has a driver already; stop that one first');
   void node.nextTimerNs; // throws when the node is disposed
@@ -94,6 +100,10 @@ export function drive(node, {
   const stopping = new AbortController();
   /** Transport by which a peer was last reached. @type {Map<string, Transport>} */
   const routes = new Map();
+  /** Peers whose transport holds enough for them, and whether they were sent anything since they were given room. @type {Map<string, {peer: PeerId, isUsed: boolean}>} */
+  const slow = new Map();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let backlogTimer;
   /** Those who wait until the node has worked. @type {(() => void)[]} */
   let waiters = [];
   /** Settle when the transports have ended. @type {Promise<void>[]} */
@@ -108,11 +118,44 @@ export function drive(node, {
     if (queue.isRead) queue.force(step); // bounded: `turn` does not poll while the queue is full
   }
 
+  /** After a send: from enough on, the rest waits in the node. @param {PeerId} peer @param {string} key @param {Transport} transport */
+  function noteBacklog(peer, key, transport) {
+    const entry = slow.get(key);
+    if (entry !== undefined) entry.isUsed = true;
+    if (entry !== undefined || transport.backlog === undefined || transport.backlog(peer) < backlogBytesMax) return;
+    node.setSendRoom(peer, 0);
+    slow.set(key, { peer, isUsed: true });
+    backlogTimer ??= setTimeout(checkBacklogs, BACKLOG_CHECK_MS);
+  }
+
+  /** Gives room to peers that have taken half of what waited; one that did not need its last room is slow no more. */
+  function checkBacklogs() {
+    backlogTimer = undefined;
+    try {
+      for (const [key, entry] of slow) {
+        const backlog = routes.get(key)?.backlog?.(entry.peer) ?? 0;
+        if (backlog > backlogBytesMax / 2) continue;
+        if (entry.isUsed) node.setSendRoom(entry.peer, backlogBytesMax - backlog);
+        else release(key);
+        entry.isUsed = false;
+      }
+    } catch (error) {
+      return void stop(error);
+    }
+    if (slow.size !== 0) backlogTimer = setTimeout(checkBacklogs, BACKLOG_CHECK_MS);
+  }
+
+  /** @param {string} key */
+  function release(key) {
+    const entry = slow.get(key);
+    if (entry !== undefined && slow.delete(key)) node.setSendRoom(entry.peer);
+  }
+
   /** @param {PeerId} peer @param {Uint8Array} bytes */
   function send(peer, bytes) {
     try {
       if (peer.equals(node.peerId)) return void node.deliverInbound(peer, bytes);
-      const transport = routes.get(peer.toString());
+      const key = peer.toString(), transport = routes.get(key);
       if (transport === undefined) throw new BbwError('E_AB_UNKNOWN_PEER', `peer ${peer} is not connected`, { peer });
       try {
         transport.send(peer, bytes);
@@ -121,9 +164,14 @@ export function drive(node, {
       }
       counters.envelopesSent++;
       counters.bytesSent += bytes.length;
+      noteBacklog(peer, key, transport);
     } catch (error) {
       if (!isBbwError(error)) throw error;
-      node.sendFailed(peer, requestIdOf(bytes), wellFormed(error.message));
+      try {
+        node.sendFailed(peer, requestIdOf(bytes), wellFormed(error.message));
+      } catch (full) { // of many that fail at once; the request ends at its deadline
+        if (!isBbwError(full, 'E_INGRESS_FULL')) throw full;
+      }
       report({ type: 'SendFailed', peer, error });
     }
   }
@@ -188,6 +236,7 @@ export function drive(node, {
       } else if (event.type === 'down') {
         if (routes.get(key) === transport) {
           routes.delete(key);
+          release(key); // what waits for it fails, like what is sent to it now
           node.dropPeer(event.peer);
         }
         report({ type: 'Disconnected', peer: event.peer, reason: event.reason });
@@ -220,6 +269,10 @@ export function drive(node, {
     isStopped = true;
     driven.delete(node);
     clearTimeout(timer);
+    clearTimeout(backlogTimer);
+    try {
+      for (const key of [...slow.keys()]) release(key);
+    } catch { /* the node is gone, or has trapped: it holds nothing back */ }
     signal?.removeEventListener('abort', onAbort);
     node.onWake = undefined;
     node.onDispose = undefined;

@@ -20,7 +20,7 @@ import { encodeValue } from './values.js';
  * Limits and behaviour; the names are those of bbw_config in camelCase, envelope caps in `envelopeCaps`.
  * @typedef {object} NodeConfig
  * @property {boolean} [edge]  start from the values for small hosts
- * @property {number} [cycleOpBudget] @property {number} [maxPendingAsync] @property {number} [maxOutboundQueue]
+ * @property {number} [cycleOpBudget] @property {number} [maxPendingAsync] @property {number} [maxOutboundQueue] @property {number} [maxOutboundBytes]
  * @property {number} [busCapacity] @property {number} [maxExecutions] @property {number | bigint} [perHopBudgetNs]
  * @property {number | bigint} [asyncDeadlineNs]  how long an operator may wait for a component or for the host; 0 (default): for ever
  * @property {number} [backpressureHighWaterPct] @property {number} [backpressureKBeforeSilent] @property {number | bigint} [backpressureMinNoticeIntervalNs]
@@ -333,6 +333,14 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
       woken(call('send_failed', bytesOf(peer), u64Of(wireReqId, 'wireReqId'), encodeUtf8(reason, 'reason'), ERR));
     },
     /**
+     * How many bytes of envelopes a peer's transport takes for now; the one that uses up the rest goes whole. What is more waits, and nobody else waits for it. undefined: no limit.
+     * @param {PeerId | string} peer @param {number} [bytes]
+     */
+    setSendRoom(peer, bytes) {
+      call('set_send_room', bytesOf(peer), bytes === undefined ? 2n ** 64n - 1n : u64Of(bytes, 'bytes'), ERR);
+      if (bytes !== 0) woken(undefined);
+    },
+    /**
      * One bounded cycle. Afterwards `isPending` tells whether there is nothing to do until something comes in or a timer is due.
      * @param {import('./node.js').PollOptions} [options] @returns {Step[]}
      */
@@ -365,6 +373,8 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
       const list = addresses === undefined ? [new Address().p2p(peer)] : [...addresses].map((a) => Address.from(a));
       woken(call('add_peer', bytesOf(peer), pack((out) => packList(out, list, (a) => out.bytes32(a.toBytes()))), ERR));
     },
+    /** The transport has seen the peer at this address; no claim of the peer drives it out. @param {PeerId | string} peer @param {Address | string} address */
+    observePeer(peer, address) { woken(call('observe_peer', bytesOf(peer), Address.from(address).toBytes(), ERR)); },
     /** @param {PeerId | string} peer */
     dropPeer(peer) { woken(call('drop_peer', bytesOf(peer), ERR)); },
     /** @param {PeerId | string} peer */

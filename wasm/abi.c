@@ -53,6 +53,7 @@ static const config_row config_rows[] = {
     CONFIG(cycle_op_budget),
     CONFIG(max_pending_async),
     CONFIG(max_outbound_queue),
+    CONFIG(max_outbound_bytes),
     CONFIG(bus_capacity),
     CONFIG(max_executions),
     CONFIG(per_hop_budget_ns),
@@ -330,6 +331,10 @@ int32_t bbw_abi_node_send_failed(uint32_t node, uint32_t peer, uint32_t peer_len
                                  uint32_t reason_len, uint32_t err) {
   return bbw_node_send_failed(node_at(node), bytes_at(peer, peer_len), wire_req_id, text_at(reason, reason_len),
                               error_at(err));
+}
+
+int32_t bbw_abi_node_set_send_room(uint32_t node, uint32_t peer, uint32_t peer_len, uint64_t bytes, uint32_t err) {
+  return bbw_node_set_send_room(node_at(node), bytes_at(peer, peer_len), bytes, error_at(err));
 }
 
 #if defined(__wasm__)

@@ -75,6 +75,7 @@ int32_t bbw_abi_node_fail(uint32_t node, uint64_t cmd_id, uint32_t detail, uint3
 int32_t bbw_abi_node_cancel(uint32_t node, uint64_t exec_id, uint32_t err);
 int32_t bbw_abi_node_send_failed(uint32_t node, uint32_t peer, uint32_t peer_len, uint64_t wire_req_id, uint32_t reason,
                                  uint32_t reason_len, uint32_t err);
+int32_t bbw_abi_node_set_send_room(uint32_t node, uint32_t peer, uint32_t peer_len, uint64_t bytes, uint32_t err);
 /* out = the step records (step.def).  Returns 0 = more may be done at once, 1 = pending until new work or the next timer, negative = status. */
 int32_t bbw_abi_node_poll(uint32_t node, uint32_t out, uint32_t err);
 /* The host is asked after every so many operators of a poll whether its time is up; 0: it is not asked. */
@@ -94,6 +95,8 @@ int32_t bbw_abi_node_bootstraps(uint32_t node, uint32_t out);
 /* addresses = pack: list of bytes. */
 int32_t bbw_abi_node_add_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t addresses,
                               uint32_t addresses_len, uint32_t err);
+int32_t bbw_abi_node_observe_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t bytes, uint32_t len,
+                                  uint32_t err);
 int32_t bbw_abi_node_drop_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t err);
 int32_t bbw_abi_node_block_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t err);
 int32_t bbw_abi_node_unblock_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t err);

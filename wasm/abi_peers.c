@@ -15,6 +15,11 @@ int32_t bbw_abi_node_add_peer(uint32_t node, uint32_t peer, uint32_t peer_len, u
   return rv;
 }
 
+int32_t bbw_abi_node_observe_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t bytes, uint32_t len,
+                                  uint32_t err) {
+  return bbw_node_observe_peer(node_at(node), bytes_at(peer, peer_len), bytes_at(bytes, len), error_at(err));
+}
+
 int32_t bbw_abi_node_drop_peer(uint32_t node, uint32_t peer, uint32_t peer_len, uint32_t err) {
   return bbw_node_drop_peer(node_at(node), bytes_at(peer, peer_len), error_at(err));
 }

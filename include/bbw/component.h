@@ -64,6 +64,7 @@ uint64_t bbw_ctx_now_ns(const bbw_ctx *ctx); /* the node's clock */
 const bbw_peer_id *bbw_ctx_self_peer(const bbw_ctx *ctx);
 const bbw_peer_id *bbw_ctx_src_peer(const bbw_ctx *ctx); /* who sent the envelope behind this execution; NULL if none */
 uint64_t bbw_ctx_random(bbw_ctx *ctx);                   /* from the node's generator */
+uint64_t bbw_ctx_table_seed(const bbw_ctx *ctx);         /* a secret of the node, for tables whose keys peers choose */
 bool bbw_ctx_is_remote(const bbw_ctx *ctx); /* the operator was called by an envelope of src_peer, not by a graph */
 bool bbw_ctx_is_allowed(const bbw_ctx *ctx, const bbw_peer_id *peer); /* by the block and the allow list */
 /* Known peers other than this node, in the order in which they became known. */

@@ -17,9 +17,11 @@
 #define BBW_NO_CAP UINT64_MAX
 
 typedef struct bbw_config {
-  uint64_t cycle_op_budget;    /* operators per poll; at least 1 is run */
-  uint64_t max_pending_async;  /* parked operators */
-  uint64_t max_outbound_queue; /* envelopes queued within one poll; the oldest is dropped; 0 is refused */
+  uint64_t cycle_op_budget;   /* operators per poll; at least 1 is run */
+  uint64_t max_pending_async; /* parked operators */
+  uint64_t
+      max_outbound_queue; /* envelopes queued within one poll; the oldest is dropped; as many wait for slow peers; 0 is refused */
+  uint64_t max_outbound_bytes; /* memory of envelopes that wait for slow peers (bbw_node_set_send_room) */
   uint64_t bus_capacity;       /* events; the ingress queue holds four times as many; 0 is refused */
   uint64_t max_executions;     /* live executions; a delivery beyond it fails with BBW_E_LIMIT */
   uint64_t per_hop_budget_ns;  /* default time budget of a Send without one of its own */
@@ -113,6 +115,13 @@ bbw_status bbw_node_cancel(bbw_node *node, uint64_t exec_id, bbw_error *err);
 /* The transport could not deliver: ends the outstanding request and counts against the peer. */
 bbw_status bbw_node_send_failed(bbw_node *node, bbw_bytes peer, uint64_t wire_req_id, bbw_str reason, bbw_error *err);
 
+/*
+ * How much a peer's transport takes for now, in bytes of envelopes; the one that uses up the rest goes whole.  With 0, or when it is used up, the peer's envelopes wait, in their order, until
+ * the host gives room again; nobody else waits for that.  What waits is bounded: a peer may hold as much of max_outbound_bytes and max_outbound_queue as is free, and beyond that loses its oldest envelope
+ * (OutboundDropped).  BBW_NO_CAP: no limit, as at the start.  What waits is part of a snapshot, rooms are not: they belong to a connection.  BBW_E_LIMIT: above 16,384 peers with a limit.
+ */
+bbw_status bbw_node_set_send_room(bbw_node *node, bbw_bytes peer, uint64_t bytes, bbw_error *err);
+
 /* One bounded cycle.  *steps receives the records of step.def, valid until the next call on this node; empty means nothing happened.
  * *is_pending is true when nothing is left to do until new work comes or the next timer is due. */
 bbw_status bbw_node_poll(bbw_node *node, bbw_bytes *steps, bool *is_pending, bbw_error *err);
@@ -190,6 +199,11 @@ bbw_status bbw_snapshot_read_info(bbw_snapshot_info *out, bbw_bytes snapshot, bb
 
 /* Peers. */
 bbw_status bbw_node_add_peer(bbw_node *node, bbw_bytes peer, const bbw_bytes *addresses, size_t count, bbw_error *err);
+/*
+ * The host has seen the peer at this address, as its transport knows it.  It is kept beside what the peer says of itself, which never drives it out, and makes an unknown peer known.  BBW_E_ARG for
+ * the node's own id, errors of addresses and of the book.
+ */
+bbw_status bbw_node_observe_peer(bbw_node *node, bbw_bytes peer, bbw_bytes address, bbw_error *err);
 bbw_status bbw_node_drop_peer(bbw_node *node, bbw_bytes peer, bbw_error *err);
 bbw_status bbw_node_block_peer(bbw_node *node, bbw_bytes peer, bbw_error *err);
 bbw_status bbw_node_unblock_peer(bbw_node *node, bbw_bytes peer, bbw_error *err);

@@ -57,6 +57,7 @@ export function createMemoryHub({ itemsMax = RECEIVE_ITEMS_MAX, bytesMax = RECEI
           queue.end();
           for (const other of members.values()) other.queue.force({ type: 'down', peer, reason: 'closed' });
         },
+        backlog: (to) => (to.equals(peer) ? 0 : members.get(to.toString())?.queue.bytes ?? 0), // what the reader has not taken yet
         peers: () => (queue.isEnded ? [] : [...members.values()].filter((m) => m.queue !== queue).map((m) => m.peer)),
       };
     },

@@ -26,6 +26,8 @@ import { PeerId } from '../peer-id.js';
  *   the transport, if that was an error.
  * @property {() => void} close  Ends `receive`; closing twice is fine.
  * @property {() => PeerId[]} peers  who is connected now; nobody after close
+ * @property {(peer: PeerId) => number} [backlog]  bytes that wait to be sent to a connected peer, 0 for another. With it `drive` lets the node keep
+ *   what a slow peer does not take, before `send` has to refuse it
  */
 
 const MAGIC = Uint8Array.of(0x62, 0x62, 0x77, 0x31); // "bbw1"

@@ -180,6 +180,7 @@ export async function createWebSocketServer({
       queue.end();
     },
     peers: () => (queue.isEnded ? [] : [...live.values()].map((entry) => entry.peer)),
+    backlog: (to) => live.get(to.toString())?.socket.bufferedAmount ?? 0,
   };
 }
 

@@ -176,6 +176,7 @@ export function createWebSocketTransport({
     },
     dropConnection: () => socket?.close(CLOSE.NORMAL, 'dropped'),
     peers: () => (peer === undefined ? [] : [peer]),
+    backlog: (to) => (peer !== undefined && to.equals(peer) ? socket?.bufferedAmount ?? 0 : 0),
   };
 }
 

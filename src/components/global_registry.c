@@ -273,6 +273,8 @@ static bbw_status list_peers(server *s, bbw_ctx *ctx) {
 }
 
 static bbw_status server_dispatch(void *self, bbw_ctx *ctx) {
+  bbw_peer_table_reseed(&((server *)self)->entries,
+                        bbw_ctx_table_seed(ctx)); /* only the first time, and after a restore */
   bool is_remote = bbw_ctx_is_remote(ctx);
   if (is_remote && bbw_protocol_is_op(ctx, "Announce")) { return take_announcement(self, ctx); }
   bool is_list = !is_remote && (bbw_protocol_is_op(ctx, "Sample") || bbw_protocol_is_op(ctx, "CurrentView"));

@@ -41,6 +41,8 @@ bool bbw_ctx_is_allowed(const bbw_ctx *ctx, const bbw_peer_id *peer) {
 }
 uint64_t bbw_ctx_random(bbw_ctx *ctx) { return bbw_engine_random(ctx->engine); }
 
+uint64_t bbw_ctx_table_seed(const bbw_ctx *ctx) { return ~ctx->engine->address_book.entries.seed; }
+
 uint64_t bbw_ctx_op_ref(const bbw_ctx *ctx) {
   return ctx->frame == NULL ? 0 : bbw_graph_op_ref(ctx->frame->graph, ctx->op_index);
 }
@@ -142,8 +144,11 @@ bool bbw_ctx_local_addresses(const bbw_ctx *ctx, const bbw_bytes **items, size_t
 bbw_status bbw_ctx_hold_peer(bbw_ctx *ctx, const bbw_peer_id *peer, const bbw_bytes *addresses, size_t count,
                              bool is_own_word) {
   bbw_address_book *book = &ctx->engine->address_book;
-  if (!is_own_word && bbw_address_book_hold(book, peer) == BBW_OK) { return BBW_OK; }
-  return bbw_address_book_add_peer(book, peer, addresses, count);
+  /* Who is new is held by its claim. */
+  bool is_known = bbw_address_book_hold(book, peer) == BBW_OK;
+  bbw_status rv = is_known && !is_own_word ? BBW_OK : bbw_address_book_claim(book, peer, addresses, count);
+  if (rv != BBW_OK && is_known) { (void)bbw_address_book_drop_peer(book, peer); }
+  return rv;
 }
 
 void bbw_ctx_release_peer(bbw_ctx *ctx, const bbw_peer_id *peer) {

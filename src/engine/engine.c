@@ -21,8 +21,8 @@ static void seed_tables(bbw_engine *engine) {
       &engine->routes, &engine->dedup.seen, &engine->requests.by_id, &engine->rtt.by_site, &engine->rtt.by_chain,
   };
   bbw_peer_table *const tables[] = {
-      &engine->address_book.entries, &engine->governor.blocked, &engine->governor.allowed,
-      &engine->governor.health,      &engine->backoff.entries,  &engine->backpressure.entries,
+      &engine->address_book.entries, &engine->governor.blocked,     &engine->governor.allowed, &engine->governor.health,
+      &engine->backoff.entries,      &engine->backpressure.entries, &engine->outbound.flows,
   };
   uint64_t state = ~engine->config.rng_seed;
   for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) { tables[i]->seed = next_random(&state); }
@@ -53,7 +53,7 @@ bbw_status bbw_engine_init(bbw_engine *engine, const bbw_peer_id *self, const bb
   bbw_bus_init(&engine->bus, (size_t)config->bus_capacity, mem);
   bbw_named_init(&engine->named, mem);
   bbw_step_buffer_init(&engine->steps, config->step_mask, mem);
-  bbw_outbound_init(&engine->outbound, config->max_outbound_queue, mem);
+  bbw_outbound_init(&engine->outbound, config->max_outbound_queue, config->max_outbound_bytes, mem);
   bbw_vec_init(&engine->app_events, sizeof(bbw_app_event), mem);
   bbw_vec_init(&engine->resolve_failures, sizeof(bbw_resolve_failure), mem);
   bbw_vec_init(&engine->phases, sizeof(bbw_bytes), mem);
@@ -94,7 +94,7 @@ static void clear_output(bbw_engine *engine) {
   }
   engine->phases.count = 0;
   engine->phase_at = 0;
-  while (bbw_outbound_count(&engine->outbound) != 0) { bbw_outbound_pop(&engine->outbound); }
+  bbw_outbound_clear(&engine->outbound);
 }
 
 void bbw_engine_abandon(bbw_engine *engine, const bbw_parked *parked) {

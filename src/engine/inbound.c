@@ -103,17 +103,8 @@ static void merge_claimed(bbw_engine *engine, bbw_inbound_event *event) {
   for (size_t i = 0; i < envelope->src_peer_address_count; i++) {
     if (bbw_address_check(envelope->src_peer_addresses[i], NULL) != BBW_OK) { return; }
   }
-  bbw_status rv = BBW_OK;
-  if (!is_known) {
-    rv = bbw_address_book_add_peer(&engine->address_book, &event->inbound.src_peer, envelope->src_peer_addresses,
-                                   envelope->src_peer_address_count);
-  } else {
-    /* A claim counts as one reference, however often it is repeated. */
-    for (size_t i = 0; rv == BBW_OK && i < envelope->src_peer_address_count; i++) {
-      rv = bbw_address_book_register_address(&engine->address_book, &event->inbound.src_peer,
-                                             envelope->src_peer_addresses[i]);
-    }
-  }
+  bbw_status rv = bbw_address_book_claim(&engine->address_book, &event->inbound.src_peer, envelope->src_peer_addresses,
+                                         envelope->src_peer_address_count);
   if (rv == BBW_E_AB_ALLOCATION_FAILED) {
     delivery d = {.engine = engine, .event = event};
     if (envelope->fill_count != 0) {
@@ -131,7 +122,7 @@ static bool deliver_notice(bbw_engine *engine, const bbw_inbound_event *event) {
   }
   /* Out of memory only means that the advice is not remembered. */
   (void)bbw_backoff_record_remote_advisory(&engine->backoff, &event->inbound.src_peer, engine->now_ns,
-                                           bbw_load_u64le(payload.ptr));
+                                           bbw_load_u64le(payload.ptr), bbw_engine_random(engine));
   bbw_engine_note_health(engine, &event->inbound.src_peer, false);
   return true;
 }
@@ -315,13 +306,21 @@ static void deliver_fills(bbw_engine *engine, bbw_inbound_event *event) {
   bbw_inbound_release(d.inbound, engine->mem);
 }
 
-static void note_answer(bbw_engine *engine, const bbw_peer_id *peer, const bbw_request *request) {
+static void note_answer(bbw_engine *engine, const bbw_peer_id *peer, const bbw_request *request,
+                        const bbw_envelope *answer) {
   bbw_rtt_edge edge = {request->chain_id, request->hop};
   uint64_t elapsed_ns = engine->now_ns > request->started_at_ns ? engine->now_ns - request->started_at_ns : 0;
   /* Out of memory only means that the sample is lost. */
   (void)bbw_rtt_observe(&engine->rtt, request->target_site, request->has_edge ? &edge : NULL, elapsed_ns,
                         engine->now_ns);
+  if (request->has_edge) {
+    bbw_rtt_take_reports(&engine->rtt, request->target_site, &edge, answer->edge_rtt_reports,
+                         answer->edge_rtt_report_count);
+  }
   bbw_engine_note_health(engine, peer, true);
+  const bbw_backoff_entry *backoff = bbw_backoff_find(&engine->backoff, peer);
+  bool is_pause = backoff != NULL && backoff->is_advisory && engine->now_ns < backoff->next_retry_ns;
+  if (!is_pause) { bbw_backoff_record_success(&engine->backoff, peer); }
   bbw_bus_publish(&engine->bus, BBW_STR("WireResponseLanded"));
 }
 
@@ -391,7 +390,7 @@ void bbw_engine_deliver(bbw_engine *engine, bbw_inbound_event *event) {
       bool is_answer = event->envelope.wire_req_id != 0 && bbw_requests_in_flight(&engine->requests) != 0 &&
                        bbw_requests_observe_response(&engine->requests, event->envelope.wire_req_id,
                                                      bbw_peer_id_site(peer), &request);
-      if (is_answer) { note_answer(engine, peer, &request); }
+      if (is_answer) { note_answer(engine, peer, &request, &event->envelope); }
       deliver_fills(engine, event);
       ask_for_pause(engine, peer); /* not in answer to a notice: two busy nodes would go on like that */
     }

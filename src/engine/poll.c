@@ -119,6 +119,8 @@ static bool run_send_failed(bbw_engine *engine, const bbw_ingress_event *event) 
     bbw_step_end(&engine->steps);
   }
   bbw_engine_note_health(engine, &event->failed->peer, false);
+  /* Out of memory only means that the failure is not remembered. */
+  (void)bbw_backoff_record_failure(&engine->backoff, &event->failed->peer, engine->now_ns, bbw_engine_random(engine));
   bbw_mem_array_free(engine->mem, event->failed, 1, sizeof(*event->failed));
   return true;
 }
@@ -311,6 +313,14 @@ static void run_phases(bbw_engine *engine) {
 static void write_envelopes(bbw_engine *engine) {
   const bbw_outbound_entry *entry;
   while ((entry = bbw_outbound_front(&engine->outbound)) != NULL) {
+    /* What waited for a peer that was forbidden since does not go to it. */
+    bool is_forbidden = engine->outbound.flows.count != 0 &&
+                        bbw_governor_check_inbound(&engine->governor, &entry->peer) != BBW_VERDICT_ALLOW;
+    if (is_forbidden) {
+      engine->outbound.dropped_new++;
+      bbw_outbound_pop(&engine->outbound);
+      continue;
+    }
     size_t count = 0;
     size_t room = BBW_STEP_HEADER_BYTES + 24 + bbw_step_bytes_size(BBW_PEER_ID_BYTES_MAX) +
                   bbw_step_bytes_size(entry->dest_len + entry->tail->len);
@@ -324,9 +334,8 @@ static void write_envelopes(bbw_engine *engine) {
       bbw_step_put_bytes(&engine->steps, (bbw_bytes){peer, bbw_peer_id_encode(&entry->peer, peer)});
       bbw_step_put_u64(&engine->steps, count);
       for (size_t at = 0; bbw_outbound_address(entry, &at, &address);) { bbw_step_put_bytes(&engine->steps, address); }
-      uint8_t *out = bbw_step_put_space(&engine->steps, entry->dest_len + entry->tail->len);
-      if (entry->dest_len != 0) { memcpy(out, entry->dest, entry->dest_len); }
-      memcpy(out + entry->dest_len, entry->tail->bytes, entry->tail->len);
+      bbw_outbound_write(&engine->outbound, entry,
+                         bbw_step_put_space(&engine->steps, entry->dest_len + entry->tail->len));
       bbw_step_put_u64(&engine->steps, entry->is_redelivered);
       bbw_step_end(&engine->steps);
     }
@@ -429,6 +438,7 @@ bbw_status bbw_engine_poll(bbw_engine *engine) {
   engine->is_held = false;
   engine->depth_at_poll = engine->ingress.count;
   if (engine->tick_ns > engine->now_ns) { engine->now_ns = engine->tick_ns; }
+  engine->outbound.now_ns = engine->now_ns;
   if (!engine->is_first_poll_done) { start_self_starting(engine); }
   (void)bbw_bootstrap_advance(engine);
   run_timers(engine);
@@ -452,7 +462,7 @@ bbw_status bbw_engine_poll(bbw_engine *engine) {
 
 bool bbw_engine_is_idle(const bbw_engine *engine) {
   if (engine->poll_status != BBW_OK) { return false; } /* memory ran out in the last poll: it has not come to its end */
-  bool is_output_done = bbw_outbound_count(&engine->outbound) == 0 && engine->app_events.count == 0 &&
+  bool is_output_done = bbw_outbound_front(&engine->outbound) == NULL && engine->app_events.count == 0 &&
                         engine->resolve_failures.count == 0;
   bool is_work_done = engine->frontier.count == 0 && engine->bus.count == 0 && engine->async.done.count == 0;
   uint64_t at_ns;

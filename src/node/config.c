@@ -11,6 +11,7 @@ void bbw_config_init(bbw_config *config) {
       .cycle_op_budget = 1000,
       .max_pending_async = 10000,
       .max_outbound_queue = 10000,
+      .max_outbound_bytes = 67108864,
       .bus_capacity = 1024,
       .max_executions = MAX_EXECUTIONS_DEFAULT,
       .per_hop_budget_ns = 100000000,
@@ -32,6 +33,7 @@ void bbw_config_init(bbw_config *config) {
 void bbw_config_init_edge(bbw_config *config) {
   bbw_config_init(config);
   config->ingress_byte_budget = 8388608;
+  config->max_outbound_bytes = 4194304;
   config->max_app_event_bytes = 65536;
   config->max_invoke_inputs = 16;
   config->max_invoke_bytes = 262144;
@@ -71,6 +73,7 @@ bbw_status bbw_node_set_config(bbw_node *node, const bbw_config *config, bbw_err
   engine->steps.mask = engine->config.step_mask;
   engine->ingress.cap = (size_t)config->bus_capacity * 4;
   engine->outbound.cap = config->max_outbound_queue;
+  engine->outbound.bytes_max = config->max_outbound_bytes;
   engine->backpressure.config = bbw_engine_backpressure_config(config); /* what peers were told stays known */
   return BBW_OK;
 }

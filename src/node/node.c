@@ -343,6 +343,15 @@ bbw_status bbw_node_send_failed(bbw_node *node, bbw_bytes peer, uint64_t wire_re
   return BBW_OK;
 }
 
+bbw_status bbw_node_set_send_room(bbw_node *node, bbw_bytes peer, uint64_t bytes, bbw_error *err) {
+  bbw_peer_id id;
+  bbw_status rv = enter(node, err);
+  if (rv == BBW_OK) { rv = take_peer(&id, peer, err); }
+  if (rv == BBW_OK) { rv = bbw_error_set(err, bbw_outbound_set_room(&node->engine.outbound, &id, bytes)); }
+  if (rv == BBW_OK && bbw_outbound_front(&node->engine.outbound) != NULL) { bbw_node_notify(node); }
+  return rv;
+}
+
 bbw_status bbw_node_poll(bbw_node *node, bbw_bytes *steps, bool *is_pending, bbw_error *err) {
   bbw_engine *engine = &node->engine;
   bbw_status rv = enter(node, err);
@@ -385,6 +394,17 @@ bbw_status bbw_node_add_peer(bbw_node *node, bbw_bytes peer, const bbw_bytes *ad
   if (rv != BBW_OK) { return rv; }
   rv = bbw_address_book_add_peer(&node->engine.address_book, &id, addresses, count);
   return bbw_node_book_failed(node, rv, &id, count, err);
+}
+
+bbw_status bbw_node_observe_peer(bbw_node *node, bbw_bytes peer, bbw_bytes address, bbw_error *err) {
+  bbw_peer_id id;
+  bbw_status rv = enter(node, err);
+  if (rv == BBW_OK) { rv = take_peer(&id, peer, err); }
+  if (rv == BBW_OK) { rv = bbw_address_check(address, err); }
+  if (rv == BBW_OK && bbw_peer_id_equal(&id, &node->engine.self_peer)) { rv = bbw_error_set(err, BBW_E_ARG); }
+  if (rv != BBW_OK) { return rv; }
+  rv = bbw_address_book_observe(&node->engine.address_book, &id, address);
+  return bbw_node_book_failed(node, rv, &id, 1, err);
 }
 
 bbw_status bbw_node_drop_peer(bbw_node *node, bbw_bytes peer, bbw_error *err) {

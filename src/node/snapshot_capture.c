@@ -307,18 +307,28 @@ static void put_named(capture *c, bbw_snap *out) {
   }
 }
 
+static void put_envelope(capture *c, bbw_snap_outbound *out, const bbw_outbound_entry *entry) {
+  *out = (bbw_snap_outbound){.peer = peer_bytes(c, &entry->peer),
+                             .tail = {entry->tail->bytes, entry->tail->len},
+                             .queued_ns = entry->queued_ns};
+  bbw_bytes address;
+  size_t addresses = 0, k = 0;
+  for (size_t at = 0; bbw_outbound_address(entry, &at, &address);) { addresses++; }
+  bbw_bytes *views = list_new(c, &out->addresses, addresses, sizeof(*views));
+  for (size_t at = 0; views != NULL && bbw_outbound_address(entry, &at, &address);) { views[k++] = address; }
+}
+
 static void put_outbound(capture *c, bbw_snap *out) {
   const bbw_outbound *outbound = &c->engine->outbound;
-  size_t count = bbw_outbound_count(outbound);
-  bbw_snap_outbound *list = list_new(c, &out->outbound, count, sizeof(*list));
-  for (size_t i = 0; list != NULL && i < count; i++) {
-    const bbw_outbound_entry *entry = BBW_VEC_AT(&outbound->entries, const bbw_outbound_entry, outbound->head + i);
-    list[i] = (bbw_snap_outbound){.peer = peer_bytes(c, &entry->peer), .tail = {entry->tail->bytes, entry->tail->len}};
-    bbw_bytes address;
-    size_t addresses = 0, k = 0;
-    for (size_t at = 0; bbw_outbound_address(entry, &at, &address);) { addresses++; }
-    bbw_bytes *views = list_new(c, &list[i].addresses, addresses, sizeof(*views));
-    for (size_t at = 0; views != NULL && bbw_outbound_address(entry, &at, &address);) { views[k++] = address; }
+  bbw_snap_outbound *list = list_new(c, &out->outbound, bbw_outbound_count(outbound), sizeof(*list));
+  if (list == NULL) { return; }
+  const bbw_outbound_queue *queue = &outbound->now;
+  for (const bbw_peer_entry *flow = outbound->flows.first;; flow = flow->after) {
+    for (const bbw_outbound_entry *entry = queue->first; entry != NULL; entry = entry->next) {
+      put_envelope(c, list++, entry);
+    }
+    if (flow == NULL) { break; }
+    queue = &((const bbw_flow *)flow)->queue;
   }
   out->outbound_dropped_new = outbound->dropped_new;
 }
@@ -361,7 +371,8 @@ static void put_book(capture *c, bbw_snap *out) {
     (void)bbw_address_book_lookup(book, peer, &items, &addresses); /* none: the entry has lost its addresses */
     peers[i] = (bbw_snap_peer){.peer = peer_bytes(c, peer),
                                .addresses = {items, addresses},
-                               .ref_count = bbw_address_book_ref_count(book, peer)};
+                               .ref_count = bbw_address_book_ref_count(book, peer),
+                               .claimed = bbw_address_book_claimed(book, peer)};
   }
 }
 
@@ -416,8 +427,8 @@ static void put_requests(capture *c, bbw_snap *out) {
   out->next_token = requests->next_token;
 }
 
-static bbw_snap_rtt_edge rtt_edge(uint64_t chain_id, uint32_t hop, const bbw_rtt_estimator *e) {
-  return (bbw_snap_rtt_edge){chain_id, hop, e->srtt_ns, e->rttvar_ns, e->sample_count};
+static bbw_snap_rtt_edge rtt_edge(uint64_t chain_id, uint32_t hop, const bbw_rtt_estimator *e, uint64_t onward_ns) {
+  return (bbw_snap_rtt_edge){chain_id, hop, e->srtt_ns, e->rttvar_ns, e->sample_count, onward_ns, 0};
 }
 
 static void put_rtt_site(capture *c, bbw_snap_rtt_site *out, const bbw_rtt_site *site) {
@@ -436,7 +447,7 @@ static void put_rtt_site(capture *c, bbw_snap_rtt_site *out, const bbw_rtt_site 
   if (edges == NULL || intervals == NULL) { return; }
   for (size_t i = 0; i < site->edges.count; i++) {
     const bbw_rtt_edge_entry *entry = BBW_VEC_AT(&site->edges, const bbw_rtt_edge_entry, i);
-    edges[i] = rtt_edge(entry->edge.chain_id, entry->edge.hop, &entry->estimator);
+    edges[i] = rtt_edge(entry->edge.chain_id, entry->edge.hop, &entry->estimator, entry->onward_ns);
   }
   for (size_t i = 0; i < phi->count; i++) { intervals[i] = phi->intervals[(phi->head + i) % phi->size]; }
 }
@@ -451,9 +462,10 @@ static void put_rtt(capture *c, bbw_snap *out) {
   for (const bbw_rtt_site *site = rtt->first; site != NULL; site = site->after) { put_rtt_site(c, sites++, site); }
   for (size_t i = 0; i < rtt->chains.count; i++) {
     const bbw_rtt_chain *chain = BBW_VEC_AT(&rtt->chains, const bbw_rtt_chain, i);
-    chains[i] = rtt_edge(chain->chain_id, 0, &chain->estimator);
+    chains[i] = rtt_edge(chain->chain_id, 0, &chain->estimator, chain->onward_ns);
+    chains[i].next_site = chain->next_site;
   }
-  *global = rtt_edge(0, 0, &rtt->global);
+  *global = rtt_edge(0, 0, &rtt->global, 0);
   if (rtt->global.sample_count != 0) { out->rtt_global = global; }
 }
 

@@ -79,7 +79,8 @@ static bbw_status rebuild_book(const bbw_rebuild *r) {
     bbw_peer_id id;
     bbw_status rv = bbw_rebuild_peer(r, peer->peer, &id);
     if (rv == BBW_OK) {
-      rv = bbw_address_book_restore(book, &id, peer->addresses.items, peer->addresses.count, peer->ref_count);
+      rv = bbw_address_book_restore(book, &id, peer->addresses.items, peer->addresses.count, peer->ref_count,
+                                    peer->claimed);
       rv = bbw_rebuild_failed(r, rv, "an entry of the address book is not valid");
     }
     if (rv != BBW_OK) { return rv; }
@@ -188,7 +189,7 @@ static bbw_status rebuild_rtt_site(const bbw_rebuild *r, const bbw_snap_rtt_site
   if (edges == NULL) { return bbw_error_set(r->err, BBW_E_NOMEM); }
   for (size_t i = 0; i < count; i++) {
     const bbw_snap_rtt_edge *edge = BBW_PROTO_AT(&from->edges, bbw_snap_rtt_edge, i);
-    edges[i] = (bbw_rtt_edge_entry){{edge->chain_id, edge->hop}, estimator_of(edge)};
+    edges[i] = (bbw_rtt_edge_entry){{edge->chain_id, edge->hop}, estimator_of(edge), edge->onward_ns};
   }
   if (from->told > BBW_PHI_STATE_DOWN) { return bbw_rebuild_bad(r, "a peer is in no state"); }
   bbw_rtt_site site = {
@@ -211,7 +212,7 @@ static bbw_status rebuild_rtt(const bbw_rebuild *r) {
   }
   for (size_t i = 0; rv == BBW_OK && i < snap->rtt_chains.count; i++) {
     const bbw_snap_rtt_edge *from = BBW_PROTO_AT(&snap->rtt_chains, bbw_snap_rtt_edge, i);
-    bbw_rtt_chain chain = {from->chain_id, estimator_of(from)};
+    bbw_rtt_chain chain = {from->chain_id, estimator_of(from), from->next_site, from->onward_ns};
     rv = bbw_rebuild_failed(r, bbw_rtt_restore_chain(&r->engine->rtt, &chain), "too many chains");
   }
   bool is_complete = rv != BBW_OK || r->engine->rtt.chains.count == snap->rtt_chains.count;

@@ -203,7 +203,9 @@ static bbw_status rebuild_outbound_one(const bbw_rebuild *r, const bbw_snap_outb
   if (from->tail.len != 0) { memcpy(tail->bytes, from->tail.ptr, from->tail.len); }
   rv = bbw_outbound_push(&r->engine->outbound, &peer, from->addresses.items, from->addresses.count, tail);
   bbw_tail_release(tail, mem);
-  if (rv == BBW_OK) { bbw_outbound_mark_redelivered(&r->engine->outbound); }
+  /* Without a time it counts from now: so it is with those of the reference. */
+  uint64_t queued_ns = from->queued_ns == 0 ? r->snap->now_ns : from->queued_ns;
+  if (rv == BBW_OK) { bbw_outbound_mark_redelivered(&r->engine->outbound, queued_ns); }
   return bbw_error_set(r->err, rv);
 }
 

@@ -99,7 +99,8 @@ static const bbw_proto_message app_event_type = MESSAGE("AppEvent", STRUCT, app_
 #undef STRUCT
 
 #define STRUCT bbw_snap_outbound
-static const bbw_proto_field outbound_fields[] = {ONE(1, BYTES, peer), MANY(2, BYTES, addresses), ONE(3, BYTES, tail)};
+static const bbw_proto_field outbound_fields[] = {ONE(1, BYTES, peer), MANY(2, BYTES, addresses), ONE(3, BYTES, tail),
+                                                  ONE(4, I64, queued_ns)};
 static const bbw_proto_message outbound_type = MESSAGE("Outbound", STRUCT, outbound_fields);
 #undef STRUCT
 
@@ -109,7 +110,8 @@ static const bbw_proto_message resolve_failure_type = MESSAGE("ResolveFailure", 
 #undef STRUCT
 
 #define STRUCT bbw_snap_peer
-static const bbw_proto_field peer_fields[] = {ONE(1, BYTES, peer), MANY(2, BYTES, addresses), ONE(3, I64, ref_count)};
+static const bbw_proto_field peer_fields[] = {ONE(1, BYTES, peer), MANY(2, BYTES, addresses), ONE(3, I64, ref_count),
+                                              ONE(4, I64, claimed)};
 static const bbw_proto_message peer_type = MESSAGE("Peer", STRUCT, peer_fields);
 #undef STRUCT
 
@@ -136,7 +138,8 @@ static const bbw_proto_message request_type = MESSAGE("Request", STRUCT, request
 
 #define STRUCT bbw_snap_rtt_edge
 static const bbw_proto_field rtt_edge_fields[] = {
-    ONE(1, I64, chain_id), ONE(2, U32, hop), ONE(3, I64, srtt_ns), ONE(4, I64, rttvar_ns), ONE(5, I64, sample_count),
+    ONE(1, I64, chain_id),     ONE(2, U32, hop),       ONE(3, I64, srtt_ns),   ONE(4, I64, rttvar_ns),
+    ONE(5, I64, sample_count), ONE(6, I64, onward_ns), ONE(7, I64, next_site),
 };
 static const bbw_proto_message rtt_edge_type = MESSAGE("RttEdge", STRUCT, rtt_edge_fields);
 #undef STRUCT
@@ -189,6 +192,7 @@ static const bbw_proto_field config_fields[] = {
     ONE(15, I64, backpressure_high_water_pct),
     ONE(16, I64, backpressure_k_before_silent),
     ONE(17, I64, backpressure_min_notice_interval_ns),
+    ONE(18, I64, max_outbound_bytes),
     ONE(20, I64, envelope_caps.max_total_bytes),
     ONE(21, I64, envelope_caps.max_slot_fills),
     ONE(22, I64, envelope_caps.max_per_fill_bytes),

@@ -89,6 +89,7 @@ typedef struct bbw_snap_outbound {
   bbw_bytes peer;
   bbw_proto_list addresses; /* bbw_bytes */
   bbw_bytes tail;
+  uint64_t queued_ns;
 } bbw_snap_outbound;
 
 typedef struct bbw_snap_resolve_failure {
@@ -99,7 +100,7 @@ typedef struct bbw_snap_resolve_failure {
 typedef struct bbw_snap_peer {
   bbw_bytes peer;
   bbw_proto_list addresses; /* bbw_bytes */
-  uint64_t ref_count;
+  uint64_t ref_count, claimed;
 } bbw_snap_peer;
 
 typedef struct bbw_snap_health {
@@ -126,7 +127,7 @@ typedef struct bbw_snap_request {
 typedef struct bbw_snap_rtt_edge {
   uint64_t chain_id;
   uint32_t hop;
-  uint64_t srtt_ns, rttvar_ns, sample_count;
+  uint64_t srtt_ns, rttvar_ns, sample_count, onward_ns, next_site;
 } bbw_snap_rtt_edge;
 
 typedef struct bbw_snap_rtt_site {

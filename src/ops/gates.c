@@ -54,10 +54,9 @@ static bbw_status dedup_key(bbw_ctx *ctx, uint64_t *key) {
 bbw_status bbw_op_dedup_gate_rx(bbw_ctx *ctx) {
   if (bbw_ctx_first_input(ctx) == NULL) { return bbw_op_fail_other(ctx, BBW_STR("the gate has no input")); }
   /* What a later gate refuses is not remembered, so that it may be sent again. */
-  bool is_refused_later =
-      ctx->inbound != NULL &&
-      (bbw_governor_check_inbound(&ctx->engine->governor, &ctx->inbound->src_peer) != BBW_VERDICT_ALLOW ||
-       !bbw_backoff_should_listen(&ctx->engine->backoff, &ctx->inbound->src_peer, bbw_ctx_now_ns(ctx)));
+  bool is_refused_later = ctx->inbound != NULL &&
+                          bbw_governor_check_inbound(&ctx->engine->governor, &ctx->inbound->src_peer) !=
+                              BBW_VERDICT_ALLOW;
   if (is_refused_later) { return forward_first(ctx); }
   uint64_t key = 0;
   bbw_status rv = dedup_key(ctx, &key);
@@ -74,11 +73,10 @@ bbw_status bbw_op_peer_health_gate_rx(bbw_ctx *ctx) {
   return verdict == BBW_VERDICT_ALLOW ? forward_first(ctx) : denied(ctx, verdict);
 }
 
+/* Our pauses are about what we send; whoever sends us too much is asked for a pause, then not heard, when the envelope comes in (wire specification §15, WEAK). */
 bbw_status bbw_op_backoff_gate_rx(bbw_ctx *ctx) {
   bbw_status rv = rx_check(ctx);
-  if (rv != BBW_OK) { return rv; }
-  bool is_allowed = bbw_backoff_should_listen(&ctx->engine->backoff, &ctx->inbound->src_peer, bbw_ctx_now_ns(ctx));
-  return is_allowed ? forward_first(ctx) : denied(ctx, BBW_VERDICT_COOLDOWN);
+  return rv == BBW_OK ? forward_first(ctx) : rv;
 }
 
 static bbw_status tx_peer(bbw_ctx *ctx, bbw_peer_id *out) {

@@ -176,6 +176,15 @@ static void find_edge(const bbw_ctx *ctx, send *s) {
   s->edge = (bbw_rtt_edge){bbw_rtt_chain_id(targets), has_hop ? (uint32_t)hop : 0};
 }
 
+/* An answer to the peer that asked says how long the chain takes behind this node (wire specification §12.2). */
+static bool find_report(const bbw_ctx *ctx, const send *s, bbw_edge_rtt_report *out) {
+  bbw_peer_id first;
+  if (!s->is_forwarder || !s->has_edge || s->peer_count == 0) { return false; }
+  bool is_answer = bbw_peer_id_decode(&first, s->peers[0], NULL) == BBW_OK &&
+                   bbw_peer_id_equal(&first, &ctx->inbound->src_peer);
+  return is_answer && bbw_rtt_report(&ctx->engine->rtt, &s->edge, bbw_peer_id_site(&first), out);
+}
+
 static void choose_request_id(bbw_ctx *ctx, send *s) {
   bbw_str chain_id;
   s->is_forwarder = ctx->inbound != NULL && ctx->inbound->wire_req_id != 0;
@@ -238,6 +247,7 @@ static bbw_status send_run(bbw_ctx *ctx, bbw_arena *arena) {
   const bbw_bytes *local;
   size_t local_count = 0;
   if (!bbw_address_book_lookup(&engine->address_book, &engine->self_peer, &local, &local_count)) { local = NULL; }
+  bbw_edge_rtt_report report;
   bbw_envelope envelope = {
       .fills = s.fills,
       .fill_count = s.fill_count,
@@ -245,6 +255,8 @@ static bbw_status send_run(bbw_ctx *ctx, bbw_arena *arena) {
       .correlation_kind = s.request_id != 0 ? BBW_CORRELATION_REQUEST : BBW_CORRELATION_NONE,
       .wire_req_id = s.request_id,
       .remaining_deadline_ns = s.deadline_ns,
+      .edge_rtt_reports = &report,
+      .edge_rtt_report_count = find_report(ctx, &s, &report),
       .schema_version = BBW_ENVELOPE_SCHEMA_VERSION,
       .src_peer_addresses = local,
       .src_peer_address_count = local_count > SRC_ADDRESSES_MAX ? SRC_ADDRESSES_MAX : local_count,

@@ -11,7 +11,8 @@
 typedef struct book_entry {
   bbw_peer_entry head;
   bbw_bytes *addresses;
-  uint32_t address_count;
+  uint16_t address_count;
+  uint16_t claimed;    /* bit i: address i is only the peer's word, or hearsay */
   uint32_t list_bytes; /* of that allocation */
   uint64_t ref_count;
   uint64_t number; /* peers are numbered as they become known */
@@ -45,54 +46,62 @@ static book_entry *find(const bbw_address_book *book, const bbw_peer_id *peer) {
 
 /* ---- address lists ------------------------------------------------------------------------------------------------ */
 
-/* What a list will be: views of addresses, checked, none twice.  */
+/* What a list will be: views of addresses, checked, none twice.  One place more than stay. */
 typedef struct draft {
-  bbw_bytes items[2 * BBW_ADDRESSES_PER_PEER_MAX];
-  size_t first; /* items[first .. count) stay */
+  bbw_bytes items[BBW_ADDRESSES_PER_PEER_MAX + 1];
   size_t count;
+  uint32_t claimed; /* as in the entry */
 } draft;
 
-static bool draft_has(const draft *d, bbw_bytes address) {
-  for (size_t i = d->first; i < d->count; i++) {
-    if (bbw_bytes_equal(d->items[i], address)) { return true; }
-  }
-  return false;
+/* The place of an address; count if it is not there. */
+static size_t draft_find(const draft *d, bbw_bytes address) {
+  size_t i = 0;
+  while (i < d->count && !bbw_bytes_equal(d->items[i], address)) { i++; }
+  return i;
 }
 
-static void draft_add(draft *d, bbw_bytes address) {
-  if (d->count == 2 * BBW_ADDRESSES_PER_PEER_MAX) {
-    d->count -= d->first;
-    memmove(d->items, d->items + d->first, d->count * sizeof(d->items[0]));
-    d->first = 0;
-  }
+static void draft_remove(draft *d, size_t i) {
+  uint32_t below = (UINT32_C(1) << i) - 1;
+  d->claimed = (d->claimed & below) | (d->claimed >> 1 & ~below);
+  d->count--;
+  memmove(d->items + i, d->items + i + 1, (d->count - i) * sizeof(d->items[0]));
+}
+
+/* At the cap the oldest claim goes, be it this one; what was seen or what the host said goes only for its like. */
+static void draft_add(draft *d, bbw_bytes address, bool is_claim) {
+  d->claimed |= (uint32_t)is_claim << d->count;
   d->items[d->count++] = address;
-  if (d->count - d->first > BBW_ADDRESSES_PER_PEER_MAX) { d->first++; }
+  if (d->count <= BBW_ADDRESSES_PER_PEER_MAX) { return; }
+  size_t oldest = 0;
+  while (d->claimed != 0 && (d->claimed >> oldest & 1) == 0) { oldest++; }
+  draft_remove(d, oldest);
 }
 
 /* Puts the list that a draft describes in the place of the entry's. */
 static bbw_status list_set(const bbw_address_book *book, book_entry *entry, const draft *d) {
-  size_t count = d->count - d->first, bytes = count * sizeof(bbw_bytes);
-  for (size_t i = d->first; i < d->count; i++) {
+  size_t count = d->count, bytes = count * sizeof(bbw_bytes);
+  for (size_t i = 0; i < count; i++) {
     if (!bbw_size_add(bytes, d->items[i].len, &bytes) || bytes > UINT32_MAX) { return BBW_E_AB_ALLOCATION_FAILED; }
   }
   bbw_bytes *list = bbw_mem_array(book->mem, bytes, 1);
   if (list == NULL && bytes != 0) { return BBW_E_AB_ALLOCATION_FAILED; }
   uint8_t *at = (uint8_t *)(list + count);
   for (size_t i = 0; i < count; i++) {
-    bbw_bytes address = d->items[d->first + i];
+    bbw_bytes address = d->items[i];
     if (address.len != 0) { memcpy(at, address.ptr, address.len); }
     list[i] = (bbw_bytes){address.len == 0 ? NULL : at, address.len};
     at += address.len;
   }
   list_free(book, entry->addresses, entry->list_bytes);
   entry->addresses = list;
-  entry->address_count = (uint32_t)count;
+  entry->address_count = (uint16_t)count;
+  entry->claimed = (uint16_t)d->claimed;
   entry->list_bytes = (uint32_t)bytes;
   return BBW_OK;
 }
 
 static void draft_of(draft *d, const book_entry *entry) {
-  *d = (draft){.count = entry->address_count};
+  *d = (draft){.count = entry->address_count, .claimed = entry->claimed};
   if (d->count != 0) { memcpy(d->items, entry->addresses, d->count * sizeof(d->items[0])); }
 }
 
@@ -111,10 +120,11 @@ static bbw_status spelled(bbw_bytes address, bbw_arena *arena, bbw_bytes *out) {
 }
 
 /*
- * Appends what is new of `more`, at most BBW_ADDRESSES_PER_PEER_MAX in all, the oldest go.  The new list is complete before the old one is touched, so a failure changes nothing; when
- * nothing is new, nothing is done.
+ * Appends what is new of `more`, at most BBW_ADDRESSES_PER_PEER_MAX in all.  The new list is complete before the old one is touched, so a failure changes nothing; when nothing is new,
+ * nothing is done.  What was only claimed before and is said by the host now is no claim any more.
  */
-static bbw_status list_merge(const bbw_address_book *book, book_entry *entry, const bbw_bytes *more, size_t count) {
+static bbw_status list_merge(const bbw_address_book *book, book_entry *entry, const bbw_bytes *more, size_t count,
+                             bool is_claim) {
   bbw_arena arena;
   draft d;
   bbw_arena_init(&arena, book->mem);
@@ -123,10 +133,15 @@ static bbw_status list_merge(const bbw_address_book *book, book_entry *entry, co
   bbw_status rv = BBW_OK;
   for (size_t i = 0; rv == BBW_OK && i < count; i++) {
     bbw_bytes address = more[i];
-    if (draft_has(&d, address)) { continue; }
-    rv = spelled(address, &arena, &address);
-    if (rv != BBW_OK || draft_has(&d, address)) { continue; }
-    draft_add(&d, address);
+    size_t at = draft_find(&d, address);
+    if (at == d.count) {
+      rv = spelled(address, &arena, &address);
+      at = draft_find(&d, address);
+    }
+    bool is_new = at == d.count, is_raised = !is_claim && (d.claimed >> at & 1) != 0;
+    if (rv != BBW_OK || (!is_new && !is_raised)) { continue; }
+    if (is_new) { draft_add(&d, address, is_claim); }
+    if (is_raised) { d.claimed &= ~(UINT32_C(1) << at); }
     has_news = true;
   }
   if (rv == BBW_OK && has_news) { rv = list_set(book, entry, &d); }
@@ -136,11 +151,12 @@ static bbw_status list_merge(const bbw_address_book *book, book_entry *entry, co
 
 /* ---- peers -------------------------------------------------------------------------------------------------------- */
 
-static bbw_status add_new(bbw_address_book *book, const bbw_peer_id *peer, const bbw_bytes *addresses, size_t count) {
+static bbw_status add_new(bbw_address_book *book, const bbw_peer_id *peer, const bbw_bytes *addresses, size_t count,
+                          bool is_claim) {
   if (book->in_order.count >= book->cap) { return BBW_E_AB_FULL; }
   if (!bbw_vec_reserve(&book->in_order, 1)) { return BBW_E_AB_ALLOCATION_FAILED; }
   book_entry fresh = {.address_count = 0};
-  bbw_status rv = list_merge(book, &fresh, addresses, count);
+  bbw_status rv = list_merge(book, &fresh, addresses, count, is_claim);
   if (rv != BBW_OK) { return rv; }
   book_entry *entry = bbw_peer_table_add(&book->entries, peer);
   if (entry == NULL) {
@@ -149,6 +165,7 @@ static bbw_status add_new(bbw_address_book *book, const bbw_peer_id *peer, const
   }
   entry->addresses = fresh.addresses;
   entry->address_count = fresh.address_count;
+  entry->claimed = fresh.claimed;
   entry->list_bytes = fresh.list_bytes;
   entry->ref_count = 1;
   entry->number = book->next_number++;
@@ -160,10 +177,22 @@ bbw_status bbw_address_book_add_peer(bbw_address_book *book, const bbw_peer_id *
                                      size_t count) {
   if (count == 0) { return BBW_E_AB_EMPTY; }
   book_entry *entry = find(book, peer);
-  if (entry == NULL) { return add_new(book, peer, addresses, count); }
-  bbw_status rv = list_merge(book, entry, addresses, count);
+  if (entry == NULL) { return add_new(book, peer, addresses, count, false); }
+  bbw_status rv = list_merge(book, entry, addresses, count, false);
   if (rv == BBW_OK && entry->ref_count < UINT64_MAX) { entry->ref_count++; }
   return rv;
+}
+
+bbw_status bbw_address_book_claim(bbw_address_book *book, const bbw_peer_id *peer, const bbw_bytes *addresses,
+                                  size_t count) {
+  if (count == 0) { return BBW_E_AB_EMPTY; }
+  book_entry *entry = find(book, peer);
+  return entry == NULL ? add_new(book, peer, addresses, count, true) : list_merge(book, entry, addresses, count, true);
+}
+
+bbw_status bbw_address_book_observe(bbw_address_book *book, const bbw_peer_id *peer, bbw_bytes address) {
+  bbw_status rv = bbw_address_book_register_address(book, peer, address);
+  return rv == BBW_E_AB_UNKNOWN_PEER ? add_new(book, peer, &address, 1, false) : rv;
 }
 
 bbw_status bbw_address_book_hold(bbw_address_book *book, const bbw_peer_id *peer) {
@@ -174,13 +203,14 @@ bbw_status bbw_address_book_hold(bbw_address_book *book, const bbw_peer_id *peer
 }
 
 bbw_status bbw_address_book_restore(bbw_address_book *book, const bbw_peer_id *peer, const bbw_bytes *addresses,
-                                    size_t count, uint64_t ref_count) {
+                                    size_t count, uint64_t ref_count, uint64_t claimed) {
   if (ref_count == 0 || find(book, peer) != NULL) { return BBW_E_ARG; }
-  bbw_status rv = add_new(book, peer, addresses, count);
+  bbw_status rv = add_new(book, peer, addresses, count, false);
   if (rv != BBW_OK) { return rv; }
   book_entry *entry = find(book, peer);
   entry->ref_count = ref_count;
-  if (entry->address_count == count) { return BBW_OK; }
+  entry->claimed = (uint16_t)claimed;
+  if (entry->address_count == count && claimed >> entry->address_count == 0) { return BBW_OK; }
   entry->ref_count = 1;
   (void)bbw_address_book_drop_peer(book, peer);
   return BBW_E_ARG;
@@ -221,7 +251,7 @@ bbw_status bbw_address_book_drop_peer(bbw_address_book *book, const bbw_peer_id 
 
 bbw_status bbw_address_book_register_address(bbw_address_book *book, const bbw_peer_id *peer, bbw_bytes address) {
   book_entry *entry = find(book, peer);
-  return entry == NULL ? BBW_E_AB_UNKNOWN_PEER : list_merge(book, entry, &address, 1);
+  return entry == NULL ? BBW_E_AB_UNKNOWN_PEER : list_merge(book, entry, &address, 1, false);
 }
 
 bbw_status bbw_address_book_forget_address(bbw_address_book *book, const bbw_peer_id *peer, bbw_bytes address) {
@@ -232,12 +262,10 @@ bbw_status bbw_address_book_forget_address(bbw_address_book *book, const bbw_pee
   bbw_arena_init(&arena, book->mem);
   draft_of(&d, entry);
   bbw_status rv = spelled(address, &arena, &address);
-  for (size_t i = 0; rv == BBW_OK && i < d.count; i++) {
-    if (!bbw_bytes_equal(d.items[i], address)) { continue; }
-    d.count--;
-    memmove(d.items + i, d.items + i + 1, (d.count - i) * sizeof(d.items[0]));
+  size_t at = draft_find(&d, address);
+  if (rv == BBW_OK && at != d.count) {
+    draft_remove(&d, at);
     rv = list_set(book, entry, &d);
-    break;
   }
   bbw_arena_free(&arena);
   return rv;
@@ -255,6 +283,11 @@ bool bbw_address_book_lookup(const bbw_address_book *book, const bbw_peer_id *pe
 uint64_t bbw_address_book_ref_count(const bbw_address_book *book, const bbw_peer_id *peer) {
   const book_entry *entry = find(book, peer);
   return entry == NULL ? 0 : entry->ref_count;
+}
+
+uint32_t bbw_address_book_claimed(const bbw_address_book *book, const bbw_peer_id *peer) {
+  const book_entry *entry = find(book, peer);
+  return entry == NULL ? 0 : entry->claimed;
 }
 
 size_t bbw_address_book_count(const bbw_address_book *book) { return book->in_order.count; }

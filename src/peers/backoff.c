@@ -10,6 +10,11 @@ void bbw_backoff_free(bbw_backoff *backoff) { bbw_peer_table_free(&backoff->entr
 
 static uint64_t plus(uint64_t a, uint64_t b) { return b > UINT64_MAX - a ? UINT64_MAX : a + b; }
 
+/* 0 to most, as chance is 0 to all ones; 32 bits of either are enough of it. */
+static uint64_t part(uint64_t most, uint64_t chance) {
+  return (most >> 32) * (chance >> 32) + ((most & UINT32_MAX) * (chance >> 32) >> 32);
+}
+
 /* min(base * 2^(attempts - 1), cap); attempts is at least 1. */
 static uint64_t delay_ns(const bbw_backoff *backoff, uint32_t attempts) {
   uint64_t base = backoff->base_ns;
@@ -27,19 +32,21 @@ static bbw_backoff_entry *count_attempt(bbw_backoff *backoff, const bbw_peer_id 
   return entry;
 }
 
-bbw_status bbw_backoff_record_failure(bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns) {
+bbw_status bbw_backoff_record_failure(bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns, uint64_t chance) {
   bbw_backoff_entry *entry = count_attempt(backoff, peer, now_ns);
   if (entry == NULL) { return BBW_E_NOMEM; }
-  entry->next_retry_ns = plus(now_ns, delay_ns(backoff, entry->attempts));
+  uint64_t wait_ns = delay_ns(backoff, entry->attempts);
+  entry->next_retry_ns = plus(now_ns, wait_ns - part(wait_ns / 2, chance));
   entry->is_advisory = false;
   return BBW_OK;
 }
 
 bbw_status bbw_backoff_record_remote_advisory(bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns,
-                                              uint64_t min_ns) {
+                                              uint64_t min_ns, uint64_t chance) {
   bbw_backoff_entry *entry = count_attempt(backoff, peer, now_ns);
   if (entry == NULL) { return BBW_E_NOMEM; }
-  entry->next_retry_ns = plus(now_ns, min_ns < backoff->cap_ns ? min_ns : backoff->cap_ns);
+  uint64_t wait_ns = min_ns < backoff->cap_ns ? min_ns : backoff->cap_ns;
+  entry->next_retry_ns = plus(now_ns, plus(wait_ns, part(wait_ns / 4, chance)));
   entry->is_advisory = true;
   return BBW_OK;
 }
@@ -52,11 +59,6 @@ void bbw_backoff_record_success(bbw_backoff *backoff, const bbw_peer_id *peer) {
 bool bbw_backoff_should_retry(const bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns) {
   const bbw_backoff_entry *entry = bbw_backoff_find(backoff, peer);
   return entry == NULL || now_ns >= entry->next_retry_ns;
-}
-
-bool bbw_backoff_should_listen(const bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns) {
-  const bbw_backoff_entry *entry = bbw_backoff_find(backoff, peer);
-  return entry == NULL || entry->is_advisory || now_ns >= entry->next_retry_ns;
 }
 
 const bbw_backoff_entry *bbw_backoff_find(const bbw_backoff *backoff, const bbw_peer_id *peer) {

@@ -1,8 +1,10 @@
 /*
  * backoff: when may a failing peer be tried again?
  *
- * One entry per peer with failures; success removes it.  The wait doubles from BBW_BACKOFF_BASE_NS up to BBW_BACKOFF_CAP_NS.  Time is an argument (monotonic ns), so this module
- * reads no clock.  Bounded; the entry whose last failure is the oldest is evicted.  Source: wire specification §15 (BackoffTable).
+ * One entry per peer with failures of what we send; success removes it.  (For what comes in, backpressure.h is the counterpart.)  The wait doubles from BBW_BACKOFF_BASE_NS up to BBW_BACKOFF_CAP_NS.
+ * Jitter keeps many nodes from coming back at once: up to half of our own wait is taken off, and up to a quarter is added to a pause that the peer asks for, which is the least that it wants.
+ * Time (monotonic ns) and chance (64 random bits; 0: no jitter) are arguments, so this module reads no clock.  Bounded; the entry whose last failure is the oldest is evicted.
+ * Source: wire specification §15 (BackoffTable); jitter is ours.
  */
 #ifndef BBW_PEERS_BACKOFF_H
 #define BBW_PEERS_BACKOFF_H
@@ -18,7 +20,7 @@ typedef struct bbw_backoff_entry {
   uint32_t attempts;
   uint64_t last_attempt_ns;
   uint64_t next_retry_ns;
-  bool is_advisory; /* the peer asked for the pause; it says nothing about what comes from it */
+  bool is_advisory; /* the peer asked for the pause */
 } bbw_backoff_entry;
 
 typedef struct bbw_backoff {
@@ -30,14 +32,12 @@ typedef struct bbw_backoff {
 void bbw_backoff_init(bbw_backoff *backoff, const bbw_mem *mem);
 void bbw_backoff_free(bbw_backoff *backoff);
 /* BBW_OK or BBW_E_NOMEM (nothing changed). */
-bbw_status bbw_backoff_record_failure(bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns);
-/* The peer asked for a pause of min_ns (capped at cap_ns); it replaces whatever wait there was. */
+bbw_status bbw_backoff_record_failure(bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns, uint64_t chance);
+/* The peer asked for a pause of min_ns (capped at cap_ns before jitter); it replaces whatever wait there was. */
 bbw_status bbw_backoff_record_remote_advisory(bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns,
-                                              uint64_t min_ns);
+                                              uint64_t min_ns, uint64_t chance);
 void bbw_backoff_record_success(bbw_backoff *backoff, const bbw_peer_id *peer);
 bool bbw_backoff_should_retry(const bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns);
-/* The same for what comes from the peer: only our own failures with it count, not a pause that it asked for. */
-bool bbw_backoff_should_listen(const bbw_backoff *backoff, const bbw_peer_id *peer, uint64_t now_ns);
 const bbw_backoff_entry *bbw_backoff_find(const bbw_backoff *backoff, const bbw_peer_id *peer); /* NULL if none */
 
 #endif

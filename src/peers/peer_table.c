@@ -26,7 +26,7 @@ void bbw_peer_table_free(bbw_peer_table *table) {
 }
 
 /* Word by word (the digest is zero behind its size), then the finalizer of SplitMix64, so that every bit of the id reaches every bit of the hash. */
-static uint64_t hash_of(const bbw_peer_table *table, const bbw_peer_id *peer) {
+static inline uint64_t hash_of(const bbw_peer_table *table, const bbw_peer_id *peer) {
   uint64_t hash = table->seed ^ peer->code;
   hash = (hash ^ peer->size) * 0x9e3779b97f4a7c15u;
   for (size_t at = 0; at < peer->size; at += 8) {
@@ -48,16 +48,30 @@ void *bbw_peer_table_find(const bbw_peer_table *table, const bbw_peer_id *peer) 
   return table->count == 0 ? NULL : table->places[place_of(table, hash_of(table, peer), peer)];
 }
 
-static bool make_place(bbw_peer_table *table) {
-  if (table->cap != 0 && (table->count + 1) * 4 <= table->cap * 3) { return true; }
-  size_t cap = table->cap == 0 ? TABLE_CAP_MIN : table->cap * 2;
-  bbw_peer_entry **places = cap > SIZE_MAX / 8 ? NULL : bbw_mem_array(table->mem, cap, sizeof(*places));
-  if (places == NULL) { return false; }
+static void place_all(const bbw_peer_table *table, bbw_peer_entry **places, size_t cap) {
   for (bbw_peer_entry *entry = table->first; entry != NULL; entry = entry->after) {
     size_t i = (size_t)entry->hash & (cap - 1);
     while (places[i] != NULL) { i = (i + 1) & (cap - 1); }
     places[i] = entry;
   }
+}
+
+void bbw_peer_table_reseed(bbw_peer_table *table, uint64_t seed) {
+  if (table->seed == seed) { return; }
+  table->seed = seed;
+  for (bbw_peer_entry *entry = table->first; entry != NULL; entry = entry->after) {
+    entry->hash = hash_of(table, &entry->peer);
+  }
+  for (size_t i = 0; i < table->cap; i++) { table->places[i] = NULL; }
+  place_all(table, table->places, table->cap);
+}
+
+static bool make_place(bbw_peer_table *table) {
+  if (table->cap != 0 && (table->count + 1) * 4 <= table->cap * 3) { return true; }
+  size_t cap = table->cap == 0 ? TABLE_CAP_MIN : table->cap * 2;
+  bbw_peer_entry **places = cap > SIZE_MAX / 8 ? NULL : bbw_mem_array(table->mem, cap, sizeof(*places));
+  if (places == NULL) { return false; }
+  place_all(table, places, cap);
   bbw_mem_array_free(table->mem, table->places, table->cap, sizeof(*places));
   table->places = places;
   table->cap = cap;

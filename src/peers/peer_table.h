@@ -35,6 +35,8 @@ void bbw_peer_table_init(bbw_peer_table *table, size_t entry_bytes, const bbw_me
 /* Frees the entries; what they own was freed before. */
 void bbw_peer_table_free(bbw_peer_table *table);
 
+/* Sets the seed of a table that may hold entries already. */
+void bbw_peer_table_reseed(bbw_peer_table *table, uint64_t seed);
 void *bbw_peer_table_find(const bbw_peer_table *table, const bbw_peer_id *peer); /* NULL if there is none */
 /* A zeroed entry at the end; the peer has none yet.  NULL when memory runs out. */
 void *bbw_peer_table_add(bbw_peer_table *table, const bbw_peer_id *peer);

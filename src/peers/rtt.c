@@ -181,27 +181,26 @@ static void observe_edge(bbw_rtt_site *site, const bbw_rtt_edge *edge, uint64_t 
   bbw_rtt_estimator_observe(&entry->estimator, BBW_RTT_SHIFTS_NORMAL, elapsed_ns);
 }
 
-static const bbw_rtt_estimator *chain_find(const bbw_rtt *rtt, uint64_t chain_id) {
+static bbw_rtt_chain *chain_find(const bbw_rtt *rtt, uint64_t chain_id) {
   uint64_t i;
-  return bbw_map_get(&rtt->by_chain, chain_id, &i) ? &BBW_VEC_AT(&rtt->chains, bbw_rtt_chain, i)->estimator : NULL;
+  return bbw_map_get(&rtt->by_chain, chain_id, &i) ? BBW_VEC_AT(&rtt->chains, bbw_rtt_chain, i) : NULL;
 }
 
-/* The chain's estimator, made when it is new and there is a place for it; room was made. */
-static bbw_rtt_estimator *chain_get(bbw_rtt *rtt, uint64_t chain_id) {
-  uint64_t i;
-  if (!bbw_map_get(&rtt->by_chain, chain_id, &i)) {
-    if (rtt->chains.count == BBW_RTT_CHAINS_MAX) { return NULL; }
-    i = rtt->chains.count;
-    bbw_rtt_chain *chain = bbw_vec_push(&rtt->chains);
-    chain->chain_id = chain_id;
-    (void)bbw_map_put(&rtt->by_chain, chain_id, i);
-  }
-  return &BBW_VEC_AT(&rtt->chains, bbw_rtt_chain, i)->estimator;
+/* The chain, made when it is new and there is a place for it; room was made. */
+static bbw_rtt_chain *chain_get(bbw_rtt *rtt, uint64_t chain_id) {
+  bbw_rtt_chain *chain = chain_find(rtt, chain_id);
+  if (chain != NULL || rtt->chains.count == BBW_RTT_CHAINS_MAX) { return chain; }
+  (void)bbw_map_put(&rtt->by_chain, chain_id, rtt->chains.count);
+  chain = bbw_vec_push(&rtt->chains);
+  chain->chain_id = chain_id;
+  return chain;
 }
 
-static void observe_chain(bbw_rtt *rtt, uint64_t chain_id, uint64_t elapsed_ns) {
-  bbw_rtt_estimator *estimator = chain_get(rtt, chain_id);
-  if (estimator != NULL) { bbw_rtt_estimator_observe(estimator, BBW_RTT_SHIFTS_NORMAL, elapsed_ns); }
+static void observe_chain(bbw_rtt *rtt, uint64_t chain_id, uint64_t site, uint64_t elapsed_ns) {
+  bbw_rtt_chain *chain = chain_get(rtt, chain_id);
+  if (chain == NULL) { return; }
+  bbw_rtt_estimator_observe(&chain->estimator, BBW_RTT_SHIFTS_NORMAL, elapsed_ns);
+  chain->next_site = site;
 }
 
 /* When the state may next differ from the one that was told. */
@@ -232,7 +231,7 @@ bbw_status bbw_rtt_observe(bbw_rtt *rtt, uint64_t number, const bbw_rtt_edge *ed
   bbw_phi_heartbeat(&site->phi, now_ns);
   if (edge != NULL) {
     observe_edge(site, edge, elapsed_ns);
-    observe_chain(rtt, edge->chain_id, elapsed_ns);
+    observe_chain(rtt, edge->chain_id, number, elapsed_ns);
   }
   bbw_rtt_estimator_observe(&rtt->global, BBW_RTT_SHIFTS_GLOBAL, elapsed_ns);
   /* A peer that was given up is alive again: to be told at once. */
@@ -246,18 +245,51 @@ bbw_status bbw_rtt_observe(bbw_rtt *rtt, uint64_t number, const bbw_rtt_edge *ed
 uint64_t bbw_rtt_estimate_ns(const bbw_rtt *rtt, uint64_t number, const bbw_rtt_edge *edge, uint64_t fallback_ns) {
   const bbw_rtt_site *site = find(rtt, number);
   const bbw_rtt_edge_entry *entry = site == NULL || edge == NULL ? NULL : edge_find(site, edge);
+  const bbw_rtt_chain *chain = edge == NULL ? NULL : chain_find(rtt, edge->chain_id);
   const bbw_rtt_estimator *candidates[] = {
       entry == NULL ? NULL : &entry->estimator,
       site == NULL ? NULL : &site->estimator,
-      edge == NULL ? NULL : chain_find(rtt, edge->chain_id),
+      chain == NULL ? NULL : &chain->estimator,
       &rtt->global,
   };
   for (size_t i = 0; i < sizeof(candidates) / sizeof(candidates[0]); i++) {
-    if (candidates[i] != NULL && bbw_rtt_estimator_is_warm(candidates[i])) {
-      return bbw_rtt_estimator_budget_ns(candidates[i]);
-    }
+    if (candidates[i] == NULL || !bbw_rtt_estimator_is_warm(candidates[i])) { continue; }
+    fallback_ns = bbw_rtt_estimator_budget_ns(candidates[i]);
+    break;
   }
-  return fallback_ns;
+  uint64_t onward_ns = entry == NULL ? 0 : entry->onward_ns;
+  return fallback_ns > UINT64_MAX - onward_ns ? UINT64_MAX : fallback_ns + onward_ns;
+}
+
+void bbw_rtt_take_reports(bbw_rtt *rtt, uint64_t number, const bbw_rtt_edge *edge, const bbw_edge_rtt_report *reports,
+                          size_t count) {
+  const bbw_rtt_site *site = find(rtt, number);
+  bbw_rtt_edge_entry *entry = site == NULL ? NULL : edge_find(site, edge);
+  bbw_rtt_chain *chain = chain_find(rtt, edge->chain_id);
+  uint64_t longest_ns = 0;
+  for (size_t i = 0; i < count; i++) {
+    bbw_rtt_estimator told = {reports[i].srtt_ns, reports[i].rttvar_ns, reports[i].sample_count};
+    uint64_t budget_ns = bbw_rtt_estimator_budget_ns(&told);
+    bool counts = reports[i].chain_id == edge->chain_id && reports[i].hop_index > edge->hop &&
+                  bbw_rtt_estimator_is_warm(&told) && budget_ns <= BBW_RTT_ONWARD_NS_MAX;
+    if (counts && budget_ns > longest_ns) { longest_ns = budget_ns; }
+  }
+  if (longest_ns == 0 || entry == NULL) { return; }
+  entry->onward_ns = longest_ns;
+  if (chain != NULL) { chain->onward_ns = longest_ns; }
+}
+
+bool bbw_rtt_report(const bbw_rtt *rtt, const bbw_rtt_edge *place, uint64_t asker, bbw_edge_rtt_report *out) {
+  const bbw_rtt_chain *chain = chain_find(rtt, place->chain_id);
+  if (chain == NULL || chain->next_site == asker || !bbw_rtt_estimator_is_warm(&chain->estimator)) { return false; }
+  if (chain->estimator.srtt_ns > BBW_RTT_ONWARD_NS_MAX) { return false; } /* it would not count */
+  *out = (bbw_edge_rtt_report){.next_hop_site_id = chain->next_site,
+                               .chain_id = place->chain_id,
+                               .hop_index = place->hop,
+                               .srtt_ns = chain->estimator.srtt_ns + chain->onward_ns,
+                               .rttvar_ns = chain->estimator.rttvar_ns,
+                               .sample_count = chain->estimator.sample_count};
+  return true;
 }
 
 /* ---- liveness ----------------------------------------------------------------------------------------------------- */
@@ -294,9 +326,9 @@ bool bbw_rtt_next_due(const bbw_rtt *rtt, uint64_t *at_ns) {
 
 bbw_status bbw_rtt_restore_chain(bbw_rtt *rtt, const bbw_rtt_chain *chain) {
   if (!bbw_vec_reserve(&rtt->chains, 1) || !bbw_map_reserve(&rtt->by_chain, 1)) { return BBW_E_NOMEM; }
-  bbw_rtt_estimator *estimator = chain_get(rtt, chain->chain_id);
-  if (estimator == NULL) { return BBW_E_LIMIT; }
-  *estimator = chain->estimator;
+  bbw_rtt_chain *own = chain_get(rtt, chain->chain_id);
+  if (own == NULL) { return BBW_E_LIMIT; }
+  *own = *chain;
   return BBW_OK;
 }
 

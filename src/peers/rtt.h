@@ -10,11 +10,14 @@
 
 #include "base/map.h"
 #include "base/vec.h"
+#include "bbw/envelope.h"
 #include "peers/phi.h"
 
 #define BBW_RTT_SITES_MAX          4096u
 #define BBW_RTT_EDGES_PER_SITE_MAX 16u
 #define BBW_RTT_CHAINS_MAX         1024u
+/* The most that a peer may report for what comes behind it. */
+#define BBW_RTT_ONWARD_NS_MAX UINT64_C(60000000000)
 /* An estimate counts from so many samples on. */
 #define BBW_RTT_SAMPLES_WARM 3u
 
@@ -49,11 +52,14 @@ uint64_t bbw_rtt_chain_id(bbw_str targets);
 typedef struct bbw_rtt_edge_entry {
   bbw_rtt_edge edge;
   bbw_rtt_estimator estimator;
+  uint64_t onward_ns; /* the peer's last word on how long the chain takes behind it */
 } bbw_rtt_edge_entry;
 
 typedef struct bbw_rtt_chain {
   uint64_t chain_id;
   bbw_rtt_estimator estimator;
+  uint64_t next_site; /* that answered last */
+  uint64_t onward_ns; /* the last report of such a peer */
 } bbw_rtt_chain;
 
 typedef struct bbw_rtt_site bbw_rtt_site;
@@ -86,8 +92,17 @@ void bbw_rtt_free(bbw_rtt *rtt);
 /* An answer of `site` took elapsed_ns.  edge may be NULL.  BBW_OK, or BBW_E_NOMEM and nothing changed. */
 bbw_status bbw_rtt_observe(bbw_rtt *rtt, uint64_t site, const bbw_rtt_edge *edge, uint64_t elapsed_ns, uint64_t now_ns);
 
-/* The budget of the first warm estimator of: edge, site, chain, all; else fallback_ns. */
+/* The budget of the first warm estimator of: edge, site, chain, all; else fallback_ns.  Over an edge, what the peer has reported for the way behind it comes on top. */
 uint64_t bbw_rtt_estimate_ns(const bbw_rtt *rtt, uint64_t site, const bbw_rtt_edge *edge, uint64_t fallback_ns);
+
+/*
+ * Reports that came with the answer to a request over this edge.  Only those of the same chain from a place further on, warm and of at most BBW_RTT_ONWARD_NS_MAX, count; the longest of them takes
+ * the place of what the edge had.  So a peer can make us wait longer for itself, by so much, and nothing else.
+ */
+void bbw_rtt_take_reports(bbw_rtt *rtt, uint64_t site, const bbw_rtt_edge *edge, const bbw_edge_rtt_report *reports,
+                          size_t count);
+/* What a node at that place of a chain tells the peer `asker` in its answer: how long the chain takes behind it.  False when it does not know, or only knows it of the asker. */
+bool bbw_rtt_report(const bbw_rtt *rtt, const bbw_rtt_edge *place, uint64_t asker, bbw_edge_rtt_report *out);
 
 /* Takes out one change of liveness that is due, earliest first; false when there is none. */
 bool bbw_rtt_next_change(bbw_rtt *rtt, uint64_t now_ns, uint64_t *site, bbw_phi_state *state, double *phi);

@@ -168,7 +168,7 @@ static bool push_envelope(vectors_case *c, bbw_outbound *outbound, uint64_t mark
 
 static bool check_outbound(vectors_case *c) {
   bbw_outbound outbound;
-  bbw_outbound_init(&outbound, json_u64(vector_get(c, "cap")), &c->mem.mem);
+  bbw_outbound_init(&outbound, json_u64(vector_get(c, "cap")), UINT64_MAX, &c->mem.mem);
   bool ok = true;
   for (size_t i = 0; ok && i < step_count(c); i++) {
     ok = push_envelope(c, &outbound, number(step_at(c, i), "push")) &&

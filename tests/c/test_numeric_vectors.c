@@ -44,10 +44,10 @@ static bool ladder_step(vectors_case *c, void *state, const json *step) {
   bbw_backoff *backoff = state;
   uint64_t now = number(step, "now");
   if (json_is(json_get(step, "op"), "failure")) {
-    VECTOR(bbw_backoff_record_failure(backoff, &peer, now) == BBW_OK);
+    VECTOR(bbw_backoff_record_failure(backoff, &peer, now, 0) == BBW_OK);
   } else {
     VECTOR(json_is(json_get(step, "op"), "advisory"));
-    VECTOR(bbw_backoff_record_remote_advisory(backoff, &peer, now, number(step, "min_backoff_ns")) == BBW_OK);
+    VECTOR(bbw_backoff_record_remote_advisory(backoff, &peer, now, number(step, "min_backoff_ns"), 0) == BBW_OK);
   }
   VECTOR(backoff_state_is(bbw_backoff_find(backoff, &peer), step));
   return true;
@@ -58,10 +58,10 @@ static bool backoff_step(vectors_case *c, void *state, const json *step) {
   bbw_peer_id peer = peer_of(step);
   const json *op = json_get(step, "op");
   uint64_t now = number(step, "now");
-  if (json_is(op, "failure")) { VECTOR(bbw_backoff_record_failure(backoff, &peer, now) == BBW_OK); }
+  if (json_is(op, "failure")) { VECTOR(bbw_backoff_record_failure(backoff, &peer, now, 0) == BBW_OK); }
   if (json_is(op, "success")) { bbw_backoff_record_success(backoff, &peer); }
   if (json_is(op, "advisory")) {
-    VECTOR(bbw_backoff_record_remote_advisory(backoff, &peer, now, number(step, "min_backoff_ns")) == BBW_OK);
+    VECTOR(bbw_backoff_record_remote_advisory(backoff, &peer, now, number(step, "min_backoff_ns"), 0) == BBW_OK);
   }
   VECTOR(bbw_backoff_should_retry(backoff, &peer, now) == json_is_true(json_get(step, "should_retry")));
   VECTOR(backoff_state_is(bbw_backoff_find(backoff, &peer), json_get(step, "state")));
@@ -110,7 +110,7 @@ static bool governor_act(vectors_case *c, governor_state *s, const json *step) {
   if (json_is(op, "allowlist_1_2")) { VECTOR(bbw_governor_set_allowlist(&s->governor, two, 2) == BBW_OK); }
   if (json_is(op, "allowlist_empty")) { VECTOR(bbw_governor_set_allowlist(&s->governor, two, 0) == BBW_OK); }
   if (json_is(op, "allowlist_none")) { VECTOR(bbw_governor_set_allowlist(&s->governor, NULL, 0) == BBW_OK); }
-  if (json_is(op, "backoff_failure")) { VECTOR(bbw_backoff_record_failure(&s->backoff, &peer, now) == BBW_OK); }
+  if (json_is(op, "backoff_failure")) { VECTOR(bbw_backoff_record_failure(&s->backoff, &peer, now, 0) == BBW_OK); }
   if (json_is(op, "backoff_success")) { bbw_backoff_record_success(&s->backoff, &peer); }
   const json *transition = json_get(step, "transition");
   if (transition != NULL) {

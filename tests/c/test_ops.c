@@ -195,12 +195,12 @@ static const struct {
      "PeerHealthGateTx!"},
     {"BackoffGateTx lets the value through",
      "target M x -> y\nsyscall::BackoffGateTx x -> y | peer=@00080000000000000002", "x=01 !", "y=01"},
-    {"BackoffGateTx refuses a peer that asked for time",
+    {"BackoffGateTx refuses a peer that asked for time, and for as much as a quarter of it more",
      "target M x -> y\nsyscall::BackoffGateTx x -> y | peer=@00080000000000000002",
      "@1 "
      "<2:12300a0da5030a00080000000000000001121400ca9a3b0000000000000000000000000000000020c5afc8f3d0a084aa83011a003801 "
-     "x=01 ! @1000000001 x=01 !",
-     "BackoffGateTx! y=01"},
+     "x=01 ! @1000000000 x=01 ! @1250000001 x=01 !",
+     "BackoffGateTx! BackoffGateTx! y=01"},
     {"LifecyclePhase is wired at install", "target M -> y\nsyscall::LifecyclePhase -> y | phase='start'",
      "~start ~stop", "LifecycleFired y= LifecycleFired"},
     {"a called function sees its arguments and gives its results",

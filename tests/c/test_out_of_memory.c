@@ -260,6 +260,7 @@ static void log_words(scene *s, char *out) {
 static void play(scene *s, uint64_t run) {
   uint8_t peer[BBW_PEER_ID_BYTES_MAX];
   static const uint8_t site[10] = {0xe2, 0x01, 0, 0, 0, 0, 0, 0, 0, 7};
+  static const uint8_t seen[10] = {0xe2, 0x01, 0, 0, 0, 0, 0, 0, 0, 8};
   bbw_bytes address = {site, sizeof(site)};
   bbw_named_bytes input = {BBW_STR("k"), {(const uint8_t *)"kk", 2}};
   bbw_boot_request request = {BBW_STR("B"), &input, 1};
@@ -277,10 +278,13 @@ static void play(scene *s, uint64_t run) {
   answer_all(s);
   AGAIN(s, bbw_node_fire_lifecycle(s->node, BBW_STR("start"), NULL));
   AGAIN(s, bbw_node_deliver_event(s->node, BBW_STR("M"), BBW_STR("t"), (bbw_bytes){(const uint8_t *)"e", 1}, NULL));
+  AGAIN(s, bbw_node_observe_peer(s->node, peer_bytes(2, peer), (bbw_bytes){seen, sizeof(seen)}, NULL));
+  AGAIN(s, bbw_node_set_send_room(s->node, peer_bytes(2, peer), 0, NULL));
   invoke_all(s);
   deliver(s, run);
   poll_all(s);
-  save_and_restore(s); /* with executions, timers, requests */
+  save_and_restore(s); /* with executions, timers, requests, envelopes that wait: they go out then */
+  AGAIN(s, bbw_node_set_send_room(s->node, peer_bytes(2, peer), 1, NULL));
   AGAIN(s, bbw_node_send_failed(s->node, peer_bytes(2, peer), 1, BBW_STR("gone"), NULL));
   pass_time(s);
   answer_all(s);

@@ -134,6 +134,96 @@ static void book_knows_one_address_in_two_spellings(void **state) {
   bbw_address_book_free(&book);
 }
 
+static void claims_never_drive_out_what_the_host_knows(void **state) {
+  (void)state;
+  enum { COUNT = 60 };
+  test_mem mem;
+  bbw_address_book book;
+  uint8_t bytes[COUNT][SITE_BYTES];
+  bbw_bytes addresses[COUNT];
+  const bbw_bytes *items;
+  size_t count;
+  test_mem_init(&mem);
+  bbw_address_book_init(&book, &mem.mem);
+  bbw_peer_id peer = bbw_peer_id_from_u64(1), other = bbw_peer_id_from_u64(2);
+  for (uint64_t i = 0; i < COUNT; i++) { addresses[i] = site_address(i, bytes[i]); }
+  assert_int_equal(bbw_address_book_claim(&book, &peer, addresses, 0), BBW_E_AB_EMPTY);
+  assert_int_equal(bbw_address_book_claim(&book, &peer, addresses, 1), BBW_OK);
+  assert_int_equal(bbw_address_book_claim(&book, &peer, addresses + 1, 1), BBW_OK);
+  assert_int_equal(bbw_address_book_ref_count(&book, &peer), 1); /* a claim counts once */
+  assert_int_equal(bbw_address_book_observe(&book, &peer, addresses[2]), BBW_OK);
+  assert_int_equal(bbw_address_book_observe(&book, &peer, addresses[1]), BBW_OK); /* claimed, and true */
+  assert_int_equal(bbw_address_book_ref_count(&book, &peer), 1);
+  assert_int_equal(bbw_address_book_claimed(&book, &peer), 1);
+  assert_int_equal(bbw_address_book_claim(&book, &peer, addresses + 2, 1), BBW_OK); /* true already */
+  assert_int_equal(bbw_address_book_claimed(&book, &peer), 1);
+  for (size_t i = 3; i < COUNT; i++) {
+    assert_int_equal(bbw_address_book_claim(&book, &peer, addresses + i, 1), BBW_OK);
+  }
+  assert_true(bbw_address_book_lookup(&book, &peer, &items, &count));
+  assert_int_equal(count, BBW_ADDRESSES_PER_PEER_MAX);
+  assert_true(bbw_bytes_equal(items[0], addresses[1]) && bbw_bytes_equal(items[1], addresses[2]));
+  assert_true(bbw_bytes_equal(items[2], addresses[COUNT - count + 2])); /* the oldest claims went */
+  assert_int_equal(bbw_address_book_claimed(&book, &peer), 0xfffc);
+  /* Forgetting one moves the others with what is known of them. */
+  assert_int_equal(bbw_address_book_forget_address(&book, &peer, addresses[1]), BBW_OK);
+  assert_int_equal(bbw_address_book_claimed(&book, &peer), 0x7ffe);
+  /* A list full of the host's words has no place for claims; the host's own next word takes that of its oldest. */
+  assert_int_equal(bbw_address_book_add_peer(&book, &other, addresses, BBW_ADDRESSES_PER_PEER_MAX), BBW_OK);
+  assert_int_equal(bbw_address_book_claim(&book, &other, addresses + 30, 8), BBW_OK);
+  assert_true(bbw_address_book_lookup(&book, &other, &items, &count));
+  for (size_t i = 0; i < count; i++) { assert_true(bbw_bytes_equal(items[i], addresses[i])); }
+  assert_int_equal(bbw_address_book_observe(&book, &other, addresses[50]), BBW_OK);
+  assert_true(bbw_address_book_lookup(&book, &other, &items, &count));
+  assert_true(bbw_bytes_equal(items[0], addresses[1]) && bbw_bytes_equal(items[count - 1], addresses[50]));
+  bbw_address_book_free(&book);
+  assert_int_equal(mem.live_bytes, 0);
+}
+
+static void a_saved_peer_comes_back_with_what_is_known_of_its_addresses(void **state) {
+  (void)state;
+  bbw_address_book book;
+  uint8_t bytes[3][SITE_BYTES];
+  bbw_bytes addresses[3];
+  bbw_peer_id peer = bbw_peer_id_from_u64(1);
+  for (uint64_t i = 0; i < 3; i++) { addresses[i] = site_address(i, bytes[i]); }
+  bbw_address_book_init(&book, &bbw_mem_libc);
+  assert_int_equal(bbw_address_book_restore(&book, &peer, addresses, 3, 2, 8), BBW_E_ARG);
+  assert_int_equal(bbw_address_book_restore(&book, &peer, addresses, 0, 2, 1), BBW_E_ARG);
+  assert_int_equal(bbw_address_book_count(&book), 0);
+  assert_int_equal(bbw_address_book_restore(&book, &peer, addresses, 3, 2, 5), BBW_OK);
+  assert_int_equal(bbw_address_book_claimed(&book, &peer), 5);
+  assert_int_equal(bbw_address_book_ref_count(&book, &peer), 2);
+  bbw_address_book_free(&book);
+}
+
+/* A component's table may have held peers before it learnt the node's secret. */
+static void a_table_keeps_its_peers_when_its_secret_changes(void **state) {
+  (void)state;
+  enum { COUNT = 500 };
+  bbw_peer_table table;
+  bbw_peer_table_init(&table, sizeof(bbw_peer_entry), &bbw_mem_libc);
+  bbw_peer_table_reseed(&table, 1); /* empty */
+  for (uint64_t i = 0; i < COUNT; i++) {
+    bbw_peer_id peer = bbw_peer_id_from_u64(i);
+    assert_non_null(bbw_peer_table_add(&table, &peer));
+  }
+  uint64_t before = table.first->hash;
+  bbw_peer_table_reseed(&table, 2);
+  assert_true(table.first->hash != before);
+  for (uint64_t i = 0; i < COUNT; i++) {
+    bbw_peer_id peer = bbw_peer_id_from_u64(i);
+    bbw_peer_entry *entry = bbw_peer_table_find(&table, &peer);
+    assert_non_null(entry);
+    if (i % 3 == 0) { bbw_peer_table_remove(&table, entry); }
+  }
+  for (uint64_t i = 0; i <= COUNT; i++) {
+    bbw_peer_id peer = bbw_peer_id_from_u64(i);
+    assert_int_equal(bbw_peer_table_find(&table, &peer) != NULL, i < COUNT && i % 3 != 0);
+  }
+  bbw_peer_table_free(&table);
+}
+
 /* ---- backoff and governor ----------------------------------------------------------------------------------------- */
 
 static void backoff_forgets_the_oldest_failure(void **state) {
@@ -145,17 +235,46 @@ static void backoff_forgets_the_oldest_failure(void **state) {
   bbw_peer_id first = bbw_peer_id_from_u64(0), second = bbw_peer_id_from_u64(1);
   for (uint64_t i = 0; i < BBW_BACKOFF_PEERS_MAX; i++) {
     bbw_peer_id peer = bbw_peer_id_from_u64(i);
-    assert_int_equal(bbw_backoff_record_failure(&backoff, &peer, i), BBW_OK);
+    assert_int_equal(bbw_backoff_record_failure(&backoff, &peer, i, 0), BBW_OK);
   }
-  assert_int_equal(bbw_backoff_record_failure(&backoff, &first, 1000000), BBW_OK); /* now `second` is the oldest */
+  assert_int_equal(bbw_backoff_record_failure(&backoff, &first, 1000000, 0), BBW_OK); /* now `second` is the oldest */
   bbw_peer_id fresh = bbw_peer_id_from_u64(BBW_BACKOFF_PEERS_MAX);
-  assert_int_equal(bbw_backoff_record_failure(&backoff, &fresh, 1000001), BBW_OK);
+  assert_int_equal(bbw_backoff_record_failure(&backoff, &fresh, 1000001, 0), BBW_OK);
   assert_non_null(bbw_backoff_find(&backoff, &first));
   assert_null(bbw_backoff_find(&backoff, &second));
   assert_non_null(bbw_backoff_find(&backoff, &fresh));
   assert_int_equal(backoff.entries.count, BBW_BACKOFF_PEERS_MAX);
   bbw_backoff_free(&backoff);
   assert_int_equal(mem.live_bytes, 0);
+}
+
+/* Our own wait loses at most a half, a pause that was asked for gains at most a quarter, and chance 0 is the reference. */
+static void backoff_is_spread_by_chance(void **state) {
+  (void)state;
+  static const uint64_t chances[] = {0, 1, UINT64_C(1) << 32, UINT64_C(1) << 63, UINT64_MAX - 1, UINT64_MAX};
+  static const uint64_t pauses[] = {0, 1, 1000, 1000000000, BBW_BACKOFF_CAP_NS, UINT64_MAX};
+  enum { CHANCES = sizeof(chances) / sizeof(chances[0]), PAUSES = sizeof(pauses) / sizeof(pauses[0]) };
+  bbw_peer_id peer = bbw_peer_id_from_u64(1);
+  for (size_t c = 0; c < CHANCES; c++) {
+    bbw_backoff backoff;
+    bbw_backoff_init(&backoff, &bbw_mem_libc);
+    for (uint64_t attempt = 1; attempt <= 80; attempt++) {
+      uint64_t full_ns = attempt < 14 ? BBW_BACKOFF_BASE_NS << (attempt - 1) : BBW_BACKOFF_CAP_NS;
+      assert_int_equal(bbw_backoff_record_failure(&backoff, &peer, 5, chances[c]), BBW_OK);
+      uint64_t wait_ns = bbw_backoff_find(&backoff, &peer)->next_retry_ns - 5;
+      assert_true(wait_ns <= full_ns && wait_ns >= full_ns / 2);
+      if (chances[c] == 0) { assert_true(wait_ns == full_ns); }
+      if (chances[c] == UINT64_MAX) { assert_true(wait_ns - full_ns / 2 <= 1 + full_ns / UINT32_MAX); }
+    }
+    for (size_t p = 0; p < PAUSES; p++) {
+      uint64_t least_ns = pauses[p] < BBW_BACKOFF_CAP_NS ? pauses[p] : BBW_BACKOFF_CAP_NS;
+      assert_int_equal(bbw_backoff_record_remote_advisory(&backoff, &peer, 5, pauses[p], chances[c]), BBW_OK);
+      uint64_t wait_ns = bbw_backoff_find(&backoff, &peer)->next_retry_ns - 5;
+      assert_true(wait_ns >= least_ns && wait_ns <= least_ns + least_ns / 4);
+      if (chances[c] == 0) { assert_true(wait_ns == least_ns); }
+    }
+    bbw_backoff_free(&backoff);
+  }
 }
 
 static void backoff_without_memory_changes_nothing(void **state) {
@@ -166,7 +285,7 @@ static void backoff_without_memory_changes_nothing(void **state) {
     bbw_backoff backoff;
     test_mem_init(&mem);
     bbw_backoff_init(&backoff, test_mem_fail_at(&mem, nth));
-    assert_int_equal(bbw_backoff_record_failure(&backoff, &peer, 1), BBW_E_NOMEM);
+    assert_int_equal(bbw_backoff_record_failure(&backoff, &peer, 1, 0), BBW_E_NOMEM);
     assert_true(bbw_backoff_should_retry(&backoff, &peer, 1));
     bbw_backoff_free(&backoff);
     assert_int_equal(mem.live_bytes, 0);
@@ -449,6 +568,70 @@ static void rtt_forgets_the_quietest_site(void **state) {
   assert_int_equal(mem.live_bytes, 0);
 }
 
+/* What a peer reports makes us wait longer for it, by a minute at most; nothing else can be said with it. */
+static void reports_are_believed_within_bounds(void **state) {
+  (void)state;
+  enum { SITE = 4, CHAIN = 9 };
+  static const struct {
+    const char *name;
+    bbw_edge_rtt_report report;
+    uint64_t onward_ns;
+  } rows[] = {
+      {"a good one", {5, CHAIN, 1, 1000, 100, 3}, 1400},
+      {"of another chain", {5, CHAIN + 1, 1, 1000, 100, 3}, 0},
+      {"of the same place", {5, CHAIN, 0, 1000, 100, 3}, 0},
+      {"of too few answers", {5, CHAIN, 1, 1000, 100, 2}, 0},
+      {"a minute", {5, CHAIN, 1, BBW_RTT_ONWARD_NS_MAX, 0, UINT64_MAX}, BBW_RTT_ONWARD_NS_MAX},
+      {"more than a minute", {5, CHAIN, 1, BBW_RTT_ONWARD_NS_MAX + 1, 0, 3}, 0},
+      {"sums that do not fit", {5, CHAIN, UINT32_MAX, UINT64_MAX, UINT64_MAX, 3}, 0},
+      {"a wild deviation", {5, CHAIN, 1, 1, UINT64_MAX / 4, 3}, 0},
+      {"nothing", {0, CHAIN, 1, 0, 0, 3}, 0},
+  };
+  bbw_rtt_edge edge = {.chain_id = CHAIN, .hop = 0}, elsewhere = {.chain_id = CHAIN, .hop = 6};
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    bbw_rtt rtt;
+    bbw_rtt_init(&rtt, &bbw_mem_libc);
+    bbw_rtt_take_reports(&rtt, SITE, &edge, &rows[i].report, 1); /* of one that was never heard of */
+    assert_int_equal(bbw_rtt_estimate_ns(&rtt, SITE, &edge, 70), 70);
+    assert_int_equal(bbw_rtt_observe(&rtt, SITE, &edge, 1000, 1), BBW_OK);
+    bbw_rtt_take_reports(&rtt, SITE, &edge, &rows[i].report, 1);
+    if (bbw_rtt_estimate_ns(&rtt, SITE, &edge, 70) != 70 + rows[i].onward_ns) { fail_msg("%s", rows[i].name); }
+    assert_true(bbw_rtt_estimate_ns(&rtt, SITE, &edge, UINT64_MAX - 1) >= UINT64_MAX - 1); /* no sum wraps */
+    assert_int_equal(bbw_rtt_estimate_ns(&rtt, SITE, NULL, 70), 70);
+    assert_int_equal(bbw_rtt_estimate_ns(&rtt, SITE, &elsewhere, 70), 70);
+    assert_int_equal(bbw_rtt_estimate_ns(&rtt, SITE + 1, &edge, 70), 70);
+    bbw_rtt_free(&rtt);
+  }
+}
+
+static void the_longest_report_counts_and_the_next_answer_replaces_it(void **state) {
+  (void)state;
+  enum { SITE = 4, CHAIN = 9 };
+  bbw_edge_rtt_report reports[] = {{5, CHAIN, 1, 100, 0, 3}, {6, CHAIN, 2, 300, 0, 3}, {7, CHAIN, 1, 200, 0, 3}}, told;
+  bbw_rtt_edge edge = {.chain_id = CHAIN, .hop = 0}, place = {.chain_id = CHAIN, .hop = 4};
+  bbw_rtt rtt;
+  bbw_rtt_init(&rtt, &bbw_mem_libc);
+  for (uint64_t i = 0; i < 3; i++) {
+    assert_false(bbw_rtt_report(&rtt, &place, 99, &told)); /* too few answers to tell anybody */
+    assert_int_equal(bbw_rtt_observe(&rtt, SITE, &edge, 1000, i), BBW_OK);
+  }
+  bbw_rtt_take_reports(&rtt, SITE, &edge, reports, 3);
+  uint64_t own_ns = bbw_rtt_estimator_budget_ns(&rtt.first->estimator);
+  assert_int_equal(bbw_rtt_estimate_ns(&rtt, SITE, &edge, 70), own_ns + 300);
+  /* It is passed on with our own edge, but not to whom it is about. */
+  assert_true(bbw_rtt_report(&rtt, &place, 99, &told));
+  assert_int_equal(told.next_hop_site_id, SITE);
+  assert_int_equal(told.hop_index, 4);
+  assert_int_equal(told.srtt_ns + 4 * told.rttvar_ns, own_ns + 300);
+  assert_int_equal(told.sample_count, 3);
+  assert_false(bbw_rtt_report(&rtt, &place, SITE, &told));
+  bbw_rtt_take_reports(&rtt, SITE, &edge, reports, 0); /* an answer without one says nothing new */
+  assert_int_equal(bbw_rtt_estimate_ns(&rtt, SITE, &edge, 70), own_ns + 300);
+  bbw_rtt_take_reports(&rtt, SITE, &edge, reports, 1);
+  assert_int_equal(bbw_rtt_estimate_ns(&rtt, SITE, &edge, 70), own_ns + 100);
+  bbw_rtt_free(&rtt);
+}
+
 /* Many peers, each with its own rhythm; asking at every due time must tell each change once, in time, and none twice. */
 static void liveness_is_told_once(void **state) {
   (void)state;
@@ -504,6 +687,12 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(book_evicts_the_oldest_address),
       cmocka_unit_test(book_lists_peers_in_order_of_first_sight),
+      cmocka_unit_test(claims_never_drive_out_what_the_host_knows),
+      cmocka_unit_test(a_saved_peer_comes_back_with_what_is_known_of_its_addresses),
+      cmocka_unit_test(a_table_keeps_its_peers_when_its_secret_changes),
+      cmocka_unit_test(backoff_is_spread_by_chance),
+      cmocka_unit_test(reports_are_believed_within_bounds),
+      cmocka_unit_test(the_longest_report_counts_and_the_next_answer_replaces_it),
       cmocka_unit_test(book_is_whole_when_memory_runs_out),
       cmocka_unit_test(book_knows_one_address_in_two_spellings),
       cmocka_unit_test(backoff_forgets_the_oldest_failure),

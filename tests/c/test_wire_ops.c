@@ -298,6 +298,202 @@ static void each_edge_of_a_chain_has_its_own_estimate(void **state) {
   session_end(&s);
 }
 
+/* An envelope of peer 2 with that id; reports may be none. */
+static void deliver_with(session *s, uint64_t id, const bbw_slot_fill *fill, const bbw_edge_rtt_report *report) {
+  bbw_envelope envelope = {.fills = fill,
+                           .fill_count = fill != NULL,
+                           .has_correlation = true,
+                           .correlation_kind = 1,
+                           .wire_req_id = id,
+                           .edge_rtt_reports = report,
+                           .edge_rtt_report_count = report != NULL,
+                           .schema_version = 1};
+  uint8_t wire[256];
+  assert_true(bbw_envelope_size(&envelope) <= sizeof(wire));
+  bbw_envelope_encode(&envelope, wire);
+  assert_int_equal(
+      bbw_node_deliver_inbound(s->node, hex(PEER_2), (bbw_bytes){wire, bbw_envelope_size(&envelope)}, NULL), BBW_OK);
+}
+
+static uint64_t site_of(uint64_t number) {
+  bbw_peer_id peer = bbw_peer_id_from_u64(number);
+  return bbw_peer_id_site(&peer);
+}
+
+#define CHAIN "%ai.bytesandbrains.wire.chain_targets='a,b' %ai.bytesandbrains.wire.chain_hop_index="
+
+/* Who stands in the middle of a chain tells who asked how long the way behind it takes. */
+static void an_answer_in_a_chain_reports_the_way_behind_it(void **state) {
+  (void)state;
+  session s;
+  session_install(&s,
+                  "target M -> d h d2 h2\nwire::Recv -> p from\nwire::Send p from -> d h | " CHAIN
+                  "'1'\nwire::Send p from -> d2 h2",
+                  NULL);
+  know(&s, 2);
+  uint8_t suffix[10] = {0xe2, 0x01};
+  bbw_store_u64be(suffix + 2, bbw_route_id(BBW_STR("M"), BBW_STR("p")));
+  bbw_slot_fill fill = {{suffix, 10}, hex("0100000000000000aa"), false, bbw_type_hash(BBW_TYPE_BYTES)};
+  bbw_rtt_edge edge = {bbw_rtt_chain_id(BBW_STR("a,b")), 1};
+  for (uint64_t samples = 0; samples < 5; samples++) {
+    deliver_with(&s, 70 + samples, &fill, NULL);
+    size_t before = s.steps.count, reports = 0;
+    (void)session_poll_all(&s);
+    bbw_bytes steps = {(const uint8_t *)s.steps.items + before, s.steps.count - before};
+    bbw_step step;
+    for (size_t at = 0; bbw_steps_next(steps, &at, &step);) {
+      if (step.kind != BBW_STEP_SEND_ENVELOPE) { continue; }
+      bbw_arena arena;
+      bbw_envelope envelope;
+      bbw_arena_init(&arena, &bbw_mem_libc);
+      assert_int_equal(
+          bbw_envelope_decode(&envelope, bbw_step_bytes(&step, "bytes"), &bbw_envelope_caps_default, &arena, NULL),
+          BBW_OK);
+      assert_int_equal(envelope.wire_req_id, 70 + samples);
+      if (envelope.edge_rtt_report_count != 0) {
+        assert_int_equal(envelope.edge_rtt_report_count, 1);
+        assert_int_equal(envelope.edge_rtt_reports[0].next_hop_site_id, site_of(3));
+        assert_int_equal(envelope.edge_rtt_reports[0].chain_id, edge.chain_id);
+        assert_int_equal(envelope.edge_rtt_reports[0].hop_index, 1);
+        assert_int_equal(envelope.edge_rtt_reports[0].srtt_ns, 5000);
+        assert_int_equal(envelope.edge_rtt_reports[0].sample_count, samples);
+        reports++;
+      }
+      bbw_arena_free(&arena);
+    }
+    assert_int_equal(reports,
+                     samples >= BBW_RTT_SAMPLES_WARM); /* only the Send that stands in the chain, once it knows */
+    assert_int_equal(bbw_rtt_observe(&s.node->engine.rtt, site_of(3), &edge, 5000, samples), BBW_OK);
+  }
+  session_end(&s);
+}
+
+static void a_report_lengthens_the_deadline_of_its_chain(void **state) {
+  (void)state;
+  session s;
+  session_install(&s, "target M x peers -> d h\nwire::Send x peers -> d h | " CHAIN "'0'", NULL);
+  know(&s, 2);
+  bbw_edge_rtt_report report = {site_of(3), bbw_rtt_chain_id(BBW_STR("a,b")), 1, 7000, 500, 9}, wild = report;
+  wild.srtt_ns = BBW_RTT_ONWARD_NS_MAX + 1;
+  uint64_t own_ns = 100000000; /* the configuration's, as long as there are fewer than three answers */
+  const struct {
+    const bbw_edge_rtt_report *report;
+    uint64_t onward_ns; /* before that answer */
+  } rows[] = {{NULL, 0}, {&report, 0}, {&wild, 9000}, {NULL, 9000}};
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    invoke(&s, "x=01 peers=" LIST_2);
+    sent got = run(&s);
+    if (i == 3) { own_ns = bbw_rtt_estimator_budget_ns(&s.node->engine.rtt.first->estimator); }
+    assert_int_equal(got.last.remaining_deadline_ns, own_ns + rows[i].onward_ns);
+    assert_int_equal(got.last.edge_rtt_report_count, 0); /* a question reports nothing */
+    deliver_with(&s, 12345, NULL, &report);              /* nobody asked */
+    deliver_with(&s, got.last.wire_req_id, NULL, rows[i].report);
+    bbw_arena_free(&got.arena);
+    (void)session_poll_all(&s);
+  }
+  /* What was reported survives a restore. */
+  uint8_t *bytes;
+  size_t len;
+  assert_int_equal(bbw_node_snapshot(s.node, &bytes, &len, &s.mem.mem, NULL), BBW_OK);
+  assert_int_equal(bbw_node_restore(s.node, (bbw_bytes){bytes, len}, NULL), BBW_OK);
+  s.mem.mem.free(s.mem.mem.ctx, bytes, len);
+  const bbw_rtt *rtt = &s.node->engine.rtt;
+  assert_int_equal(BBW_VEC_AT(&rtt->first->edges, const bbw_rtt_edge_entry, 0)->onward_ns, 9000);
+  assert_int_equal(BBW_VEC_AT(&rtt->chains, const bbw_rtt_chain, 0)->onward_ns, 9000);
+  assert_true(BBW_VEC_AT(&rtt->chains, const bbw_rtt_chain, 0)->next_site == site_of(2));
+  session_end(&s);
+}
+
+/* ---- what the host sees, and what peers claim --------------------------------------------------------------------------- */
+
+static void what_the_host_has_seen_stays_beside_claims(void **state) {
+  (void)state;
+  session s;
+  session_install(&s, "target M x peers -> d h\nwire::Send x peers -> d h", NULL);
+  uint8_t seen[10] = {0xe2, 0x01, 0, 0, 0, 0, 0, 0, 0, 99}, own[BBW_PEER_ID_BYTES_MAX];
+  bbw_bytes address = {seen, sizeof(seen)};
+  bbw_error err;
+  assert_int_equal(bbw_node_observe_peer(s.node, hex(PEER_2), hex("ff"), &err), BBW_E_TRUNCATED);
+  bbw_bytes self = {own, bbw_peer_id_encode(bbw_node_peer_id(s.node), own)};
+  assert_int_equal(bbw_node_observe_peer(s.node, self, address, &err), BBW_E_ARG);
+  assert_int_equal(bbw_node_observe_peer(s.node, hex(PEER_2), address, NULL), BBW_OK);
+  for (uint8_t round = 0; round < 5; round++) { /* 40 claims */
+    uint8_t sites[8][10];
+    bbw_bytes claims[8];
+    for (uint8_t i = 0; i < 8; i++) {
+      const uint8_t site[10] = {0xe2, 0x01, 0, 0, 0, 0, 0, 0, 1, (uint8_t)(8 * round + i)};
+      memcpy(sites[i], site, sizeof(site));
+      claims[i] = (bbw_bytes){sites[i], sizeof(site)};
+    }
+    bbw_envelope envelope = {.schema_version = 1, .src_peer_addresses = claims, .src_peer_address_count = 8};
+    uint8_t wire[256];
+    assert_true(bbw_envelope_size(&envelope) <= sizeof(wire));
+    bbw_envelope_encode(&envelope, wire);
+    assert_int_equal(
+        bbw_node_deliver_inbound(s.node, hex(PEER_2), (bbw_bytes){wire, bbw_envelope_size(&envelope)}, NULL), BBW_OK);
+    (void)session_poll_all(&s);
+  }
+  const bbw_address_book *book = &s.node->engine.address_book;
+  bbw_peer_id peer = bbw_peer_id_from_u64(2);
+  assert_int_equal(bbw_address_book_claimed(book, &peer), 0xfffe);
+  assert_int_equal(bbw_address_book_ref_count(book, &peer), 1);
+  uint8_t *bytes;
+  size_t len;
+  assert_int_equal(bbw_node_snapshot(s.node, &bytes, &len, &s.mem.mem, NULL), BBW_OK);
+  assert_int_equal(bbw_node_restore(s.node, (bbw_bytes){bytes, len}, NULL), BBW_OK);
+  s.mem.mem.free(s.mem.mem.ctx, bytes, len);
+  assert_int_equal(bbw_address_book_claimed(&s.node->engine.address_book, &peer), 0xfffe);
+  /* A Send gives the host all of them, in their order: the one that was seen is the oldest here. */
+  invoke(&s, "x=01 peers=" LIST_2);
+  sent got = run(&s);
+  assert_int_equal(got.last.dest_peer_address_count, 16);
+  assert_true(bbw_bytes_equal(got.last.dest_peer_addresses[0], address));
+  bbw_arena_free(&got.arena);
+  assert_int_equal(bbw_node_clear(s.node, NULL), BBW_OK);
+  session_end(&s);
+}
+
+/* ---- failures, and when to try again ---------------------------------------------------------------------------------- */
+
+static void a_send_that_failed_backs_off_and_an_answer_ends_it(void **state) {
+  (void)state;
+  uint64_t waits[2];
+  for (uint64_t seed = 1; seed <= 2; seed++) {
+    session s;
+    bbw_config config;
+    bbw_config_init(&config);
+    config.rng_seed = seed;
+    session_install(&s, "target M x peers -> d h\nwire::Send x peers -> d h", &config);
+    know(&s, 2);
+    bbw_peer_id peer = bbw_peer_id_from_u64(2);
+    for (uint64_t i = 0; i < 3; i++) {
+      assert_int_equal(bbw_node_send_failed(s.node, hex(PEER_2), 0, BBW_STR("no route"), NULL), BBW_OK);
+    }
+    (void)session_poll_all(&s);
+    const bbw_backoff_entry *entry = bbw_backoff_find(&s.node->engine.backoff, &peer);
+    assert_non_null(entry);
+    assert_int_equal(entry->attempts, 3);
+    assert_true(entry->next_retry_ns >= 20000000 && entry->next_retry_ns <= 40000000);
+    waits[seed - 1] = entry->next_retry_ns;
+    invoke(&s, "x=01 peers=" LIST_2);
+    sent got = run(&s);
+    answer(&s, got.last.wire_req_id);
+    bbw_arena_free(&got.arena);
+    (void)session_poll_all(&s);
+    assert_null(bbw_backoff_find(&s.node->engine.backoff, &peer));
+    /* A pause that the peer asked for stays: an answer may have been on its way before. */
+    assert_int_equal(bbw_backoff_record_remote_advisory(&s.node->engine.backoff, &peer, 0, 1000, 0), BBW_OK);
+    invoke(&s, "x=01 peers=" LIST_2);
+    got = run(&s);
+    answer(&s, got.last.wire_req_id);
+    bbw_arena_free(&got.arena);
+    (void)session_poll_all(&s);
+    assert_non_null(bbw_backoff_find(&s.node->engine.backoff, &peer));
+    session_end(&s);
+  }
+  assert_true(waits[0] != waits[1]); /* nodes do not come back together */
+}
+
 /* ---- delivery ------------------------------------------------------------------------------------------------------- */
 
 static const char receiving[] =
@@ -591,6 +787,10 @@ int main(void) {
       cmocka_unit_test(an_envelope_carries_at_most_eight_own_addresses),
       cmocka_unit_test(deadlines_and_ids_come_from_the_node_or_the_attributes),
       cmocka_unit_test(each_edge_of_a_chain_has_its_own_estimate),
+      cmocka_unit_test(an_answer_in_a_chain_reports_the_way_behind_it),
+      cmocka_unit_test(a_report_lengthens_the_deadline_of_its_chain),
+      cmocka_unit_test(what_the_host_has_seen_stays_beside_claims),
+      cmocka_unit_test(a_send_that_failed_backs_off_and_an_answer_ends_it),
       cmocka_unit_test(deliveries_that_are_refused_say_why),
       cmocka_unit_test(a_delivery_over_the_budget_is_refused_when_it_is_routed),
       cmocka_unit_test(peers_that_are_not_known_are_reported_up_to_the_cap),

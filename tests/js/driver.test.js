@@ -241,3 +241,95 @@ test('a transport that cannot send costs that envelope, not the driver', async (
   await driver.done;
   node.dispose();
 });
+
+/** A node whose Send goes to everybody that it knows, and how to send. */
+function sender(nodeConfig = {}) {
+  const runtime = createRuntime(module);
+  const net = defineModule('Net', (g) => g.output('got', g.netOut('t', slots.peerSelector('clients').currentView(g, g.input('in')), g.input('x'))));
+  const artifact = compileIn(runtime, net, { targetNames: { '@self': 'S', clients: 'C' }, bindings: { sel: { role: 'PeerSelector', type: 'KnownPeers' } } });
+  const node = installIn(runtime, { peerId: A, artifact, targets: ['S'], nodeConfig });
+  return { node, send: (x) => node.invoke(node.modules[0], { in: bytes('1'), x }) };
+}
+const C = PeerId.fromU64(3);
+/** Where the number that a message of `numbered` carries is in its envelope. */
+const numbered = (i) => Uint8Array.of(...Array(992).fill(0), 0xaa, 0x55, 0xaa, 0x55, i >> 8, i & 255, 0xaa, 0x55);
+const numberIn = (envelope) => {
+  const at = envelope.findIndex((byte, k) => byte === 0xaa && envelope[k + 1] === 0x55 && envelope[k + 2] === 0xaa && envelope[k + 3] === 0x55 && envelope[k + 6] === 0xaa);
+  return envelope[at + 4] << 8 | envelope[at + 5];
+};
+async function takeAll(transport, out, until) {
+  for await (const event of transport.receive()) {
+    if (event.type !== 'envelope') continue;
+    out.push(numberIn(event.envelope));
+    if (out.length === until) return;
+  }
+}
+
+test('a peer that does not read keeps nobody waiting, and gets everything in order when it reads', async () => {
+  const { node, send } = sender(), hub = createMemoryHub(), steps = [], MESSAGES = 200;
+  const own = hub.connect(A), slow = hub.connect(B), quick = hub.connect(C);
+  const driver = drive(node, { transports: [own], backlogBytesMax: 8192, onStep: (step) => steps.push(step) });
+  const got = { slow: [], quick: [] };
+  const reading = takeAll(quick, got.quick, MESSAGES);
+  await settle();
+  for (let i = 0; i < MESSAGES; i++) {
+    send(numbered(i));
+    await settle(i % 20 === 0 ? 5 : 0);
+  }
+  await reading;
+  const inOrder = [...Array(MESSAGES).keys()];
+  assert.deepEqual(got.quick, inOrder);
+  const waiting = node.stats().outboundQueueDepth;
+  assert.ok(waiting > MESSAGES / 2 && waiting < MESSAGES, `${waiting} wait in the node`);
+  assert.ok(own.backlog(B) < 8192 + 2048, `${own.backlog(B)} bytes wait in the transport`);
+  await takeAll(slow, got.slow, MESSAGES);
+  assert.deepEqual(got.slow, inOrder);
+  await settle(100);
+  assert.equal(node.stats().outboundQueueDepth, 0);
+  send(numbered(MESSAGES)); // slow no more
+  await takeAll(slow, got.slow, MESSAGES + 1);
+  assert.deepEqual(steps.filter((step) => step.type === 'SendFailed' || step.type === 'OutboundDropped'), []);
+  driver.stop();
+  await driver.done;
+  node.dispose();
+});
+
+test('what waits for a peer that goes away fails, however much it is', async () => {
+  const { node, send } = sender({ busCapacity: 4 }), hub = createMemoryHub(), steps = [], MESSAGES = 60;
+  const slow = hub.connect(B);
+  const driver = drive(node, { transports: [hub.connect(A)], backlogBytesMax: 2048, onStep: (step) => steps.push(step) });
+  await settle();
+  for (let i = 0; i < MESSAGES; i++) {
+    send(numbered(i));
+    await settle(0);
+  }
+  const waiting = node.stats().outboundQueueDepth;
+  assert.ok(waiting > MESSAGES / 2, `${waiting} wait in the node`);
+  slow.close();
+  await settle(50);
+  assert.equal(node.stats().outboundQueueDepth, 0);
+  assert.equal(steps.filter((step) => step.type === 'SendFailed').length, waiting); // more than the node's queue holds
+  assert.equal(driver.isStopped, false);
+  driver.stop();
+  await driver.done;
+  node.dispose();
+});
+
+test('a driver that stops leaves no peer without room', async () => {
+  const { node, send } = sender(), hub = createMemoryHub();
+  hub.connect(B);
+  const driver = drive(node, { transports: [hub.connect(A)], backlogBytesMax: 1 });
+  await settle();
+  for (let i = 0; i < 3; i++) {
+    send(numbered(i));
+    await settle(0);
+  }
+  assert.ok(node.stats().outboundQueueDepth > 0);
+  driver.stop();
+  await driver.done;
+  node.poll();
+  assert.equal(node.stats().outboundQueueDepth, 0);
+  node.setSendRoom(B, 0);
+  node.dispose();
+  for (const backlogBytesMax of [0, -1, 1.5, NaN, '8', null]) assert.throws(() => drive(echoNode(), { backlogBytesMax }), { code: 'E_ARG' });
+});

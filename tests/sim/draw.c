@@ -102,6 +102,22 @@ static void add_fault(sim *s, sim_fault_kind kind) {
   s->fault_count++;
 }
 
+void sim_draw_slow(sim *s) {
+  sim_rng rng = sim_rng_new(s->options.seed, 5);
+  if (s->options.is_calm || !sim_rng_chance(&rng, 300000)) { return; }
+  s->slow_count = 1 + (size_t)sim_rng_below(&rng, SIM_SLOW_MAX);
+  s->config.max_outbound_bytes = ONE_OF(&rng, 0, 4000, 100000, 67108864);
+  for (size_t i = 0; i < s->slow_count; i++) {
+    s->slow[i] = (sim_slow){.node = (uint32_t)sim_rng_below(&rng, s->honest_count),
+                            .peer = (uint32_t)sim_rng_below(&rng, s->node_count)};
+    uint64_t at_ns = sim_rng_below(&rng, s->calm_ns), step_ns = sim_rng_between(&rng, 20 * SIM_MS, SIM_SECOND);
+    for (uint64_t k = 0; k < 12 && at_ns < s->calm_ns; k++, at_ns += step_ns) {
+      uint64_t bytes = k == 11 ? UINT32_MAX : ONE_OF(&rng, 0, 0, 1, 500, 5000);
+      sim_at(s, at_ns, SIM_ROOM, NULL, (uint64_t)i << 32 | bytes, NULL);
+    }
+  }
+}
+
 void sim_draw_faults(sim *s) {
   s->faults = sim_alloc(FAULTS_MAX * sizeof(*s->faults));
   if (s->options.is_calm) { return; }

@@ -98,6 +98,26 @@ void sim_fault_happens(sim *s, sim_fault *fault) {
   }
 }
 
+static void give_room(sim_slow *slow, sim_node *n, uint64_t bytes) {
+  if (n->node == NULL) { return; }
+  slow->life = bytes == BBW_NO_CAP ? 0 : n->life;
+  sim_room(n, slow->peer, bytes);
+}
+
+void sim_slow_happens(sim *s, uint64_t what) {
+  sim_slow *slow = &s->slow[what >> 32];
+  uint64_t bytes = (uint32_t)what == UINT32_MAX ? BBW_NO_CAP : (uint32_t)what;
+  if (!s->is_calm) { give_room(slow, &s->nodes[slow->node], bytes); }
+}
+
+bool sim_is_slow(const sim_node *n) {
+  for (size_t i = 0; i < n->sim->slow_count; i++) {
+    const sim_slow *slow = &n->sim->slow[i];
+    if (slow->node == n->index && slow->life == n->life) { return true; }
+  }
+  return false;
+}
+
 void sim_calm(sim *s) {
   sim_trace(s, NULL, "all faults are over");
   s->is_calm = true;
@@ -115,6 +135,9 @@ void sim_calm(sim *s) {
     for (uint32_t k = 0; n->host.blocked != NULL && k < s->honest_count; k++) {
       if (n->host.blocked[k]) { sim_block(n, k, false); }
     }
+  }
+  for (size_t i = 0; i < s->slow_count && !s->is_failed; i++) {
+    give_room(&s->slow[i], &s->nodes[s->slow[i].node], BBW_NO_CAP);
   }
   if (!s->is_failed) { s->scenario->calm(s); }
 }

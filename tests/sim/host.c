@@ -208,7 +208,8 @@ void sim_save(sim_node *n) {
 
 void sim_twin(sim_node *n) {
   sim_buf bytes = {NULL, 0, 0};
-  if (n->twin != NULL || !snapshot_of(n, n->node, &bytes)) { return; }
+  /* What waits is marked in the twin as perhaps sent before, and what its transport takes is not in a snapshot. */
+  if (n->twin != NULL || sim_is_slow(n) || !snapshot_of(n, n->node, &bytes)) { return; }
   sim_mem_init(&n->twin_mem, &n->sim->live_bytes);
   n->twin = install_one(n, &n->twin_mem.mem);
   if (n->twin != NULL) {
@@ -295,6 +296,15 @@ void sim_know(sim_node *n, uint32_t peer) {
   bbw_status rv = bbw_node_add_peer(n->node, id, &address, 1, NULL);
   if (n->twin != NULL) { (void)both(n, rv, bbw_node_add_peer(n->twin, id, &address, 1, NULL), "add_peer"); }
   if (rv != BBW_OK) { sim_fail(n->sim, n, "add_peer: status %d", (int)rv); }
+}
+
+void sim_room(sim_node *n, uint32_t peer, uint64_t bytes) {
+  uint8_t buf[BBW_PEER_ID_BYTES_MAX];
+  bbw_bytes id = {buf, sim_peer_bytes(peer, buf)};
+  bbw_status rv = bbw_node_set_send_room(n->node, id, bytes, NULL), other = rv;
+  if (n->twin != NULL) { other = bbw_node_set_send_room(n->twin, id, bytes, NULL); }
+  sim_trace(n->sim, n, "its transport takes %lld bytes for n%u", (long long)bytes, (unsigned)peer);
+  if (both(n, rv, other, "set_send_room") != BBW_OK) { sim_fail(n->sim, n, "set_send_room: status %d", (int)rv); }
 }
 
 void sim_block(sim_node *n, uint32_t peer, bool is_blocked) {
@@ -445,7 +455,7 @@ static void check_bounds(sim_node *n, bool is_pending) {
       {"queued events", st.ingress_depth, c->bus_capacity * 4},
       {"events on the bus", st.bus_len, c->bus_capacity},
       {"bytes in flight", st.ingress_bytes_in_flight, c->ingress_byte_budget},
-      {"queued envelopes after a poll", st.outbound_queue_depth, 0},
+      {"queued envelopes after a poll", st.outbound_queue_depth, sim_is_slow(n) ? c->max_outbound_queue : 0},
       {"ready operators of an idle Node", is_pending ? st.frontier_len : 0, 0},
       {"filled slots without an execution", st.executions == 0 ? st.slot_table_occupied : 0, 0},
       {"bytes held without an execution",

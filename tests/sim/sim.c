@@ -103,6 +103,7 @@ static void happen(sim *s, const sim_event *event) {
     return;
   case SIM_APP: s->scenario->app(s, n, event->a); return;
   case SIM_CALM: sim_calm(s); return;
+  case SIM_ROOM: sim_slow_happens(s, event->a); return;
   }
 }
 
@@ -148,6 +149,7 @@ void sim_run(const sim_options *options, sim_result *out) {
   sim_data_type(s);
   s->scenario->setup(s);
   sim_draw_faults(s);
+  sim_draw_slow(s);
   for (uint32_t i = 0; i < s->honest_count; i++) {
     sim_node *n = &s->nodes[i];
     if (n->state != SIM_UP) { continue; } /* the scenario starts it later */

@@ -18,6 +18,7 @@
 #define SIM_SECOND   UINT64_C(1000000000)
 #define SIM_NEVER    UINT64_MAX
 #define SIM_SEEN_MAX 32u /* envelopes of others that liars have heard */
+#define SIM_SLOW_MAX 4u
 
 typedef struct sim sim;
 typedef struct sim_node sim_node;
@@ -33,6 +34,7 @@ typedef enum sim_event_kind {
   SIM_LIE,
   SIM_APP, /* a: what the scenario has asked for */
   SIM_CALM,
+  SIM_ROOM, /* a: index of the slow connection << 32 | bytes that its transport takes; UINT32_MAX: it is slow no more */
 } sim_event_kind;
 
 typedef enum sim_fault_kind {
@@ -53,6 +55,12 @@ typedef struct sim_fault {
   uint64_t from_ns, to_ns;
   int64_t amount;
 } sim_fault;
+
+/* A transport that takes hardly anything for a peer, for a while. */
+typedef struct sim_slow {
+  uint32_t node, peer;
+  uint32_t life; /* of the Node that was told so; 0: none */
+} sim_slow;
 
 /* How the network treats an envelope.  ppm: in a million. */
 typedef struct sim_link {
@@ -168,6 +176,8 @@ struct sim {
   bool is_storm;
   sim_fault *faults;
   size_t fault_count;
+  sim_slow slow[SIM_SLOW_MAX];
+  size_t slow_count;
   bbw_config config;
   uint64_t poll_every_ns; /* a host polls so long after something came in */
   uint64_t snapshot_every_ns;
@@ -201,6 +211,7 @@ const sim_scenario *sim_scenario_named(const char *name);
 /* draw.c: what the seed says. */
 void sim_draw(sim *s);
 void sim_draw_faults(sim *s); /* after setup */
+void sim_draw_slow(sim *s);   /* from a stream of its own */
 
 /* host.c: one Node and what a host does with it. */
 uint64_t sim_clock(const sim_node *n); /* its local time now */
@@ -218,6 +229,7 @@ bbw_status sim_tell(sim_node *n, const char *input, bbw_bytes bytes); /* deliver
 bbw_status sim_invoke(sim_node *n, const bbw_named_bytes *inputs, size_t count, uint64_t *exec_id);
 bbw_status sim_complete(sim_node *n, uint64_t cmd_id, const bbw_typed_bytes *results, size_t count);
 void sim_know(sim_node *n, uint32_t peer); /* add_peer */
+void sim_room(sim_node *n, uint32_t peer, uint64_t bytes);
 void sim_block(sim_node *n, uint32_t peer, bool is_blocked);
 void sim_allow(sim_node *n, const bool *allowed);   /* NULL: everybody */
 bool sim_accepts(const sim_node *n, uint32_t peer); /* what its lists say */
@@ -242,6 +254,8 @@ uint64_t sim_request_id(bbw_bytes envelope); /* 0: none */
 /* faults.c */
 void sim_fault_happens(sim *s, sim_fault *fault);
 void sim_calm(sim *s);
+void sim_slow_happens(sim *s, uint64_t what);
+bool sim_is_slow(const sim_node *n); /* to some peer: envelopes may wait */
 
 /* liar.c */
 void sim_lie(sim *s, sim_node *liar);
