@@ -28,6 +28,8 @@ const char sim_echo_program_dedup[] = "target E x peers -> asked heard answered\
 
 void sim_ask(sim_node *n, const uint32_t *peers, size_t count) {
   sim *s = n->sim;
+  if (count > SIM_ASKED_MAX) { sim_fail(s, n, "asks more peers than can be kept"); }
+  if (s->is_failed) { return; }
   uint8_t payload[8 + 64] = {0};
   uint8_t *list = sim_alloc(8 + 26 * count);
   uint64_t number = ++s->counter, exec_id;
@@ -47,7 +49,9 @@ void sim_ask(sim_node *n, const uint32_t *peers, size_t count) {
   }
   sim_host *host = &n->host;
   host->requests = sim_grow(host->requests, &host->request_cap, host->request_count + 1, sizeof(*host->requests));
-  host->requests[host->request_count++] = (sim_request){.number = number, .peer = peers[0], .life = n->life};
+  sim_request *request = &host->requests[host->request_count++];
+  *request = (sim_request){.number = number, .peer_count = (uint32_t)count, .life = n->life};
+  memcpy(request->peers, peers, count * sizeof(*peers));
 }
 
 /* Numbers grow, so the list is in order. */
@@ -112,15 +116,17 @@ static void answered(sim_node *n, const bbw_value *a, const bbw_value *from) {
   uint64_t number;
   if (!sender_of(n, from, &sender) || !number_in(a, &number)) { return; }
   sim_request *request = find(&n->host, number);
-  if (request == NULL || request->peer != sender) {
+  uint32_t k = 0;
+  while (request != NULL && k < request->peer_count && request->peers[k] != sender) { k++; }
+  if (request == NULL || k == request->peer_count) {
     return;
-  } /* of an earlier life, or from somebody who was not asked first */
+  } /* of an earlier life, or from somebody who was not asked */
   sim_trace(n->sim, n, "question %llu is answered by n%u", (unsigned long long)number, (unsigned)sender);
   /* What waited in the queue of an earlier life is asked again by this one, as another request. */
-  if (request->has_answer && n->sim->has_gates && request->life == n->life) {
+  if ((request->answered >> k & 1) != 0 && n->sim->has_gates && request->life == n->life) {
     sim_fail(n->sim, n, "question %llu is answered twice", (unsigned long long)number);
   }
-  request->has_answer = true;
+  request->answered |= 1u << k;
   request->has_outcome = true;
   n->host.is_joined = true;
 }

@@ -14,10 +14,11 @@
 #include "base.h"
 #include "program.h"
 
-#define SIM_MS       UINT64_C(1000000)
-#define SIM_SECOND   UINT64_C(1000000000)
-#define SIM_NEVER    UINT64_MAX
-#define SIM_SEEN_MAX 32u /* envelopes of others that liars have heard */
+#define SIM_MS        UINT64_C(1000000)
+#define SIM_SECOND    UINT64_C(1000000000)
+#define SIM_NEVER     UINT64_MAX
+#define SIM_ASKED_MAX 4u  /* peers that one question goes to at most */
+#define SIM_SEEN_MAX  32u /* envelopes of others that liars have heard */
 
 typedef struct sim sim;
 typedef struct sim_node sim_node;
@@ -73,11 +74,13 @@ typedef struct sim_message {
 
 /* A question that the application of a Node has asked. */
 typedef struct sim_request {
-  uint64_t number; /* the application's; it is in the payload */
-  uint64_t id;     /* the Node's; 0 until it is known */
-  uint32_t peer;
-  uint32_t life; /* of the Node, when it was asked */
-  bool has_outcome, has_answer;
+  uint64_t number;               /* the application's; it is in the payload */
+  uint64_t id;                   /* the Node's; 0 until it is known */
+  uint32_t peers[SIM_ASKED_MAX]; /* who was asked; the first answer of any of them is the outcome */
+  uint32_t peer_count;
+  uint32_t answered; /* a bit per peer */
+  uint32_t life;     /* of the Node, when it was asked */
+  bool has_outcome;
 } sim_request;
 
 /* What the application beside a Node knows.  It is saved with the Node's snapshots and comes back with them. */
