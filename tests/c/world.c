@@ -42,6 +42,7 @@ void world_begin_each(world *w, size_t count, const char *const *texts, uint64_t
   memset(w, 0, sizeof(*w));
   assert_true(count <= WORLD_NODES_MAX);
   w->count = count;
+  w->step_ns = WORLD_MS;
   bbw_arena arena;
   bbw_arena_init(&arena, &bbw_mem_libc);
   for (size_t number = 1; number <= count; number++) {
@@ -158,6 +159,10 @@ static void take_step(world *w, size_t number, const bbw_step *step) {
   if (step->kind == BBW_STEP_APP_EVENT && bbw_step_text(step, "module_name").len == 0) {
     bbw_str topic = bbw_step_text(step, "topic");
     bbw_bytes value = bbw_step_bytes(step, "value_bytes");
+    assert_true(value.len <= sizeof(n->last));
+    if (value.len != 0) { memcpy(n->last, value.ptr, value.len); }
+    n->last_len = value.len;
+    if (strlen(n->log) + topic.len + 2 * value.len + 3 > sizeof(n->log)) { n->log[0] = '\0'; }
     append(n->log, sizeof(n->log), "%.*s=", (int)topic.len, topic.ptr);
     for (size_t i = 0; i < value.len; i++) { append(n->log, sizeof(n->log), "%02x", value.ptr[i]); }
     append(n->log, sizeof(n->log), " ");
@@ -213,7 +218,7 @@ void world_run(world *w, uint64_t ns) {
   uint64_t until_ns = w->now_ns + ns;
   settle(w);
   while (w->now_ns < until_ns) {
-    w->now_ns = until_ns - w->now_ns < WORLD_MS ? until_ns : w->now_ns + WORLD_MS;
+    w->now_ns = until_ns - w->now_ns < w->step_ns ? until_ns : w->now_ns + w->step_ns;
     settle(w);
   }
 }

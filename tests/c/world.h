@@ -8,18 +8,20 @@
 #include "bbw/step.h"
 #include "test_mem.h"
 
-#define WORLD_NODES_MAX    10u
+#define WORLD_NODES_MAX    50u
 #define WORLD_MESSAGES_MAX 256u
 #define WORLD_MS           UINT64_C(1000000)
 
 typedef struct world_node {
   test_mem mem;
   bbw_node *node;
-  uint64_t ahead_ns;     /* its clock at time 0 */
-  int64_t drift_ppm;     /* and how much faster it runs */
-  bool is_away;          /* what is sent to it is lost */
-  bool is_unreachable;   /* the transport says so to who sends to it */
-  char log[4096];        /* "topic=hex " per output of the program */
+  uint64_t ahead_ns;   /* its clock at time 0 */
+  int64_t drift_ppm;   /* and how much faster it runs */
+  bool is_away;        /* what is sent to it is lost */
+  bool is_unreachable; /* the transport says so to who sends to it */
+  char log[4096];      /* "topic=hex " per output of the program; begins anew when it is full */
+  uint8_t last[1024];  /* the last output */
+  size_t last_len;
   char failed[1024];     /* "kind/reason/detail " per OpFailed */
   unsigned counts[32];   /* steps by number */
   uint64_t received;     /* envelopes */
@@ -31,6 +33,7 @@ typedef struct world {
   world_node nodes[WORLD_NODES_MAX];
   size_t count;
   uint64_t now_ns, latency_ns;
+  uint64_t step_ns; /* a millisecond at first */
   struct world_message {
     size_t from, to, len;
     uint64_t at_ns;
@@ -51,7 +54,7 @@ bbw_bytes world_list(const size_t *numbers, size_t count);
 void world_know(world *w, size_t number, size_t other);
 /* Invokes M with x = one byte and peers = a list, as far as M has such inputs. */
 uint64_t world_ask(world *w, size_t number, const size_t *peers, size_t count);
-/* Lets time pass, in steps of a millisecond; 0: only what happens now. */
+/* Lets time pass, in steps of step_ns; 0: only what happens now. */
 void world_run(world *w, uint64_t ns);
 world_node *world_at(world *w, size_t number);
 
