@@ -233,9 +233,14 @@ ENGINE_EXPORTS = $(filter-out bbw_abi_session_% bbw_abi_trainer_% bbw_abi_model_
 ENGINE_SRC     = $(filter-out src/onnx/% src/autodiff/% src/components/cpu_% src/components/onnx_% wasm/abi_session.c wasm/abi_trainer.c wasm/abi_model.c,$(SRC) $(WASM_SRC))
 ENGINE_OBJ     = $(patsubst %.c,$(WASM_DIR)/engine/%.o,$(ENGINE_SRC))
 
+# What no envelope passes through is made smaller still.
+ENGINE_SMALL := -Os
+ENGINE_COLD  := $(filter src/node/% src/components/% src/roles/% src/format/proto% src/format/onnx% src/format/tensor% src/engine/graph% src/engine/bootstrap% src/engine/named% wasm/%,$(ENGINE_SRC))
+$(patsubst %.c,$(BUILD)/wasm-emcc/engine/%.o,$(ENGINE_COLD)): ENGINE_SMALL := -Oz
+
 $(BUILD)/wasm-emcc/engine/%.o: %.c $(BUILD)/wasm-emcc/emcc.path
 	@mkdir -p $(@D)
-	$(call say,emcc)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(WASM_FLAGS) -Oz -DBBW_ENGINE_ONLY -MMD -MP -c $< -o $@
+	$(call say,emcc)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(WASM_FLAGS) $(ENGINE_SMALL) -DBBW_ENGINE_ONLY -MMD -MP -c $< -o $@
 
 $(BUILD)/wasm-emcc/bb-engine.wasm: $(filter $(BUILD)/wasm-emcc/%,$(ENGINE_OBJ)) wasm/exports.txt $(BUILD)/wasm-emcc/emcc.path Makefile
 	$(call say,link)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(subst -O3,-Oz,$(subst dlmalloc,emmalloc,$(EMCC_LINK))) \

@@ -217,6 +217,26 @@ function createGraph(rootModule, phase, { mint, slotIds, sources }) {
     return id;
   }
 
+  /**
+   * Records a Send; outputs beside the value and the request stay here.
+   * @param {string} port @param {Handle} peers @param {Handle} value @param {readonly Handle[]} more @param {Attribute[]} attributes
+   */
+  function send(port, peers, value, more, attributes) {
+    checkName(port, 'output');
+    const scope = current();
+    const names = [use(value, port), use(peers, `peers of ${port}`)];
+    if (scope.ports.has(port)) fail('E_COMP_DUPLICATE_OUTPUT', `output "${port}" is declared twice`, { port });
+    const request = mint();
+    push({ opType: 'Send', domain: `${P}wire`, input: names, output: [port, request, ...more.map(({ name }) => name)], attribute: attributes });
+    declare(scope, port, value.type);
+    declare(scope, request, types.wireReqId);
+    for (const { name, type } of more) declare(scope, name, type);
+    scope.fn.output.push(port);
+    const out = handle(scope, port, value.type);
+    scope.ports.set(port, out);
+    return out;
+  }
+
   const graph = {
     /**
      * Declares an input of the module and returns its value.
@@ -255,19 +275,24 @@ function createGraph(rootModule, phase, { mint, slotIds, sources }) {
      * @param {string} port @param {Handle} peers @param {Handle} value
      * @returns {Handle} the value as the receivers see it
      */
-    netOut(port, peers, value) {
-      checkName(port, 'output');
-      const scope = current();
-      const names = [use(value, port), use(peers, `peers of ${port}`)];
-      if (scope.ports.has(port)) fail('E_COMP_DUPLICATE_OUTPUT', `output "${port}" is declared twice`, { port });
-      const request = mint();
-      push({ opType: 'Send', domain: `${P}wire`, input: names, output: [port, request] });
-      declare(scope, port, value.type);
-      declare(scope, request, types.wireReqId);
-      scope.fn.output.push(port);
-      const out = handle(scope, port, value.type);
-      scope.ports.set(port, out);
-      return out;
+    netOut: (port, peers, value) => send(port, peers, value, [], []),
+
+    /**
+     * Sends a value to peers and waits for the first of them to answer, with `reply`. What follows from `asked` runs on those peers; the rest stays here, and goes on when the
+     * answer is there. Without one the operator fails (`OpFailed`: `RemoteFailed` or `Timeout`, see docs/OPERATORS.md), or `failure` has the value of a bundle of kind, reason and peers.
+     * @param {string} port @param {Handle} peers @param {Handle} value
+     * @param {{answerType?: string, catchesFailure?: boolean}} [options]  one of `types`, default bytes; true: take failures as a value
+     * @returns {{asked: Handle, answer: Handle, answeredBy: Handle, failure: Handle | undefined}}
+     */
+    ask(port, peers, value, { answerType = types.bytes, catchesFailure = false } = {}) {
+      const outputs = [answerType, types.peerId, ...(catchesFailure ? [types.composite] : [])].map((type) => handle(current(), mint(), type));
+      const asked = send(port, peers, value, outputs, [attribute.int('await', 1)]);
+      return { asked, answer: outputs[0], answeredBy: outputs[1], failure: outputs[2] };
+    },
+
+    /** Answers whoever sent what this follows from: see `ask`. @param {Handle} value */
+    reply(value) {
+      push({ opType: 'Send', domain: `${P}wire`, input: [use(value, 'reply')], output: [mint()], attribute: [attribute.int('reply', 1)] });
     },
 
     /** The handle of a declared output, or undefined. @param {string} port @returns {Handle | undefined} */
@@ -360,6 +385,8 @@ const childAttributes = (partTypes) => [
  * @property {(name: string) => Handle} input
  * @property {(port: string, value: Handle) => void} output
  * @property {(port: string, peers: Handle, value: Handle) => Handle} netOut
+ * @property {(port: string, peers: Handle, value: Handle, options?: {answerType?: string, catchesFailure?: boolean}) => {asked: Handle, answer: Handle, answeredBy: Handle, failure: Handle | undefined}} ask
+ * @property {(value: Handle) => void} reply
  * @property {(port: string) => Handle | undefined} lookupOutput
  * @property {(spec: NodeSpec) => Handle[]} node
  * @property {(parts: readonly Handle[]) => Handle} bundle

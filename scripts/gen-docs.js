@@ -27,7 +27,7 @@ const DOES = {
   'BootstrapDispatch': 'gives a command id for `BootstrapOutput`', 'BootstrapOutput': 'gives what the host completes the command of its input with',
   'AppEmit': 'reports its value to the application as `name`', 'AppNotify': 'reports to the application that it fired', 'Record': 'keeps its value in the ring `name`',
   'IncrMetric': 'adds `delta` to the counter `name`', 'Insert': 'adds one address of a peer', 'InsertMany': 'adds addresses of a peer', 'Lookup': 'gives the addresses of a peer',
-  'Send': 'sends its values to peers', 'Recv': 'gives what a peer sent', 'DedupGateRx': 'stops what came before', 'PeerHealthGateRx': 'stops what comes from a peer that is down',
+  'Send': 'sends its values to peers; with `await` it waits for the first answer, with `reply` it is one', 'Recv': 'gives what a peer sent', 'DedupGateRx': 'stops what came before', 'PeerHealthGateRx': 'stops what comes from a peer that is down',
   'BackoffGateRx': 'stops what comes from a peer that is waited for', 'PeerHealthGateTx': 'fails towards a peer that is down', 'BackoffGateTx': 'fails towards a peer that is waited for',
 };
 /** @type {Record<string, string>} */

@@ -119,7 +119,10 @@ static bbw_status place_send(classes *c, const bbw_onnx_node *send, bbw_str *hom
   (void)table_get(&c->home, bbw_ir_input(send, 0), home);
   if (send->input.count != 0) { (void)table_get(&c->cls, bbw_ir_input(send, send->input.count - 1), &destination); }
   bbw_status rv = table_put(&c->home, bbw_ir_output(send, 0), send->output.count >= 2 ? destination : *home);
-  if (rv == BBW_OK && send->output.count >= 2) { rv = table_put(&c->home, bbw_ir_output(send, 1), *home); }
+  /* The handle, and the answer with all that belongs to it, are where the Send is. */
+  for (size_t i = 1; rv == BBW_OK && i < send->output.count; i++) {
+    rv = table_put(&c->home, bbw_ir_output(send, i), *home);
+  }
   return rv;
 }
 

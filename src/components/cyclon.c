@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "components/operators.h"
 #include "components/protocol.h"
 
 #define REQUEST BBW_STR("ShuffleRequest")
@@ -165,24 +166,26 @@ static bbw_status merge(view *v, bbw_ctx *ctx, uint8_t mark) {
 
 /* ---- operators ------------------------------------------------------------------------------------------------------ */
 
-/* A peer of the address book that is not in the view, or NULL. */
+/* A peer of the address book that is not in the view, or NULL.  More than the view can hold are never passed over, but for the forbidden. */
 static member *guest(view *v, bbw_ctx *ctx) {
   size_t known = bbw_ctx_peer_count(ctx);
-  if (known == 0) { return NULL; }
-  const bbw_peer_id *peer = bbw_ctx_peer(ctx, (size_t)(bbw_ctx_random(ctx) % known));
-  bool is_new = peer != NULL && bbw_ctx_is_allowed(ctx, peer) && find(v, peer) == NULL;
-  if (!is_new || bbw_ctx_hold_peer(ctx, peer, NULL, 0, false) != BBW_OK) { return NULL; }
-  v->members[v->count] = (member){.peer = *peer, .sent = IS_GUEST};
-  return &v->members[v->count++];
+  uint64_t start = known == 0 ? 0 : bbw_ctx_random(ctx) % known;
+  for (size_t i = 0; i < known && i <= BBW_CYCLON_VIEW_MAX; i++) {
+    const bbw_peer_id *peer = bbw_ctx_peer(ctx, (size_t)((start + i) % known));
+    if (peer == NULL || !bbw_ctx_is_allowed(ctx, peer) || find(v, peer) != NULL) { continue; }
+    if (bbw_ctx_hold_peer(ctx, peer, NULL, 0, false) != BBW_OK) { return NULL; }
+    v->members[v->count] = (member){.peer = *peer, .sent = IS_GUEST};
+    return &v->members[v->count++];
+  }
+  return NULL;
 }
 
 /*
- * The member that was heard of longest ago.  As long as the view has room, the address book is asked now and then: peers that the host has met, who would otherwise gossip in circles
- * that never touch.
+ * The member that was heard of longest ago.  Now and then the address book is asked for one that is none: peers that the host has met, who would otherwise gossip in circles that never
+ * touch, be the view full or not.
  */
 static member *partner(view *v, bbw_ctx *ctx) {
-  bool has_room = plain_count(v) < BBW_CYCLON_VIEW_MAX;
-  member *met = has_room && (v->count == 0 || bbw_ctx_random(ctx) % 4 == 0) ? guest(v, ctx) : NULL;
+  member *met = v->count == 0 || bbw_ctx_random(ctx) % 4 == 0 ? guest(v, ctx) : NULL;
   if (met != NULL) { return met; }
   member *oldest = NULL;
   for (size_t i = 0; i < v->count; i++) {
@@ -191,7 +194,8 @@ static member *partner(view *v, bbw_ctx *ctx) {
   return oldest;
 }
 
-static bbw_status shuffle(view *v, bbw_ctx *ctx) {
+static bbw_status shuffle(void *self, bbw_ctx *ctx) {
+  view *v = self;
   for (size_t i = v->count; i-- > 0;) {
     member *m = &v->members[i];
     bool stays = (m->sent & HAS_CALLED) != 0 && plain_count(v) < BBW_CYCLON_VIEW_MAX;
@@ -212,7 +216,8 @@ static bbw_status shuffle(view *v, bbw_ctx *ctx) {
   return rv;
 }
 
-static bbw_status take_request(view *v, bbw_ctx *ctx) {
+static bbw_status take_request(void *self, bbw_ctx *ctx) {
+  view *v = self;
   member *chosen[BBW_CYCLON_SHUFFLE_MAX];
   bbw_status rv = merge(v, ctx, 0);
   if (rv != BBW_OK) { return rv; }
@@ -221,7 +226,8 @@ static bbw_status take_request(view *v, bbw_ctx *ctx) {
   return rv == BBW_OK ? merge(v, ctx, IN_REPLY) : rv;
 }
 
-static bbw_status take_reply(view *v, bbw_ctx *ctx) {
+static bbw_status take_reply(void *self, bbw_ctx *ctx) {
+  view *v = self;
   member *asked = find(v, bbw_ctx_src_peer(ctx));
   if (asked == NULL || asked->state != ASKED) {
     return bbw_ctx_fail(ctx, BBW_OP_BAD_INPUT, "not_asked", BBW_STR("an answer of a peer that was not asked"));
@@ -239,7 +245,8 @@ static bbw_status take_reply(view *v, bbw_ctx *ctx) {
   return rv;
 }
 
-static bbw_status list_members(view *v, bbw_ctx *ctx) {
+static bbw_status list_members(void *self, bbw_ctx *ctx) {
+  view *v = self;
   const bbw_peer_id *peers[BBW_CYCLON_VIEW_MAX + 1];
   bool is_sample = bbw_protocol_is_op(ctx, "Sample");
   size_t count = 0;
@@ -261,30 +268,20 @@ static bbw_status list_members(view *v, bbw_ctx *ctx) {
   return bbw_protocol_set_peers(ctx, peers, wanted);
 }
 
+static const bbw_operator operators[] = {{"Shuffle", BBW_ROLE_PEER_SELECTOR, false, shuffle},
+                                         {"Sample", BBW_ROLE_PEER_SELECTOR, false, list_members},
+                                         {"CurrentView", BBW_ROLE_PEER_SELECTOR, false, list_members},
+                                         {"ShuffleRequest", BBW_ROLE_PROTOCOL, true, take_request},
+                                         {"ShuffleReply", BBW_ROLE_PROTOCOL, true, take_reply}};
+enum { OPERATOR_COUNT = sizeof operators / sizeof operators[0] };
+
 static bbw_status cyclon_dispatch(void *self, bbw_ctx *ctx) {
-  static const struct {
-    const char *op_type;
-    bool is_remote;
-    bbw_status (*run)(view *v, bbw_ctx *ctx);
-  } ops[] = {{"Shuffle", false, shuffle},
-             {"Sample", false, list_members},
-             {"CurrentView", false, list_members},
-             {"ShuffleRequest", true, take_request},
-             {"ShuffleReply", true, take_reply}};
-  for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
-    if (ops[i].is_remote == bbw_ctx_is_remote(ctx) && bbw_protocol_is_op(ctx, ops[i].op_type)) {
-      return ops[i].run(self, ctx);
-    }
-  }
-  return bbw_ctx_fail(ctx, BBW_OP_OTHER, "unknown op_type", bbw_ctx_op_type(ctx));
+  return bbw_operators_run(operators, OPERATOR_COUNT, self, ctx);
 }
 
 static bool cyclon_supports(const void *self, bbw_role role, bbw_str op_type) {
   (void)self;
-  if (role == BBW_ROLE_PROTOCOL) { return bbw_str_equal(op_type, REQUEST) || bbw_str_equal(op_type, REPLY); }
-  return role == BBW_ROLE_PEER_SELECTOR &&
-         (bbw_str_equal(op_type, BBW_STR("Sample")) || bbw_str_equal(op_type, BBW_STR("CurrentView")) ||
-          bbw_str_equal(op_type, BBW_STR("Shuffle")));
+  return bbw_operators_have(operators, OPERATOR_COUNT, role, op_type);
 }
 
 static bbw_status cyclon_construct(void **self, const bbw_component_type *type, bool has_config, bbw_bytes config,

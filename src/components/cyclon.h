@@ -8,8 +8,8 @@
  * One thing is different: a peer that has answered stays as long as the view is not full.  In a network not much larger than a view most of what is told is known already, and each swap would lose
  * an entry until the network falls apart.
  *
- *   Cyclon  roles PeerSelector and Protocol.  CurrentView, Sample(n) as other selectors; Shuffle -> trigger, to be fired by a timer: one swap.  As long as the view has room it also turns to peers of
- *           the address book, one time in four.  No configuration.  Saved state: the view.
+ *   Cyclon  roles PeerSelector and Protocol.  CurrentView, Sample(n) as other selectors; Shuffle -> trigger, to be fired by a timer: one swap.  One time in four it turns to a peer of the
+ *           address book that is not in the view.  No configuration.  Saved state: the view.
  *
  * Messages (bincode): a list of (PeerId, age u32, list of addresses), the sender of a request first.  A view holds one reference in the address book per peer.  What others say about a peer's
  * addresses is taken only for peers that are not known yet; an answer only from the peer that was asked; peers that the lists of this node forbid, never.  Cyclon trusts what

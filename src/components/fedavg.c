@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "components/operators.h"
 #include "kernels/elementwise.h"
 
 typedef struct contribution {
@@ -220,7 +221,8 @@ static bool read_samples(const bbw_value *value, uint64_t *samples) {
   }
 }
 
-static bbw_status contribute(bbw_fedavg *f, bbw_ctx *ctx) {
+static bbw_status contribute(void *self, bbw_ctx *ctx) {
+  bbw_fedavg *f = self;
   bbw_value *element = bbw_ctx_input(ctx, 0);
   const bbw_value *metadata = bbw_ctx_input(ctx, 1);
   if (element != NULL && element->type == BBW_TYPE_COMPOSITE && element->as.list.count == 2) {
@@ -245,7 +247,8 @@ static bbw_status contribute(bbw_fedavg *f, bbw_ctx *ctx) {
                       (bbw_str){detail, strlen(detail)});
 }
 
-static bbw_status aggregate(bbw_fedavg *f, bbw_ctx *ctx) {
+static bbw_status aggregate(void *self, bbw_ctx *ctx) {
+  bbw_fedavg *f = self;
   bbw_value *params, *metadata;
   uint64_t samples;
   bbw_status rv = bbw_value_new_plain(&metadata, BBW_TYPE_FEDAVG_META, 0,
@@ -263,30 +266,16 @@ static bbw_status aggregate(bbw_fedavg *f, bbw_ctx *ctx) {
   return BBW_OK;
 }
 
-static const struct {
-  const char *op_type;
-  bbw_status (*run)(bbw_fedavg *f, bbw_ctx *ctx);
-} operators[] = {{"Contribute", contribute}, {"Aggregate", aggregate}};
+static const bbw_operator operators[] = {{"Contribute", BBW_ROLE_AGGREGATOR, false, contribute},
+                                         {"Aggregate", BBW_ROLE_AGGREGATOR, false, aggregate}};
 enum { OPERATOR_COUNT = sizeof operators / sizeof operators[0] };
-
-static size_t find_operator(bbw_str op_type) {
-  size_t i = 0;
-  while (i < OPERATOR_COUNT && !bbw_str_equal(op_type, (bbw_str){operators[i].op_type, strlen(operators[i].op_type)})) {
-    i++;
-  }
-  return i;
-}
 
 static bool supports(const void *self, bbw_role role, bbw_str op_type) {
   (void)self;
-  return role == BBW_ROLE_AGGREGATOR && find_operator(op_type) < OPERATOR_COUNT;
+  return bbw_operators_have(operators, OPERATOR_COUNT, role, op_type);
 }
 
-static bbw_status dispatch(void *self, bbw_ctx *ctx) {
-  size_t i = find_operator(bbw_ctx_op_type(ctx));
-  if (i == OPERATOR_COUNT) { return bbw_ctx_fail(ctx, BBW_OP_OTHER, "unknown op_type", bbw_ctx_op_type(ctx)); }
-  return operators[i].run(self, ctx);
-}
+static bbw_status dispatch(void *self, bbw_ctx *ctx) { return bbw_operators_run(operators, OPERATOR_COUNT, self, ctx); }
 
 const bbw_component_type bbw_fedavg_type = {
     .type_name = "FedAvg",

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "components/operators.h"
 #include "components/protocol.h"
 #include "peers/peer_table.h"
 
@@ -54,7 +55,8 @@ static bbw_status client_construct(void **self, const bbw_component_type *type, 
 
 static void client_destroy(void *self, const bbw_mem *mem) { bbw_mem_array_free(mem, self, 1, sizeof(client)); }
 
-static bbw_status announce(client *c, bbw_ctx *ctx) {
+static bbw_status announce(void *state, bbw_ctx *ctx) {
+  client *c = state;
   uint64_t now_ns = bbw_ctx_now_ns(ctx);
   bbw_peer_id server;
   if (!bbw_protocol_peer_input(bbw_ctx_input(ctx, 0), &server)) { return bbw_ctx_fail_input(ctx, 0, "PeerId"); }
@@ -79,7 +81,8 @@ static bbw_status announce(client *c, bbw_ctx *ctx) {
   return BBW_OK;
 }
 
-static bbw_status handshake(client *c, bbw_ctx *ctx) {
+static bbw_status handshake(void *self, bbw_ctx *ctx) {
+  client *c = self;
   bbw_bincode_reader reader;
   bbw_protocol_addresses addresses;
   uint64_t ttl_ns, interval_ns;
@@ -99,16 +102,17 @@ static bbw_status handshake(client *c, bbw_ctx *ctx) {
   return bbw_ctx_hold_peer(ctx, bbw_ctx_src_peer(ctx), addresses.items, addresses.count, true);
 }
 
+static const bbw_operator client_operators[] = {{"Announce", BBW_ROLE_PROTOCOL, false, announce},
+                                                {"Handshake", BBW_ROLE_PROTOCOL, true, handshake}};
+enum { CLIENT_OPERATORS = sizeof client_operators / sizeof client_operators[0] };
+
 static bbw_status client_dispatch(void *self, bbw_ctx *ctx) {
-  bool is_remote = bbw_ctx_is_remote(ctx);
-  if (!is_remote && bbw_protocol_is_op(ctx, "Announce")) { return announce(self, ctx); }
-  if (is_remote && bbw_protocol_is_op(ctx, "Handshake")) { return handshake(self, ctx); }
-  return bbw_ctx_fail(ctx, BBW_OP_OTHER, "unknown op_type", bbw_ctx_op_type(ctx));
+  return bbw_operators_run(client_operators, CLIENT_OPERATORS, self, ctx);
 }
 
 static bool client_supports(const void *self, bbw_role role, bbw_str op_type) {
   (void)self;
-  return role == BBW_ROLE_PROTOCOL && (bbw_str_equal(op_type, ANNOUNCE) || bbw_str_equal(op_type, HANDSHAKE));
+  return bbw_operators_have(client_operators, CLIENT_OPERATORS, role, op_type);
 }
 
 /* Behind the two numbers, if there was an announcement: when, and to whom.  Without that a restored client would announce itself anew and refuse the handshake that is on its way. */
@@ -217,7 +221,8 @@ static bbw_status reply(const server *s, bbw_ctx *ctx, const bbw_peer_id *peer) 
   return rv;
 }
 
-static bbw_status take_announcement(server *s, bbw_ctx *ctx) {
+static bbw_status take_announcement(void *self, bbw_ctx *ctx) {
+  server *s = self;
   bbw_bincode_reader reader;
   bbw_peer_id peer;
   bbw_protocol_addresses addresses;
@@ -257,7 +262,8 @@ static void shuffle(server *s, const bbw_peer_id **peers, size_t count, size_t n
   }
 }
 
-static bbw_status list_peers(server *s, bbw_ctx *ctx) {
+static bbw_status list_peers(void *self, bbw_ctx *ctx) {
+  server *s = self;
   evict(s, ctx);
   size_t count = s->entries.count, wanted = count, at = 0;
   bool is_sample = bbw_protocol_is_op(ctx, "Sample");
@@ -272,21 +278,20 @@ static bbw_status list_peers(server *s, bbw_ctx *ctx) {
   return rv;
 }
 
+static const bbw_operator server_operators[] = {{"Announce", BBW_ROLE_PROTOCOL, true, take_announcement},
+                                                {"Sample", BBW_ROLE_PEER_SELECTOR, false, list_peers},
+                                                {"CurrentView", BBW_ROLE_PEER_SELECTOR, false, list_peers}};
+enum { SERVER_OPERATORS = sizeof server_operators / sizeof server_operators[0] };
+
 static bbw_status server_dispatch(void *self, bbw_ctx *ctx) {
   bbw_peer_table_reseed(&((server *)self)->entries,
                         bbw_ctx_table_seed(ctx)); /* only the first time, and after a restore */
-  bool is_remote = bbw_ctx_is_remote(ctx);
-  if (is_remote && bbw_protocol_is_op(ctx, "Announce")) { return take_announcement(self, ctx); }
-  bool is_list = !is_remote && (bbw_protocol_is_op(ctx, "Sample") || bbw_protocol_is_op(ctx, "CurrentView"));
-  if (is_list) { return list_peers(self, ctx); }
-  return bbw_ctx_fail(ctx, BBW_OP_OTHER, "unknown op_type", bbw_ctx_op_type(ctx));
+  return bbw_operators_run(server_operators, SERVER_OPERATORS, self, ctx);
 }
 
 static bool server_supports(const void *self, bbw_role role, bbw_str op_type) {
   (void)self;
-  if (role == BBW_ROLE_PROTOCOL) { return bbw_str_equal(op_type, ANNOUNCE); }
-  return role == BBW_ROLE_PEER_SELECTOR &&
-         (bbw_str_equal(op_type, BBW_STR("Sample")) || bbw_str_equal(op_type, BBW_STR("CurrentView")));
+  return bbw_operators_have(server_operators, SERVER_OPERATORS, role, op_type);
 }
 
 static bbw_status server_save(const void *self, const bbw_mem *mem, uint8_t **out, size_t *len) {

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "components/operators.h"
 
 enum { STATE_VERSION = 1, STATE_BYTES = 36 };
 
@@ -134,7 +135,8 @@ static bbw_status copy_rows(const sample_set *s, const bbw_value *from, size_t r
   return BBW_OK;
 }
 
-static bbw_status next_batch(sample_set *s, bbw_ctx *ctx) {
+static bbw_status next_batch(void *self, bbw_ctx *ctx) {
+  sample_set *s = self;
   const bbw_mem *mem = bbw_ctx_mem(ctx);
   size_t left = s->rows - s->given, rows = left < s->batch_rows ? left : s->batch_rows;
   bbw_value *x, *labels;
@@ -153,7 +155,8 @@ static bbw_status next_batch(sample_set *s, bbw_ctx *ctx) {
   return BBW_OK;
 }
 
-static bbw_status reset(sample_set *s, bbw_ctx *ctx) {
+static bbw_status reset(void *self, bbw_ctx *ctx) {
+  sample_set *s = self;
   (void)ctx;
   s->epoch++;
   s->given = 0;
@@ -161,36 +164,23 @@ static bbw_status reset(sample_set *s, bbw_ctx *ctx) {
   return BBW_OK;
 }
 
-static bbw_status on_data_loaded(sample_set *s, bbw_ctx *ctx) {
-  (void)s;
+static bbw_status on_data_loaded(void *self, bbw_ctx *ctx) {
+  (void)self;
   (void)ctx;
   return BBW_OK;
 }
 
-static const struct {
-  const char *op_type;
-  bbw_status (*run)(sample_set *s, bbw_ctx *ctx);
-} operators[] = {{"NextBatch", next_batch}, {"Reset", reset}, {"OnDataLoaded", on_data_loaded}};
+static const bbw_operator operators[] = {{"NextBatch", BBW_ROLE_DATA_SOURCE, false, next_batch},
+                                         {"Reset", BBW_ROLE_DATA_SOURCE, false, reset},
+                                         {"OnDataLoaded", BBW_ROLE_DATA_SOURCE, false, on_data_loaded}};
 enum { OPERATOR_COUNT = sizeof operators / sizeof operators[0] };
-
-static size_t find_operator(bbw_str op_type) {
-  size_t i = 0;
-  while (i < OPERATOR_COUNT && !bbw_str_equal(op_type, (bbw_str){operators[i].op_type, strlen(operators[i].op_type)})) {
-    i++;
-  }
-  return i;
-}
 
 static bool supports(const void *self, bbw_role role, bbw_str op_type) {
   (void)self;
-  return role == BBW_ROLE_DATA_SOURCE && find_operator(op_type) < OPERATOR_COUNT;
+  return bbw_operators_have(operators, OPERATOR_COUNT, role, op_type);
 }
 
-static bbw_status dispatch(void *self, bbw_ctx *ctx) {
-  size_t i = find_operator(bbw_ctx_op_type(ctx));
-  if (i == OPERATOR_COUNT) { return bbw_ctx_fail(ctx, BBW_OP_OTHER, "unknown op_type", bbw_ctx_op_type(ctx)); }
-  return operators[i].run(self, ctx);
-}
+static bbw_status dispatch(void *self, bbw_ctx *ctx) { return bbw_operators_run(operators, OPERATOR_COUNT, self, ctx); }
 
 static bbw_status save(const void *self, const bbw_mem *mem, uint8_t **out, size_t *len) {
   const sample_set *s = self;

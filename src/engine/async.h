@@ -28,6 +28,7 @@ typedef enum bbw_parked_state {
 typedef struct bbw_parked {
   uint64_t cmd_id;
   bbw_frame *frame;     /* NULL until dispatch has answered LATER */
+  uint64_t request_id;  /* of the request whose answer it waits for; 0: it waits for something else */
   uint64_t deadline_ns; /* BBW_NEVER_NS: it may wait for ever */
   bbw_value **results;  /* one per declared output at most; entries may be NULL */
   uint8_t *detail;

@@ -119,7 +119,7 @@ static uint64_t deadline_of(const bbw_ctx *ctx) {
   return is_outside && limit_ns != 0 ? add_saturating(ctx->engine->now_ns, limit_ns) : BBW_NEVER_NS;
 }
 
-static void dispatch_run(bbw_engine *engine, bbw_frame *frame, uint32_t op_index) {
+static void dispatch_run(bbw_engine *engine, bbw_frame *frame, uint32_t op_index, const bbw_outcome *outcome) {
   const bbw_op *op = &frame->graph->ops[op_index];
   bbw_ctx ctx;
   ctx.error_reason = NULL; /* the text buffer stays unset: only its used part is ever read */
@@ -140,6 +140,8 @@ static void dispatch_run(bbw_engine *engine, bbw_frame *frame, uint32_t op_index
   ctx.is_later = false;
   ctx.is_later_as = false;
   ctx.is_out_of_memory = false;
+  ctx.outcome = outcome;
+  ctx.request_id = 0;
   ctx.cmd_id = 0;
   for (uint32_t i = 0; i < op->input_count; i++) {
     ctx.inputs[i] = op->inputs[i] == BBW_NO_INDEX ? NULL : frame->slots[op->inputs[i]].value;
@@ -160,7 +162,9 @@ static void dispatch_run(bbw_engine *engine, bbw_frame *frame, uint32_t op_index
     bbw_parked *parked = bbw_async_find(&engine->async, ctx.cmd_id);
     parked->frame = frame;
     parked->op = op_index;
-    bbw_async_set_deadline(&engine->async, parked, deadline_of(&ctx));
+    parked->request_id = ctx.request_id;
+    /* The request has a deadline of its own. */
+    bbw_async_set_deadline(&engine->async, parked, ctx.request_id != 0 ? BBW_NEVER_NS : deadline_of(&ctx));
     if (bbw_step_begin(&engine->steps, BBW_STEP_ASYNC_SUSPENDED)) {
       bbw_step_put_u64(&engine->steps, bbw_graph_op_ref(frame->graph, op_index));
       bbw_step_put_u64(&engine->steps, frame->exec_id);
@@ -238,10 +242,28 @@ static void dispatch_unresolved(bbw_engine *engine, bbw_frame *frame, uint32_t o
 void bbw_engine_dispatch(bbw_engine *engine, bbw_frame *frame, uint32_t op) {
   switch ((bbw_dispatch_kind)frame->graph->ops[op].kind) {
   case BBW_DISPATCH_STATELESS:
-  case BBW_DISPATCH_COMPONENT: dispatch_run(engine, frame, op); break;
+  case BBW_DISPATCH_COMPONENT: dispatch_run(engine, frame, op, NULL); break;
   case BBW_DISPATCH_CALL: dispatch_call(engine, frame, op); break;
   case BBW_DISPATCH_UNRESOLVED: dispatch_unresolved(engine, frame, op); break;
   }
+}
+
+bbw_parked *bbw_engine_waiter(bbw_engine *engine, const bbw_request *request) {
+  bbw_parked *parked = request->waiter == 0 ? NULL : bbw_async_find(&engine->async, request->waiter - 1);
+  bool is_waiting = parked != NULL && parked->state == BBW_PARKED_WAITING && parked->frame != NULL &&
+                    parked->request_id == request->id; /* its execution may have been ended since */
+  return is_waiting ? parked : NULL;
+}
+
+size_t bbw_engine_waiter_room(const bbw_parked *waiter) {
+  return waiter == NULL ? 0 : waiter->frame->graph->ops[waiter->op].step_room;
+}
+
+void bbw_engine_resume(bbw_engine *engine, const bbw_parked *waiter, const bbw_outcome *outcome) {
+  bbw_frame *frame = waiter->frame;
+  uint32_t op = waiter->op;
+  bbw_async_close(&engine->async, waiter->cmd_id);
+  dispatch_run(engine, frame, op, outcome);
 }
 
 void bbw_engine_finish_parked(bbw_engine *engine, bbw_parked *parked) {

@@ -169,6 +169,12 @@ bool bbw_engine_cancel(bbw_engine *engine, uint64_t exec_id);
 /* Writes the results of an op that was parked and reports it. */
 void bbw_engine_finish_parked(bbw_engine *engine, bbw_parked *parked);
 
+/* The operator that waits for the answer to a request, or NULL; and how much room its report needs (0 for NULL). */
+bbw_parked *bbw_engine_waiter(bbw_engine *engine, const bbw_request *request);
+size_t bbw_engine_waiter_room(const bbw_parked *waiter);
+/* Lets it go on.  The caller has reserved the room. */
+void bbw_engine_resume(bbw_engine *engine, const bbw_parked *waiter, const bbw_outcome *outcome);
+
 /* Runs a protocol's operator for an envelope that addresses the component (dispatch.c).  Outputs are dropped, errors are published. */
 bbw_status bbw_engine_call_protocol(bbw_engine *engine, uint32_t index, bbw_str op_type, bbw_value *payload,
                                     bbw_value *correlation, const bbw_inbound *inbound);

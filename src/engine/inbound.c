@@ -278,12 +278,36 @@ static void deliver_fill(delivery *d, size_t index) {
   }
 }
 
-static void deliver_fills(bbw_engine *engine, bbw_inbound_event *event) {
+/* The first fill is what the operator was waiting for. */
+static void take_answer(const delivery *d, const bbw_parked *waiter) {
+  bbw_engine *engine = d->engine;
+  const bbw_envelope *envelope = &d->event->envelope;
+  bbw_outcome outcome = {.kind = BBW_OP_REMOTE_FAILED,
+                         .reason = "bad_answer",
+                         .peer = &d->event->inbound.src_peer,
+                         .request_id = waiter->request_id};
+  if (envelope->fill_count == 0) {
+    outcome.answer = bbw_value_retain(engine->trigger);
+  } else if (envelope->fills[0].payload.len <= bbw_engine_budget_left(engine)) {
+    outcome.answer = fill_decode(d, 0);
+  } else {
+    report_receive_failed(d, 0, BBW_STR("BudgetExceeded"), BBW_STR(""));
+  }
+  bbw_engine_resume(engine, waiter, &outcome);
+  bbw_value_release(outcome.answer, engine->mem);
+}
+
+/* Has this node given the id?  Only one that starts its ids at a random place can tell. */
+static bool is_own_id(const bbw_engine *engine, uint64_t id) {
+  return engine->config.rng_seed != 0 && engine->requests.next_token - 1 - id < UINT32_MAX;
+}
+
+static void deliver_fills(bbw_engine *engine, bbw_inbound_event *event, const bbw_request *answered) {
   bbw_inbound *inbound = &event->inbound;
   inbound->wire_req_id = event->envelope.wire_req_id;
   inbound->arrival_ns = engine->now_ns;
   inbound->remaining_deadline_ns = event->envelope.remaining_deadline_ns;
-  delivery d = {.engine = engine, .event = event, .inbound = inbound, .before = engine->frames_last};
+  delivery d = {.engine = engine, .event = event, .inbound = inbound};
   if (inbound->shared.own_bytes > BBW_INBOUND_KEEP_BYTES) {
     d.inbound = engine->mem->alloc(engine->mem->ctx, sizeof(*inbound));
     if (d.inbound == NULL) {
@@ -297,7 +321,19 @@ static void deliver_fills(bbw_engine *engine, bbw_inbound_event *event) {
   } else {
     inbound->shared.refs++;
   }
-  for (size_t i = 0; i < event->envelope.fill_count; i++) { deliver_fill(&d, i); }
+  const bbw_parked *waiter = answered == NULL ? NULL : bbw_engine_waiter(engine, answered);
+  if (waiter != NULL) { take_answer(&d, waiter); }
+  d.before = engine->frames_last;
+  for (size_t i = 0; i < event->envelope.fill_count; i++) {
+    /* A fill without an address is an answer for who waits, and for nobody else. */
+    bool is_bare = event->envelope.fills[i].dest_suffix.len == 0;
+    if (is_bare && waiter != NULL && i == 0) { continue; }
+    if (is_bare && is_own_id(engine, inbound->wire_req_id)) {
+      engine->async.late_completions++;
+    } else {
+      deliver_fill(&d, i);
+    }
+  }
   for (bbw_frame *frame = engine->frames_last; frame != d.before;) {
     bbw_frame *prev = frame->prev;
     bbw_frame_work_done(engine, frame);
@@ -311,10 +347,10 @@ static void note_answer(bbw_engine *engine, const bbw_peer_id *peer, const bbw_r
   bbw_rtt_edge edge = {request->chain_id, request->hop};
   uint64_t elapsed_ns = engine->now_ns > request->started_at_ns ? engine->now_ns - request->started_at_ns : 0;
   /* Out of memory only means that the sample is lost. */
-  (void)bbw_rtt_observe(&engine->rtt, request->target_site, request->has_edge ? &edge : NULL, elapsed_ns,
+  (void)bbw_rtt_observe(&engine->rtt, bbw_peer_id_site(peer), request->has_edge ? &edge : NULL, elapsed_ns,
                         engine->now_ns);
   if (request->has_edge) {
-    bbw_rtt_take_reports(&engine->rtt, request->target_site, &edge, answer->edge_rtt_reports,
+    bbw_rtt_take_reports(&engine->rtt, bbw_peer_id_site(peer), &edge, answer->edge_rtt_reports,
                          answer->edge_rtt_report_count);
   }
   bbw_engine_note_health(engine, peer, true);
@@ -386,12 +422,17 @@ void bbw_engine_deliver(bbw_engine *engine, bbw_inbound_event *event) {
   } else {
     merge_claimed(engine, event);
     if (!deliver_notice(engine, event)) {
+      uint64_t id = event->envelope.wire_req_id;
       bbw_request request;
-      bool is_answer = event->envelope.wire_req_id != 0 && bbw_requests_in_flight(&engine->requests) != 0 &&
-                       bbw_requests_observe_response(&engine->requests, event->envelope.wire_req_id,
-                                                     bbw_peer_id_site(peer), &request);
+      const bbw_request *open = id != 0 && bbw_requests_in_flight(&engine->requests) != 0
+                                    ? bbw_requests_find(&engine->requests, id)
+                                    : NULL;
+      /* Without room for the report of who waits, the answer is as good as lost on the way. */
+      bool is_answer = open != NULL &&
+                       steps_have_room(engine, bbw_engine_waiter_room(bbw_engine_waiter(engine, open))) &&
+                       bbw_requests_observe_response(&engine->requests, id, bbw_peer_id_site(peer), &request);
       if (is_answer) { note_answer(engine, peer, &request, &event->envelope); }
-      deliver_fills(engine, event);
+      deliver_fills(engine, event, is_answer ? &request : NULL);
       ask_for_pause(engine, peer); /* not in answer to a notice: two busy nodes would go on like that */
     }
   }

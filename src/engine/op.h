@@ -13,6 +13,15 @@ typedef struct bbw_component bbw_component;
 
 typedef bbw_status bbw_op_run(bbw_ctx *ctx);
 
+/* What came of a request.  The operator that waits for it runs once more, with this. */
+typedef struct bbw_outcome {
+  bbw_value *answer; /* NULL: there is none, for this reason: */
+  bbw_op_error_kind kind;
+  const char *reason;
+  const bbw_peer_id *peer; /* who has answered, or could not be reached; NULL: nobody of those that were asked */
+  uint64_t request_id;
+} bbw_outcome;
+
 /* A row of the operator table (src/ops/ops.def). */
 typedef struct bbw_op_row {
   bbw_str domain;
@@ -36,8 +45,10 @@ struct bbw_ctx {
   const bbw_inbound *inbound;
   bbw_component *component;
   bool is_later;
-  bool is_later_as;      /* under an id that the host was told before */
-  bool is_out_of_memory; /* a helper without a status ran out of memory */
+  bool is_later_as;           /* under an id that the host was told before */
+  const bbw_outcome *outcome; /* NULL at first */
+  uint64_t request_id;        /* it answers later, when this request has its outcome; 0: when the command has */
+  bool is_out_of_memory;      /* a helper without a status ran out of memory */
   uint64_t cmd_id;
   bbw_op_error_kind error_kind;
   const char *error_reason;

@@ -107,20 +107,37 @@ static void run_timers(bbw_engine *engine) {
   }
 }
 
-/* False when memory ran out before anything was done. */
-static bool run_send_failed(bbw_engine *engine, const bbw_ingress_event *event) {
-  if (!reserve_steps(engine, BBW_STEP_HEADER_BYTES + 24)) { return false; }
-  bbw_request request;
-  bool was_open = bbw_requests_remove(&engine->requests, event->failed->wire_req_id, &request);
-  if (was_open && bbw_step_begin(&engine->steps, BBW_STEP_WIRE_TIMEOUT)) {
-    bbw_step_put_u64(&engine->steps, request.id);
-    bbw_step_put_u64(&engine->steps, request.target_site);
-    bbw_step_put_u64(&engine->steps, request.started_at_ns);
+/* Room for what is reported when a request ends without an answer. */
+static bool reserve_unanswered(bbw_engine *engine, const bbw_request *request) {
+  return reserve_steps(engine, BBW_STEP_HEADER_BYTES + 24 + bbw_engine_waiter_room(bbw_engine_waiter(engine, request)));
+}
+
+/* A request that is taken out of the table: reports it, and tells the operator that waits for the answer. */
+static void end_unanswered(bbw_engine *engine, const bbw_request *request, bbw_op_error_kind kind, const char *reason,
+                           const bbw_peer_id *peer) {
+  if (bbw_step_begin(&engine->steps, BBW_STEP_WIRE_TIMEOUT)) {
+    bbw_step_put_u64(&engine->steps, request->id);
+    bbw_step_put_u64(&engine->steps, request->target_site);
+    bbw_step_put_u64(&engine->steps, request->started_at_ns);
     bbw_step_end(&engine->steps);
   }
-  bbw_engine_note_health(engine, &event->failed->peer, false);
+  const bbw_parked *waiter = bbw_engine_waiter(engine, request);
+  bbw_outcome outcome = {.kind = kind, .reason = reason, .peer = peer, .request_id = request->id};
+  if (waiter != NULL) { bbw_engine_resume(engine, waiter, &outcome); }
+}
+
+/* False when memory ran out before anything was done. */
+static bool run_send_failed(bbw_engine *engine, const bbw_ingress_event *event) {
+  const bbw_failed_send *failed = event->failed;
+  const bbw_request *open = bbw_requests_find(&engine->requests, failed->wire_req_id);
+  if (open != NULL && !reserve_unanswered(engine, open)) { return false; }
+  bbw_request request;
+  bool is_lost = bbw_requests_fail_peer(&engine->requests, failed->wire_req_id, bbw_peer_id_site(&failed->peer),
+                                        &request);
+  if (is_lost) { end_unanswered(engine, &request, BBW_OP_REMOTE_FAILED, "send_failed", &failed->peer); }
+  bbw_engine_note_health(engine, &failed->peer, false);
   /* Out of memory only means that the failure is not remembered. */
-  (void)bbw_backoff_record_failure(&engine->backoff, &event->failed->peer, engine->now_ns, bbw_engine_random(engine));
+  (void)bbw_backoff_record_failure(&engine->backoff, &failed->peer, engine->now_ns, bbw_engine_random(engine));
   bbw_mem_array_free(engine->mem, event->failed, 1, sizeof(*event->failed));
   return true;
 }
@@ -238,14 +255,11 @@ static void run_bus(bbw_engine *engine) {
 }
 
 static void run_stale_requests(bbw_engine *engine) {
+  const bbw_request *next;
   bbw_request request;
-  while (reserve_steps(engine, BBW_STEP_HEADER_BYTES + 24) &&
+  while ((next = bbw_requests_next(&engine->requests)) != NULL && reserve_unanswered(engine, next) &&
          bbw_requests_pop_stale(&engine->requests, engine->now_ns, &request)) {
-    if (!bbw_step_begin(&engine->steps, BBW_STEP_WIRE_TIMEOUT)) { continue; }
-    bbw_step_put_u64(&engine->steps, request.id);
-    bbw_step_put_u64(&engine->steps, request.target_site);
-    bbw_step_put_u64(&engine->steps, request.started_at_ns);
-    bbw_step_end(&engine->steps);
+    end_unanswered(engine, &request, BBW_OP_TIMEOUT, "chain_timeout", NULL);
   }
 }
 

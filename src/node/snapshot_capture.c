@@ -155,6 +155,7 @@ static void put_parked_one(capture *c, bbw_snap_parked *out, const bbw_parked *p
       .state = parked->state,
       .detail = {parked->detail, parked->detail_len},
       .deadline_ns = parked->deadline_ns == BBW_NEVER_NS ? 0 : parked->deadline_ns,
+      .request_id = parked->request_id,
   };
   bbw_snap_value *results = list_new(c, &out->results, parked->result_count, sizeof(*results));
   for (size_t i = 0; results != NULL && i < parked->result_count; i++) {
@@ -420,9 +421,12 @@ static void put_requests(capture *c, bbw_snap *out) {
   bbw_sort(keys, count);
   for (size_t i = 0; i < count; i++) {
     const bbw_request *request = &heap[keys[i].index];
-    list[i] = (bbw_snap_request){request->id,          request->started_at_ns, request->expires_at_ns,
-                                 request->target_site, request->has_edge,      request->chain_id,
-                                 request->hop};
+    list[i] = (bbw_snap_request){
+        request->id,       request->started_at_ns, request->expires_at_ns, request->target_site,
+        request->has_edge, request->chain_id,      request->hop,           {NULL, 0},
+        request->is_unsent};
+    uint64_t *others = list_new(c, &list[i].others, request->other_count, sizeof(*others));
+    for (size_t k = 0; others != NULL && k < request->other_count; k++) { others[k] = request->others[k]; }
   }
   out->next_token = requests->next_token;
 }

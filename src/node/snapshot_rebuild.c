@@ -161,6 +161,18 @@ static bbw_status rebuild_dedup(const bbw_rebuild *r) {
   return is_complete ? BBW_OK : bbw_rebuild_bad(r, "the window of received messages is not valid");
 }
 
+static bbw_status rebuild_request_peers(const bbw_rebuild *r, const bbw_snap_request *from) {
+  size_t count = from->is_unsent ? 0 : from->others.count + 1;
+  if ((count == 0 && from->others.count != 0) || count > UINT32_MAX) {
+    return bbw_rebuild_bad(r, "a request that was sent to nobody has peers");
+  }
+  uint64_t *sites = bbw_arena_array(r->arena, count, sizeof(*sites));
+  if (sites == NULL) { return bbw_error_set(r->err, BBW_E_NOMEM); }
+  if (count != 0) { sites[0] = from->target_site; }
+  for (size_t i = 1; i < count; i++) { sites[i] = *BBW_PROTO_AT(&from->others, uint64_t, i - 1); }
+  return bbw_error_set(r->err, bbw_requests_set_peers(&r->engine->requests, from->id, sites, count));
+}
+
 static bbw_status rebuild_requests(const bbw_rebuild *r) {
   bbw_requests *requests = &r->engine->requests;
   for (size_t i = 0; i < r->snap->requests.count; i++) {
@@ -172,11 +184,27 @@ static bbw_status rebuild_requests(const bbw_rebuild *r) {
     uint64_t ttl_ns = is_capped ? UINT64_MAX : from->expires_at_ns - from->started_at_ns;
     bbw_status rv = bbw_requests_register(requests, from->id, from->started_at_ns, from->target_site, ttl_ns);
     if (rv != BBW_OK) { return bbw_rebuild_failed(r, rv, "too many requests"); }
+    rv = rebuild_request_peers(r, from);
+    if (rv != BBW_OK) { return rv; }
     if (from->has_edge) { bbw_requests_set_edge(requests, from->id, from->chain_id, from->hop); }
   }
   requests->next_token = r->snap->next_token;
   bool is_complete = bbw_requests_in_flight(requests) == r->snap->requests.count;
   return is_complete ? BBW_OK : bbw_rebuild_bad(r, "a request is listed twice");
+}
+
+/* An operator that waits for an answer is found by the request. */
+static bbw_status rebuild_waiters(const bbw_rebuild *r) {
+  for (size_t i = 0; i < r->snap->parked.count; i++) {
+    const bbw_snap_parked *parked = BBW_PROTO_AT(&r->snap->parked, bbw_snap_parked, i);
+    if (parked->request_id == 0 || parked->state != BBW_PARKED_WAITING) { continue; }
+    bbw_request *request = bbw_requests_find(&r->engine->requests, parked->request_id);
+    if (request == NULL || request->waiter != 0) {
+      return bbw_rebuild_bad(r, "an op waits for the answer to no request, or to that of another op");
+    }
+    request->waiter = parked->cmd_id + 1;
+  }
+  return BBW_OK;
 }
 
 static bbw_rtt_estimator estimator_of(const bbw_snap_rtt_edge *from) {
@@ -248,6 +276,7 @@ bbw_status bbw_rebuild_peers(bbw_rebuild *r) {
   if (rv == BBW_OK) { rv = rebuild_backoff(r); }
   if (rv == BBW_OK) { rv = rebuild_dedup(r); }
   if (rv == BBW_OK) { rv = rebuild_requests(r); }
+  if (rv == BBW_OK) { rv = rebuild_waiters(r); }
   if (rv == BBW_OK) { rv = rebuild_rtt(r); }
   return rv == BBW_OK ? rebuild_overloads(r) : rv;
 }

@@ -255,6 +255,7 @@ static bbw_status rebuild_parked_one(const bbw_rebuild *r, const bbw_snap_parked
   bbw_parked *parked = bbw_async_find(async, from->cmd_id);
   parked->frame = frame;
   parked->op = from->op;
+  parked->request_id = from->request_id;
   bbw_async_set_deadline(async, parked, from->deadline_ns == 0 ? BBW_NEVER_NS : from->deadline_ns);
   return BBW_OK;
 }

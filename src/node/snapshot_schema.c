@@ -53,7 +53,7 @@ static const bbw_proto_message ready_type = MESSAGE("Ready", STRUCT, ready_field
 #define STRUCT bbw_snap_parked
 static const bbw_proto_field parked_fields[] = {
     ONE(1, I64, cmd_id),          ONE(2, U32, frame),    ONE(3, U32, op),          ONE(4, U32, state),
-    SUBS(5, results, value_type), ONE(6, BYTES, detail), ONE(7, I64, deadline_ns),
+    SUBS(5, results, value_type), ONE(6, BYTES, detail), ONE(7, I64, deadline_ns), ONE(8, I64, request_id),
 };
 static const bbw_proto_message parked_type = MESSAGE("Parked", STRUCT, parked_fields);
 #undef STRUCT
@@ -130,8 +130,9 @@ static const bbw_proto_message backoff_type = MESSAGE("Backoff", STRUCT, backoff
 
 #define STRUCT bbw_snap_request
 static const bbw_proto_field request_fields[] = {
-    ONE(1, I64, id),        ONE(2, I64, started_at_ns), ONE(3, I64, expires_at_ns), ONE(4, I64, target_site),
-    ONE(5, BOOL, has_edge), ONE(6, I64, chain_id),      ONE(7, U32, hop),
+    ONE(1, I64, id),          ONE(2, I64, started_at_ns), ONE(3, I64, expires_at_ns),
+    ONE(4, I64, target_site), ONE(5, BOOL, has_edge),     ONE(6, I64, chain_id),
+    ONE(7, U32, hop),         MANY(8, I64, others),       ONE(9, BOOL, is_unsent),
 };
 static const bbw_proto_message request_type = MESSAGE("Request", STRUCT, request_fields);
 #undef STRUCT

@@ -45,7 +45,7 @@ typedef struct bbw_snap_parked {
   uint32_t frame, op, state;
   bbw_proto_list results; /* bbw_snap_value */
   bbw_bytes detail;
-  uint64_t deadline_ns;
+  uint64_t deadline_ns, request_id;
 } bbw_snap_parked;
 
 typedef struct bbw_snap_timer {
@@ -122,6 +122,8 @@ typedef struct bbw_snap_request {
   bool has_edge;
   uint64_t chain_id;
   uint32_t hop;
+  bbw_proto_list others; /* uint64_t */
+  bool is_unsent;
 } bbw_snap_request;
 
 typedef struct bbw_snap_rtt_edge {

@@ -1,4 +1,6 @@
 /* wire: values to other nodes and from them (operator specification §3.9, wire specification §9). */
+#include <string.h>
+
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/mem.h"
@@ -63,14 +65,32 @@ typedef struct send {
   size_t fill_count;
   uint64_t request_id;
   bool is_forwarder;
+  bool is_waiting; /* it answers when the request has its outcome */
+  bool is_blocked; /* the lists forbid one of the peers */
   uint64_t deadline_ns;
   bool has_edge; /* the compiler has written where in a chain this Send stands */
   bbw_rtt_edge edge;
+  bbw_bytes sender; /* of a reply: the one peer */
+  uint8_t sender_bytes[BBW_PEER_ID_BYTES_MAX];
 } send;
 
-/* First an input with one of the known names, else the second input. */
+static bool is_set(const bbw_ctx *ctx, const char *attribute) {
+  int64_t value = 0;
+  return bbw_ctx_attr_i64(ctx, attribute, &value) && value != 0;
+}
+
+/* With attribute `reply` the sender of the envelope that started the execution; else first an input with one of the known names, then the second input. */
 static bbw_status find_peers(bbw_ctx *ctx, send *s) {
   s->peer_input = SIZE_MAX;
+  if (is_set(ctx, "reply")) {
+    if (ctx->inbound == NULL) {
+      return bbw_ctx_fail(ctx, BBW_OP_BAD_INPUT, "no_sender", BBW_STR("no envelope started what would be replied to"));
+    }
+    s->sender = (bbw_bytes){s->sender_bytes, bbw_peer_id_encode(&ctx->inbound->src_peer, s->sender_bytes)};
+    s->peers = &s->sender;
+    s->peer_count = 1;
+    return BBW_OK;
+  }
   for (size_t pass = 0; pass < 2 && s->peer_input == SIZE_MAX; pass++) {
     for (size_t i = 0; i < ctx->input_count && s->peer_input == SIZE_MAX; i++) {
       bool is_candidate = pass == 0 ? is_peer_name(bbw_ctx_input_name(ctx, i)) : i == 1;
@@ -187,10 +207,10 @@ static bool find_report(const bbw_ctx *ctx, const send *s, bbw_edge_rtt_report *
 
 static void choose_request_id(bbw_ctx *ctx, send *s) {
   bbw_str chain_id;
-  s->is_forwarder = ctx->inbound != NULL && ctx->inbound->wire_req_id != 0;
+  s->is_forwarder = !s->is_waiting && ctx->inbound != NULL && ctx->inbound->wire_req_id != 0;
   if (s->is_forwarder) {
     s->request_id = ctx->inbound->wire_req_id;
-  } else if (!bbw_ctx_metadata(ctx, "ai.bytesandbrains.wire.chain_id", &chain_id) ||
+  } else if (s->is_waiting || !bbw_ctx_metadata(ctx, "ai.bytesandbrains.wire.chain_id", &chain_id) ||
              !bbw_parse_u64(chain_id, &s->request_id)) {
     s->request_id = bbw_requests_mint_token(&ctx->engine->requests);
   }
@@ -209,7 +229,8 @@ static bbw_status note_unresolved(bbw_ctx *ctx, const bbw_peer_id *peer) {
   return BBW_OK;
 }
 
-static bbw_status push_to_peers(bbw_ctx *ctx, const send *s, bbw_tail *tail) {
+/* sites: of those that it was sent to, in order; room for all. */
+static bbw_status push_to_peers(bbw_ctx *ctx, send *s, bbw_tail *tail, uint64_t *sites, size_t *site_count) {
   bbw_engine *engine = ctx->engine;
   for (size_t i = 0; i < s->peer_count; i++) {
     bbw_peer_id peer;
@@ -220,30 +241,128 @@ static bbw_status push_to_peers(bbw_ctx *ctx, const send *s, bbw_tail *tail) {
       /* Beside the record, the room that the operator's own one was promised. */
       if (!bbw_step_reserve(&engine->steps, 256 + (ctx->op)->step_room)) { return BBW_E_NOMEM; }
       bbw_engine_report_blocked(engine, &peer, verdict);
+      s->is_blocked = true;
       continue;
     }
     const bbw_bytes *addresses;
     size_t count;
     bool is_known = bbw_address_book_lookup(&engine->address_book, &peer, &addresses, &count);
     rv = is_known ? bbw_outbound_push(&engine->outbound, &peer, addresses, count, tail) : note_unresolved(ctx, &peer);
+    if (is_known) { sites[(*site_count)++] = bbw_peer_id_site(&peer); }
     if (rv != BBW_OK) { return rv; }
   }
   return BBW_OK;
 }
 
+/* ---- waiting for the answer ------------------------------------------------------------------------------------------ */
+
+/* Outputs of a Send that waits.  The others are those of every Send; they come with the outcome. */
+enum { ANSWER = 2, ANSWERED_BY = 3, FAILURE = 4 };
+
+static bbw_status set_handle(bbw_ctx *ctx, uint64_t request_id) {
+  bbw_value *value;
+  bbw_status rv = bbw_value_new_plain(&value, BBW_TYPE_WIRE_REQ_ID, request_id, bbw_ctx_mem(ctx));
+  if (rv == BBW_OK) { bbw_ctx_set_output(ctx, 1, value); }
+  return rv;
+}
+
+/* The failure as a value: a composite of kind, reason and the list of peers. */
+static bbw_status failure_value(bbw_ctx *ctx, const bbw_outcome *outcome, const bbw_bytes *peers, size_t count,
+                                bbw_value **out) {
+  const bbw_mem *mem = bbw_ctx_mem(ctx);
+  bbw_value *parts[3] = {NULL};
+  bbw_str reason = {outcome->reason, strlen(outcome->reason)};
+  bbw_status rv = bbw_value_new_bytes(&parts[0], BBW_TYPE_BYTES, bbw_str_bytes(bbw_op_error_kind_name(outcome->kind)),
+                                      mem);
+  if (rv == BBW_OK) { rv = bbw_value_new_bytes(&parts[1], BBW_TYPE_BYTES, bbw_str_bytes(reason), mem); }
+  if (rv == BBW_OK) { rv = bbw_value_new_blobs(&parts[2], BBW_TYPE_PEER_ID_VEC, peers, count, mem); }
+  if (rv == BBW_OK) { rv = bbw_value_new_list(out, BBW_TYPE_COMPOSITE, parts, 3, mem); }
+  for (size_t i = 0; i < 3; i++) { bbw_value_release(parts[i], mem); }
+  return rv;
+}
+
+/* Where the graph takes failures as a value it gets one; else the operator fails. */
+static bbw_status tell_failure(bbw_ctx *ctx, const send *s, const bbw_outcome *outcome) {
+  uint8_t bytes[BBW_PEER_ID_BYTES_MAX];
+  bbw_bytes one = {bytes, 0};
+  if (outcome->peer != NULL) { one.len = bbw_peer_id_encode(outcome->peer, bytes); }
+  const bbw_bytes *peers = outcome->peer != NULL ? &one : s->peers;
+  size_t count = outcome->peer != NULL ? 1 : s->peer_count;
+  if (ctx->output_count > FAILURE && ctx->op->outputs[FAILURE] != BBW_NO_INDEX) {
+    bbw_value *value;
+    bbw_status rv = failure_value(ctx, outcome, peers, count, &value);
+    if (rv != BBW_OK) { return rv; }
+    bbw_ctx_set_output(ctx, FAILURE, value);
+    return set_handle(ctx, outcome->request_id);
+  }
+  char text[BBW_PEER_ID_TEXT_BYTES_MAX];
+  bbw_peer_id first;
+  bool is_named = count != 0 && bbw_peer_id_decode(&first, peers[0], NULL) == BBW_OK;
+  return bbw_ctx_fail(ctx, outcome->kind, outcome->reason,
+                      (bbw_str){text, is_named ? bbw_peer_id_to_text(&first, text) : 0});
+}
+
+static bbw_status end_wait(bbw_ctx *ctx, const send *s) {
+  const bbw_outcome *outcome = ctx->outcome;
+  if (outcome->answer == NULL) { return tell_failure(ctx, s, outcome); }
+  uint8_t bytes[BBW_PEER_ID_BYTES_MAX];
+  bbw_bytes peer = {bytes, bbw_peer_id_encode(outcome->peer, bytes)};
+  bbw_value *from;
+  bbw_status rv = bbw_value_new_bytes(&from, BBW_TYPE_PEER_ID, peer, bbw_ctx_mem(ctx));
+  if (rv != BBW_OK) { return rv; }
+  bbw_ctx_set_output(ctx, ANSWERED_BY, from);
+  rv = set_handle(ctx, outcome->request_id);
+  if (rv != BBW_OK) { return rv; }
+  bbw_ctx_set_trigger(ctx, 0);
+  bbw_ctx_set_output(ctx, ANSWER, bbw_value_retain(outcome->answer));
+  return BBW_OK;
+}
+
+/* Everything is sent: waits, if there is somebody who can answer. */
+static bbw_status begin_wait(bbw_ctx *ctx, const send *s, size_t sent_count) {
+  bbw_requests *requests = &ctx->engine->requests;
+  if (sent_count != 0) {
+    bbw_requests_find(requests, s->request_id)->waiter = ctx->cmd_id + 1;
+    ctx->request_id = s->request_id;
+    return BBW_LATER;
+  }
+  bbw_request unsent;
+  (void)bbw_requests_remove(requests, s->request_id, &unsent);
+  const char *reason = s->is_blocked ? "peer_blocked" : s->peer_count == 0 ? "no_peers" : "peer_resolve_failed";
+  bbw_outcome outcome = {.kind = BBW_OP_REMOTE_FAILED, .reason = reason, .request_id = s->request_id};
+  return tell_failure(ctx, s, &outcome);
+}
+
+/* Is the time used up that an envelope has left for this node and those behind it?  An answer goes out all the same: who asked decides whether it still counts. */
+static bool is_too_late(const bbw_ctx *ctx, const send *s) {
+  if (ctx->inbound == NULL || ctx->inbound->remaining_deadline_ns == 0 || s->deadline_ns > 1) { return false; }
+  uint8_t bytes[BBW_PEER_ID_BYTES_MAX];
+  bbw_bytes asker = {bytes, bbw_peer_id_encode(&ctx->inbound->src_peer, bytes)};
+  for (size_t i = 0; i < s->peer_count; i++) {
+    if (!bbw_bytes_equal(s->peers[i], asker)) { return true; }
+  }
+  return false;
+}
+
 static bbw_status send_run(bbw_ctx *ctx, bbw_arena *arena) {
   bbw_engine *engine = ctx->engine;
-  send s = {.fill_count = 0};
+  send s = {.is_waiting = is_set(ctx, "await")};
   bbw_status rv = find_peers(ctx, &s);
-  if (rv == BBW_OK) { rv = make_fills(ctx, arena, &s); }
   if (rv != BBW_OK) { return rv; }
-  bbw_value *handle;
+  if (ctx->outcome != NULL) { return end_wait(ctx, &s); }
+  rv = make_fills(ctx, arena, &s);
+  uint64_t cmd_id;
+  if (rv == BBW_OK && s.is_waiting) { rv = bbw_ctx_later(ctx, &cmd_id); }
+  if (rv != BBW_OK) { return rv; }
   choose_request_id(ctx, &s);
   find_edge(ctx, &s);
   s.deadline_ns = deadline_of(ctx, &s);
-  rv = bbw_value_new_plain(&handle, BBW_TYPE_WIRE_REQ_ID, s.request_id, engine->mem);
+  if (is_too_late(ctx, &s)) {
+    bbw_outcome outcome = {.kind = BBW_OP_TIMEOUT, .reason = "deadline_exceeded", .request_id = s.request_id};
+    return tell_failure(ctx, &s, &outcome);
+  }
+  rv = set_handle(ctx, s.request_id);
   if (rv != BBW_OK) { return rv; }
-  bbw_ctx_set_output(ctx, 1, handle);
   const bbw_bytes *local;
   size_t local_count = 0;
   if (!bbw_address_book_lookup(&engine->address_book, &engine->self_peer, &local, &local_count)) { local = NULL; }
@@ -275,8 +394,15 @@ static bbw_status send_run(bbw_ctx *ctx, bbw_arena *arena) {
       bbw_requests_set_edge(&engine->requests, s.request_id, s.edge.chain_id, s.edge.hop);
     }
   }
-  if (rv == BBW_OK) { rv = push_to_peers(ctx, &s, tail); }
+  uint64_t *sites = bbw_arena_array(arena, s.peer_count, sizeof(*sites));
+  size_t site_count = 0;
+  if (rv == BBW_OK && sites == NULL) { rv = BBW_E_NOMEM; }
+  if (rv == BBW_OK) { rv = push_to_peers(ctx, &s, tail, sites, &site_count); }
+  if (rv == BBW_OK && !s.is_forwarder) {
+    rv = bbw_requests_set_peers(&engine->requests, s.request_id, sites, site_count);
+  }
   bbw_tail_release(tail, engine->mem);
+  if (rv == BBW_OK && s.is_waiting) { return begin_wait(ctx, &s, site_count); }
   if (rv == BBW_OK) { bbw_ctx_set_trigger(ctx, 0); }
   return rv;
 }

@@ -464,6 +464,9 @@ static void a_failed_send_ends_its_request_once(void **state) {
   static const uint8_t peers[] = {1, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 2};
   bbw_bytes peer = {peers + 16, 10};
   bbw_named_bytes inputs[2] = {{BBW_STR("x"), {peers, 1}}, {BBW_STR("peers"), {peers, sizeof(peers)}}};
+  static const uint8_t site_7[] = {0xe2, 0x01, 0, 0, 0, 0, 0, 0, 0, 7};
+  bbw_bytes address = {site_7, sizeof(site_7)};
+  assert_int_equal(bbw_node_add_peer(s.node, peer, &address, 1, NULL), BBW_OK);
   uint64_t exec_id;
   assert_int_equal(bbw_node_invoke(s.node, BBW_STR("M"), inputs, 2, &exec_id, NULL), BBW_OK);
   (void)session_poll_all(&s);

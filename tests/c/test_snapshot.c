@@ -795,6 +795,21 @@ static void request_twice(bbw_snap *s) {
   s->requests = (bbw_proto_list){two, 2};
 }
 
+static void request_unsent_to_somebody(bbw_snap *s) {
+  static const uint64_t site = 4;
+  static const bbw_snap_request request = {
+      .id = 1, .started_at_ns = 40, .expires_at_ns = 50, .others = {&site, 1}, .is_unsent = true};
+  s->requests = (bbw_proto_list){&request, 1};
+}
+static void waits_for_no_request(bbw_snap *s) {
+  for (size_t i = 0; i < s->parked.count; i++) { ITEM(s->parked, bbw_snap_parked, i)->request_id = 12345; }
+}
+static void two_wait_for_one_request(bbw_snap *s) {
+  static const bbw_snap_request request = {.id = 12345, .started_at_ns = 40, .expires_at_ns = 50};
+  s->requests = (bbw_proto_list){&request, 1};
+  waits_for_no_request(s);
+}
+
 static void phase_of_nothing(bbw_snap *s) { s->phase_at = 1; }
 
 #define EDIT(name, detail) \
@@ -869,6 +884,9 @@ static const struct {
     EDIT(request_backwards, "a request ends before it begins"),
     EDIT(phase_of_nothing, "a lifecycle phase that does not fire goes on"),
     EDIT(request_twice, "a request is listed twice"),
+    EDIT(request_unsent_to_somebody, "a request that was sent to nobody has peers"),
+    EDIT(waits_for_no_request, "an op waits for the answer to no request, or to that of another op"),
+    EDIT(two_wait_for_one_request, "an op waits for the answer to no request, or to that of another op"),
 };
 
 /* In the middle of an execution, with something in every queue. */

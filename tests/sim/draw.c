@@ -73,6 +73,7 @@ void sim_draw(sim *s) {
   s->work_max_ns = s->work_min_ns + ONE_OF(rng, 0, 100 * SIM_MS, 3 * SIM_SECOND);
   s->calm_ns = sim_rng_between(rng, 4, 20) * SIM_SECOND;
   s->variant = sim_rng_next(rng);
+  s->is_keeping = (s->variant >> 32 & 1) != 0;
   if (s->options.is_calm) {
     s->link = (sim_link){.base_ns = SIM_MS, .spread_ns = 2 * SIM_MS, .backlog_ns = SIM_NEVER};
     bbw_config_init(&s->config);
@@ -99,6 +100,13 @@ static void add_fault(sim *s, sim_fault_kind kind) {
   fault->amount = (int64_t)sim_rng_below(rng, (uint64_t)most * 2) - most;
   sim_at(s, fault->from_ns, SIM_FAULT, NULL, s->fault_count, NULL);
   if (kind != SIM_CLOCK_JUMP && kind != SIM_LEAVE) { sim_at(s, fault->to_ns, SIM_FAULT, NULL, s->fault_count, NULL); }
+  /* Who crashes has just asked: what is on its way then is what can be mistaken later. */
+  for (int i = 0; i < 6 && kind == SIM_CRASH && s->scenario == &sim_storm; i++) {
+    uint64_t before_ns = sim_rng_below(rng, 60 * SIM_MS);
+    if (before_ns < fault->from_ns) {
+      sim_at(s, fault->from_ns - before_ns, SIM_APP, &s->nodes[fault->node], SIM_ASK, NULL);
+    }
+  }
   s->fault_count++;
 }
 

@@ -4,8 +4,9 @@
 
 #include "sim.h"
 
-static void crash(sim *s, sim_node *n) {
+static void crash(sim *s, sim_node *n, uint64_t back_ns) {
   if (n->state != SIM_UP && n->state != SIM_FROZEN) { return; }
+  n->back_ns = back_ns;
   sim_trace(s, n, "crashes");
   sim_uninstall(n);
   for (size_t i = 0; i < n->inbox_count; i++) { sim_message_release(n->inbox[i]); }
@@ -61,7 +62,7 @@ static void leave(sim *s, sim_node *n) {
   if (n->index == 0 || n->state != SIM_UP) {
     return;
   } /* the first one is needed: it is the server, or the one that all know */
-  crash(s, n);
+  crash(s, n, SIM_NEVER);
   sim_trace(s, n, "has left for ever");
   n->state = SIM_GONE;
 }
@@ -72,7 +73,7 @@ void sim_fault_happens(sim *s, sim_fault *fault) {
   s->happened += fault->kind != SIM_LISTS; /* those may have to wait */
   bool is_begin = s->now_ns < fault->to_ns || fault->kind == SIM_CLOCK_JUMP || fault->kind == SIM_LEAVE;
   switch (fault->kind) {
-  case SIM_CRASH: is_begin ? crash(s, n) : come_back(s, n); return;
+  case SIM_CRASH: is_begin ? crash(s, n, fault->to_ns) : come_back(s, n); return;
   case SIM_FREEZE: is_begin ? freeze(s, n) : thaw(s, n); return;
   case SIM_LEAVE: leave(s, n); return;
   case SIM_PARTITION:

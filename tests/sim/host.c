@@ -204,6 +204,7 @@ void sim_save(sim_node *n) {
   if (!snapshot_of(n, n->node, &n->snapshot)) { return; }
   sim_note_bytes(n->sim, n->snapshot.bytes, n->snapshot.len);
   sim_host_copy(n->sim, &n->saved, &n->host);
+  n->asked_count = 0;
 }
 
 void sim_twin(sim_node *n) {

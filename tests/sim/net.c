@@ -4,8 +4,9 @@
 
 #include "sim.h"
 
-#define OFFERS_MAX 100u /* how often a transport offers an envelope to a Node that is full */
-#define INBOX_MAX  256u /* what a transport keeps for a page that does not run */
+#define OFFERS_MAX 100u           /* how often a transport offers an envelope to a Node that is full */
+#define KEPT_NS    (300 * SIM_MS) /* how long a relay keeps what is for a page that is loaded again */
+#define INBOX_MAX  256u           /* what a transport keeps for a page that does not run */
 
 sim_message *sim_message_new(uint32_t from, bbw_bytes bytes) {
   size_t cap = 0;
@@ -146,6 +147,11 @@ void sim_send(sim *s, sim_node *from, uint32_t to, sim_message *message) {
 }
 
 void sim_arrive(sim *s, sim_node *n, sim_message *message, uint64_t offers) {
+  bool is_kept = n->state == SIM_DOWN && s->is_keeping && n->back_ns > s->now_ns && n->back_ns - s->now_ns <= KEPT_NS;
+  if (is_kept && !n->is_liar) { /* it comes a little after the Node is back */
+    sim_at(s, n->back_ns + SIM_MS + sim_rng_below(&s->net, 20 * SIM_MS), SIM_DELIVER, n, offers, message);
+    return;
+  }
   if (n->is_liar || n->state == SIM_DOWN || n->state == SIM_GONE) {
     s->lost++;
     sim_message_release(message);

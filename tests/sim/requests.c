@@ -26,8 +26,20 @@ const char sim_echo_program_dedup[] = "target E x peers -> asked heard answered\
                                       "syscall::DedupGateRx a -> a1\n"
                                       "composite::Bundle a1 from -> answered\n";
 
+/* The operator that asks waits: the answer, or why there is none, comes out beside the question that it belongs to. */
+const char sim_await_program[] = "target E x peers -> heard came lost\n"
+                                 "wire::Send x peers -> d h a from f | to.x=E.q await=1\n"
+                                 "composite::Bundle a x -> both\n"
+                                 "composite::Bundle both from -> came\n"
+                                 "composite::Bundle f x -> lost\n"
+                                 "wire::Recv -> q peer\n"
+                                 "composite::Bundle q peer -> heard\n"
+                                 "wire::Send q -> sent | reply=1\n";
+
 void sim_ask(sim_node *n, const uint32_t *peers, size_t count) {
   sim *s = n->sim;
+  if (count > SIM_ASKED_MAX) { sim_fail(s, n, "asks more peers than can be kept"); }
+  if (s->is_failed) { return; }
   uint8_t payload[8 + 64] = {0};
   uint8_t *list = sim_alloc(8 + 26 * count);
   uint64_t number = ++s->counter, exec_id;
@@ -47,7 +59,10 @@ void sim_ask(sim_node *n, const uint32_t *peers, size_t count) {
   }
   sim_host *host = &n->host;
   host->requests = sim_grow(host->requests, &host->request_cap, host->request_count + 1, sizeof(*host->requests));
-  host->requests[host->request_count++] = (sim_request){.number = number, .peer = peers[0], .life = n->life};
+  sim_request *request = &host->requests[host->request_count++];
+  *request = (sim_request){.number = number, .exec_id = exec_id, .peer_count = (uint32_t)count, .life = n->life};
+  if (n->asked_count < SIM_REPEATED_MAX) { n->asked[n->asked_count++] = peers[0]; }
+  memcpy(request->peers, peers, count * sizeof(*peers));
 }
 
 /* Numbers grow, so the list is in order. */
@@ -112,17 +127,45 @@ static void answered(sim_node *n, const bbw_value *a, const bbw_value *from) {
   uint64_t number;
   if (!sender_of(n, from, &sender) || !number_in(a, &number)) { return; }
   sim_request *request = find(&n->host, number);
-  if (request == NULL || request->peer != sender) {
+  uint32_t k = 0;
+  while (request != NULL && k < request->peer_count && request->peers[k] != sender) { k++; }
+  if (request == NULL || k == request->peer_count) {
     return;
-  } /* of an earlier life, or from somebody who was not asked first */
+  } /* of an earlier life, or from somebody who was not asked */
   sim_trace(n->sim, n, "question %llu is answered by n%u", (unsigned long long)number, (unsigned)sender);
   /* What waited in the queue of an earlier life is asked again by this one, as another request. */
-  if (request->has_answer && n->sim->has_gates && request->life == n->life) {
+  if ((request->answered >> k & 1) != 0 && n->sim->has_gates && request->life == n->life) {
     sim_fail(n->sim, n, "question %llu is answered twice", (unsigned long long)number);
   }
-  request->has_answer = true;
+  request->answered |= 1u << k;
   request->has_outcome = true;
   n->host.is_joined = true;
+}
+
+/* The question that an outcome belongs to; NULL: that of an earlier life. */
+static sim_request *ended(sim_node *n, const bbw_value *x) {
+  uint64_t number;
+  sim_request *request = number_in(x, &number) ? find(&n->host, number) : NULL;
+  if (request == NULL) { return NULL; }
+  if (request->has_outcome && request->life == n->life) {
+    sim_fail(n->sim, n, "question %llu has two outcomes", (unsigned long long)number);
+  }
+  request->has_outcome = true;
+  return request;
+}
+
+static void came(sim_node *n, const bbw_value *both, const bbw_value *from) {
+  uint32_t sender, k = 0;
+  uint64_t number;
+  if (!sender_of(n, from, &sender) || both->type != BBW_TYPE_COMPOSITE || both->as.list.count != 2) { return; }
+  const sim_request *request = ended(n, both->as.list.items[1]);
+  if (request == NULL) { return; }
+  while (k < request->peer_count && request->peers[k] != sender) { k++; }
+  bool is_answer = number_in(both->as.list.items[0], &number) && number == request->number;
+  if (!is_answer || k == request->peer_count) {
+    sim_fail(n->sim, n, "takes for the answer to question %llu what n%u has said to something else",
+             (unsigned long long)request->number, (unsigned)sender);
+  }
 }
 
 void sim_request_output(sim_node *n, bbw_str topic, bbw_bytes value) {
@@ -137,12 +180,22 @@ void sim_request_output(sim_node *n, bbw_str topic, bbw_bytes value) {
   if (SIM_IS(topic, "asked")) { asked(n, first, second); }
   if (SIM_IS(topic, "heard")) { heard(n, first, second); }
   if (SIM_IS(topic, "answered")) { answered(n, first, second); }
+  if (SIM_IS(topic, "came")) { came(n, first, second); }
+  if (SIM_IS(topic, "lost")) { (void)ended(n, second); }
   bbw_value_release(pair, &bbw_mem_libc);
 }
 
 void sim_request_step(sim_node *n, const bbw_step *step) {
   sim_host *host = &n->host;
-  if (step->kind == BBW_STEP_WIRE_TIMEOUT) {
+  if (step->kind == BBW_STEP_OP_FAILED && n->sim->is_waiting) { /* it could not even begin to wait */
+    uint64_t exec_id = bbw_step_u64(step, "exec_id");
+    for (size_t i = host->request_count; i-- > 0;) {
+      if (host->requests[i].exec_id != exec_id) { continue; }
+      host->requests[i].has_outcome = true;
+      return;
+    }
+  }
+  if (step->kind == BBW_STEP_WIRE_TIMEOUT && !n->sim->is_waiting) {
     uint64_t id = bbw_step_u64(step, "wire_req_id");
     for (size_t i = host->request_count; i-- > 0;) {
       if (host->requests[i].id == id) {

@@ -3,13 +3,18 @@
 
 #include "sim.h"
 
-enum { ASK = 1, FANOUT_MAX = 4 };
+/* AGAIN + k: asks k. */
+enum { AGAIN = SIM_ASK + 1, FANOUT_MAX = 4 };
 
-static void ask_later(sim *s, sim_node *n, uint64_t span_ns) { sim_app(s, n, sim_rng_below(&s->app, span_ns), ASK); }
+static void ask_later(sim *s, sim_node *n, uint64_t span_ns) {
+  sim_app(s, n, sim_rng_below(&s->app, span_ns), SIM_ASK);
+}
 
 static void setup(sim *s) {
-  s->has_gates = (s->variant & 1) != 0;
-  s->models[0] = sim_program(s->has_gates ? sim_echo_program_dedup : sim_echo_program);
+  s->is_waiting = (s->variant & 8) != 0;
+  s->has_gates = !s->is_waiting && (s->variant & 1) != 0;
+  const char *echo = s->has_gates ? sim_echo_program_dedup : sim_echo_program;
+  s->models[0] = sim_program(s->is_waiting ? sim_await_program : echo);
   uint64_t questions = s->options.amount != 0 ? s->options.amount : sim_rng_between(&s->app, 50, 400);
   bool is_burst = (s->variant & 6) == 0 && s->options.amount == 0;
   for (uint32_t i = 0; i < s->honest_count; i++) {
@@ -23,6 +28,9 @@ static void setup(sim *s) {
 }
 
 static void installed(sim *s, sim_node *n, bool is_restored) {
+  /* An application that goes on where its snapshot was does again what it did: answers to its earlier life may still be on their way. */
+  for (uint32_t i = 0; i < n->asked_count && is_restored; i++) { sim_app(s, n, 0, AGAIN + n->asked[i]); }
+  n->asked_count = 0;
   if (is_restored) { return; }
   for (uint32_t i = 0; i < s->honest_count && s->honest_count <= 32; i++) {
     if (i != n->index && !s->is_failed) { sim_know(n, i); }
@@ -30,12 +38,16 @@ static void installed(sim *s, sim_node *n, bool is_restored) {
 }
 
 static void app(sim *s, sim_node *n, uint64_t what) {
-  (void)what;
   if (n->state == SIM_FROZEN) {
     sim_app(s, n, 100 * SIM_MS, what);
     return;
   }
   if (n->state != SIM_UP || s->honest_count < 2) { return; }
+  if (what >= AGAIN) {
+    uint32_t peer = (uint32_t)(what - AGAIN);
+    sim_ask(n, &peer, 1);
+    return;
+  }
   uint32_t peers[FANOUT_MAX];
   size_t count = sim_rng_chance(&s->app, 150000) ? (size_t)sim_rng_between(&s->app, 2, FANOUT_MAX) : 1;
   for (size_t i = 0; i < count; i++) {

@@ -14,11 +14,14 @@
 #include "base.h"
 #include "program.h"
 
-#define SIM_MS       UINT64_C(1000000)
-#define SIM_SECOND   UINT64_C(1000000000)
-#define SIM_NEVER    UINT64_MAX
-#define SIM_SEEN_MAX 32u /* envelopes of others that liars have heard */
-#define SIM_SLOW_MAX 4u
+#define SIM_MS           UINT64_C(1000000)
+#define SIM_SECOND       UINT64_C(1000000000)
+#define SIM_NEVER        UINT64_MAX
+#define SIM_ASKED_MAX    4u  /* peers that one question goes to at most */
+#define SIM_REPEATED_MAX 64u /* questions that a Node asks again after a crash */
+#define SIM_ASK          1u  /* what the storm's application does: it asks somebody */
+#define SIM_SEEN_MAX     32u /* envelopes of others that liars have heard */
+#define SIM_SLOW_MAX     4u
 
 typedef struct sim sim;
 typedef struct sim_node sim_node;
@@ -83,9 +86,12 @@ typedef struct sim_message {
 typedef struct sim_request {
   uint64_t number; /* the application's; it is in the payload */
   uint64_t id;     /* the Node's; 0 until it is known */
-  uint32_t peer;
-  uint32_t life; /* of the Node, when it was asked */
-  bool has_outcome, has_answer;
+  uint64_t exec_id;
+  uint32_t peers[SIM_ASKED_MAX]; /* who was asked; the first answer of any of them is the outcome */
+  uint32_t peer_count;
+  uint32_t answered; /* a bit per peer */
+  uint32_t life;     /* of the Node, when it was asked */
+  bool has_outcome;
 } sim_request;
 
 /* What the application beside a Node knows.  It is saved with the Node's snapshots and comes back with them. */
@@ -123,11 +129,14 @@ struct sim_node {
   int64_t drift_ppm;              /* ... and this much faster since */
   uint64_t wake_ns;               /* SIM_NEVER: not scheduled */
   uint64_t link_free_ns;
+  uint64_t back_ns;    /* while it is down: when it will be up again */
   sim_message **inbox; /* while frozen */
   size_t inbox_count, inbox_cap;
   sim_buf snapshot; /* empty: none */
   sim_host host, saved;
-  uint64_t steps; /* records reported */
+  uint64_t steps;                   /* records reported */
+  uint32_t asked[SIM_REPEATED_MAX]; /* whom it has asked since its last snapshot, the first ones */
+  uint32_t asked_count;
 };
 
 typedef struct sim_options {
@@ -195,7 +204,9 @@ struct sim {
   uint64_t counter; /* numbers for the application */
   uint32_t *askers; /* who has asked question number i */
   size_t asker_cap;
-  bool has_gates; /* no answer may appear twice */
+  bool is_keeping; /* a relay keeps what is for a Node that will be back in a moment */
+  bool has_gates;  /* no answer may appear twice */
+  bool is_waiting; /* the operator that asks waits for the answer */
 };
 
 /* sim.c: the loop. */
@@ -265,7 +276,7 @@ void sim_ask(sim_node *n, const uint32_t *peers, size_t count);
 void sim_request_output(sim_node *n, bbw_str topic, bbw_bytes value);
 void sim_request_step(sim_node *n, const bbw_step *step);
 void sim_requests_check(sim_node *n);
-extern const char sim_echo_program[], sim_echo_program_dedup[];
+extern const char sim_echo_program[], sim_echo_program_dedup[], sim_await_program[];
 
 /* data.c: the components that the simulator brings. */
 void sim_data_type(sim *s);
