@@ -307,6 +307,7 @@ const CASES = [
       const { details } = /** @type {import('../errors.js').BbwError} */ (checkThrows(() => one.transport.send(stranger, new Uint8Array(1)), 'E_AB_UNKNOWN_PEER', 'send to a stranger'));
       check(String(details.peer) === String(stranger), 'the error must name the peer');
       checkThrows(() => one.transport.send(one.id, new Uint8Array(1)), 'E_AB_UNKNOWN_PEER', 'send to oneself');
+      for (const id of [stranger, one.id]) check((one.transport.backlog?.(id) ?? 0) === 0, 'the backlog of a peer that is not connected must be 0');
       one.transport.send(other.id, content(3, 7));
       check(equalBytes(await other.events.envelope(one.id), content(3, 7)), 'what is sent afterwards arrives');
     }
@@ -330,6 +331,8 @@ const CASES = [
     const isGivenUp = isBbwError(refusal, 'E_AB_UNKNOWN_PEER');
     check(isGivenUp || isBbwError(refusal, 'E_LIMIT'), `a full transport must throw E_LIMIT, but threw ${told(refusal)}`);
     check(sent > 0, 'not one envelope was taken');
+    const backlog = () => one.transport.backlog?.(other.id) ?? 0;
+    check(isGivenUp || one.transport.backlog === undefined || backlog() > 0, 'the backlog of a peer that is refused for what waits must be more than 0');
     for (let n = 0; ; n++) {
       if (n === sent) break;
       const event = await other.events.next(`envelope ${n} of ${sent}`);
@@ -343,6 +346,10 @@ const CASES = [
     check(!isGivenUp, 'the connection was given up, but everything arrived and nobody was told');
     await sendPatiently(one.transport, other.id, content(8, 8), waitMs);
     check(equalBytes(await other.events.envelope(one.id), content(8, 8)), 'when the reader has read, the sender goes on');
+    for (const end = Date.now() + waitMs; backlog() !== 0;) {
+      check(Date.now() < end, `the backlog is ${backlog()} although everything has arrived`);
+      await pause();
+    }
   }]))),
 
   ['one reader at a time; an abort ends the reader, not the transport', async (stage) => {

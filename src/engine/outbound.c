@@ -133,6 +133,10 @@ static bbw_flow *next_flow(const bbw_outbound *outbound) {
 
 /* ---- all together ------------------------------------------------------------------------------------------------- */
 
+void bbw_outbound_rest(bbw_outbound *outbound) {
+  while (outbound->ring_first != NULL) { turn_ring(outbound); }
+}
+
 void bbw_outbound_clear(bbw_outbound *outbound) {
   while (outbound->now.first != NULL) { queue_pop(outbound, &outbound->now); }
   for (bbw_peer_entry *entry = outbound->flows.first; entry != NULL; entry = entry->after) {
@@ -142,7 +146,7 @@ void bbw_outbound_clear(bbw_outbound *outbound) {
       queue_pop(outbound, &flow->queue);
     }
   }
-  while (outbound->ring_first != NULL) { turn_ring(outbound); }
+  bbw_outbound_rest(outbound);
 }
 
 void bbw_outbound_free(bbw_outbound *outbound) {

@@ -94,6 +94,8 @@ size_t bbw_outbound_count(const bbw_outbound *outbound);
 /* The next entry that may leave, or NULL; pop frees it. */
 const bbw_outbound_entry *bbw_outbound_front(const bbw_outbound *outbound);
 void bbw_outbound_pop(bbw_outbound *outbound);
+/* To be called when nothing may leave: flows that have lost their room meanwhile leave the ring, so that nobody walks over them again. */
+void bbw_outbound_rest(bbw_outbound *outbound);
 /* Address `at` (start with 0) of an entry; moves `at` on.  False at the end. */
 bool bbw_outbound_address(const bbw_outbound_entry *entry, size_t *at, bbw_bytes *out);
 /* Writes the bytes of the envelope: dest_len + tail->len of them.  What is left of its deadline is less by the time that it waited, and 1 when that is over. */

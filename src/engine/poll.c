@@ -355,6 +355,7 @@ static void write_envelopes(bbw_engine *engine) {
     }
     bbw_outbound_pop(&engine->outbound);
   }
+  bbw_outbound_rest(&engine->outbound);
 }
 
 static void write_resolve_failures(bbw_engine *engine) {

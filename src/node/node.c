@@ -348,7 +348,7 @@ bbw_status bbw_node_set_send_room(bbw_node *node, bbw_bytes peer, uint64_t bytes
   bbw_status rv = enter(node, err);
   if (rv == BBW_OK) { rv = take_peer(&id, peer, err); }
   if (rv == BBW_OK) { rv = bbw_error_set(err, bbw_outbound_set_room(&node->engine.outbound, &id, bytes)); }
-  if (rv == BBW_OK && bbw_outbound_front(&node->engine.outbound) != NULL) { bbw_node_notify(node); }
+  if (rv == BBW_OK && bytes != 0) { bbw_node_notify(node); }
   return rv;
 }
 

@@ -415,6 +415,35 @@ static void what_waits_for_a_peer_that_is_forbidden_since_is_dropped(void **stat
   session_end(&s);
 }
 
+/* A host that gives room and takes it back before the next poll leaves nothing to walk over. */
+static void rooms_that_come_and_go_leave_nothing_behind(void **state) {
+  (void)state;
+  enum { PEERS = 50 };
+  session s;
+  session_install(&s, sending, NULL);
+  for (uint8_t peer = 2; peer < 2 + PEERS; peer++) {
+    know(&s, peer);
+    set_room(&s, peer, 0);
+    send_to(&s, peer);
+  }
+  assert_string_equal(sent(&s), "");
+  for (uint8_t peer = 2; peer < 2 + PEERS; peer++) {
+    set_room(&s, peer, 1);
+    set_room(&s, peer, 0);
+  }
+  const bbw_outbound *outbound = &s.node->engine.outbound;
+  assert_non_null(outbound->ring_first);
+  assert_string_equal(sent(&s), "");
+  assert_null(outbound->ring_first);
+  assert_int_equal(outbound->waiting_count, PEERS);
+  set_room(&s, 7, 1);
+  assert_string_equal(sent(&s), "7 ");
+  assert_int_equal(bbw_node_clear(s.node, NULL), BBW_OK);
+  for (uint8_t peer = 2; peer < 2 + PEERS; peer++) { set_room(&s, peer, BBW_NO_CAP); }
+  assert_int_equal(outbound->flows.count, 0);
+  session_end(&s);
+}
+
 static void the_limit_is_a_setting(void **state) {
   (void)state;
   session s;
@@ -454,6 +483,7 @@ int main(void) {
       cmocka_unit_test(a_node_rests_while_a_peer_is_slow_and_is_woken_by_room),
       cmocka_unit_test(what_waits_survives_a_snapshot),
       cmocka_unit_test(what_waits_for_a_peer_that_is_forbidden_since_is_dropped),
+      cmocka_unit_test(rooms_that_come_and_go_leave_nothing_behind),
       cmocka_unit_test(the_limit_is_a_setting),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,6 +48,27 @@ test('addresses of the node come and go', () => {
   node.dispose();
 });
 
+test('where a peer was seen is kept beside what is known of it; room for its envelopes may be set', () => {
+  const node = echo();
+  node.addPeer(B, ['/site/5']);
+  node.observePeer(B, '/site/6');
+  node.observePeer(B, '/site/5');
+  node.observePeer(C, '/site/7'); // makes it known
+  assert.deepEqual(node.peerAddresses(B).map(String), ['/site/5', '/site/6']);
+  assert.deepEqual(node.peerAddresses(C).map(String), ['/site/7']);
+  assert.throws(() => node.observePeer(self, '/site/8'), { code: 'E_ARG' });
+  assert.throws(() => node.observePeer(B, 'nonsense'), { code: 'E_MALFORMED_STRING' });
+  node.poll();
+  assert.equal(node.isPending, true);
+  node.setSendRoom(B, 0);
+  assert.equal(node.isPending, true); // nothing to do
+  node.setSendRoom(B, 1000);
+  assert.equal(node.isPending, false);
+  node.setSendRoom(B);
+  for (const bad of [-1, 1.5, '8', null, 2n ** 64n]) assert.throws(() => node.setSendRoom(B, bad), (e) => e.code === 'E_ARG', String(bad));
+  node.dispose();
+});
+
 test('a lifecycle phase runs the operators that wait for it, and only those', () => {
   const node = echo((g) => {
     g.output('y', g.input('x'));
