@@ -26,7 +26,8 @@ static const char *const models[] = {
     "target M x -> y\nmodule::F x -> y\nfunction F p -> r\nmodule::G p -> q\nmodule::G q -> r\nfunction G p -> "
     "r\nmodule::H p -> q\nmodule::H q -> r\n"
     "function H p -> r\nsyscall::Sleep p -> q | duration_ns=3\nsyscall::PassThrough q -> r",
-    "target M x peers -> d h y\nwire::Send x peers -> d h\nwire::Recv -> p s\nsyscall::DedupGateRx p -> "
+    "target M x peers -> d h y\nwire::Send x peers -> d h\nwire::Send x peers -> d4 h4 a4 by4 f4 | await=1 "
+    "deadline_ns=40\nwire::Recv -> p s\nsyscall::DedupGateRx p -> "
     "g1\nsyscall::PeerHealthGateRx g1 -> g2\n"
     "syscall::BackoffGateRx g2 -> y\nwire::Send p s -> d2 h2 | ai.bytesandbrains.dest_suffix.p=@e2010000000000000002",
     "target M x t -> y e\nsyscall::Interval -> i | period_ns=7\nsyscall::Serialize.Enqueue x -> q | "
@@ -177,6 +178,9 @@ static const char *const pieces[] = {
     "role.model::Params A -> N",
     "role.aggregator::Contribute A B -> N",
     "role.data_source::NextBatch -> N m",
+    "wire::Send A s -> N N N N | await=1 deadline_ns=50",
+    "wire::Send A s -> N N N N N | await=1",
+    "wire::Send A -> N | reply=1",
 };
 enum { PIECE_COUNT = sizeof(pieces) / sizeof(pieces[0]) };
 

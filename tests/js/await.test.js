@@ -134,6 +134,20 @@ test('who asks a peer that never answers is told when the time is up, as a value
   });
 });
 
+test('who asks a peer that goes away before it answers is told when the time is up', async () => {
+  await withTwo(compileAsk({ isSilent: true }, 300n * MS), async (asker, asked) => {
+    asker.node.invoke('Asker', { peers: listOf(2), x: utf8('?') });
+    await eventually(() => asked.of('heard').length === 1, 'it has heard the question');
+    asked.leave();
+    await eventually(() => asker.failed().length === 1, 'the time is up');
+    const [{ kind, reason, detail }] = asker.failed();
+    assert.deepEqual({ kind, reason, detail }, { kind: 'Timeout', reason: 'chain_timeout', detail: String(PeerId.fromU64(2)) });
+    await settle();
+    assert.equal(asker.failed().length, 1);
+    assert.equal(Number(asker.node.stats().pendingAsync), 0);
+  });
+});
+
 test('of several that are asked the first one answers', async () => {
   const artifact = compileAsk();
   await withTwo(artifact, async (asker, asked, hub) => {
