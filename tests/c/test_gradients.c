@@ -47,6 +47,7 @@ static const grad_case element_wise[] = {
     {"Acosh above its pole", "Acosh", 13, NULL, {"f32[5] 1.5 1.75 2 3 4"}, .wanted = "a"},
     {"HardSwish on all three pieces", "HardSwish", 14, NULL, {"f32[6] -4 -3.5 -1 1 3.5 4"}, .wanted = "a"},
     {"Clip passes what is inside", "Clip", 13, NULL, {"rand[4 5]", "f32[] -0.7", "f32[] 0.9"}, .wanted = "a"},
+    {"Clip to a bound that is trained", "Clip", 13, NULL, {"rand[4 5]", "f32[1] -0.7", "f32[1] 0.9"}, .wanted = "abc"},
     {"Clip without bounds", "Clip", 13, NULL, {"rand[3]"}, .wanted = "a"},
 };
 
@@ -65,6 +66,7 @@ static const grad_case two_inputs[] = {
     {"PRelu", "PRelu", 16, NULL, {"rand[2 3 4]", "rand[3 1]"}, .wanted = "ab"},
     {"Max of three", "Max", 13, NULL, {"rand[2 3]", "rand[3]", "rand[2 1]"}, .wanted = "abc"},
     {"Min of two", "Min", 13, NULL, {"rand[2 3]", "rand[3]"}, .wanted = "ab"},
+    {"Mod of floats", "Mod", 13, "fmod=1", {"rand[2 3]", "pos[3]"}, .wanted = "ab"},
     {"Mean of three", "Mean", 13, NULL, {"rand[2 3]", "rand[3]", "rand[2 1]"}, .wanted = "abc"},
     {"Sum of three", "Sum", 13, NULL, {"rand[2 3]", "rand[3]", "rand[2 1]"}, .wanted = "abc"},
     {"Where", "Where", 16, NULL, {"bool[2 3] 1 0 0 1 1 0", "rand[2 3]", "rand[3]"}, .wanted = "bc"},
@@ -94,6 +96,36 @@ static const grad_case products[] = {
      "transA=1 transB=1 alpha=f:3",
      {"rand[4 3]", "rand[5 4]", "rand[3 5]"},
      .wanted = "abc"},
+};
+
+static const grad_case algebra[] = {
+    {"Det of two matrices", "Det", 11, NULL, {"rand[2 3 3]"}, .wanted = "a"},
+    {"Det of a matrix without inverse", "Det", 11, NULL, {"f32[3 3] 1 2 3 2 4 6 1 0 1"}, .wanted = "a"},
+    {"Det of one number", "Det", 11, NULL, {"rand[1 1]"}, .wanted = "a"},
+    {"Einsum of a product", "Einsum", 12, "equation=s:ij,jk->ik", {"rand[2 3]", "rand[3 4]"}, .wanted = "ab"},
+    {"Einsum with batches", "Einsum", 12, "equation=s:bij,bkj->bki", {"rand[2 3 4]", "rand[2 5 4]"}, .wanted = "ab"},
+    {"Einsum of three", "Einsum", 12, "equation=s:i,ij,j->", {"rand[2]", "rand[2 3]", "rand[3]"}, .wanted = "abc"},
+    {"Einsum that sums axes of one input alone",
+     "Einsum",
+     12,
+     "equation=s:ijk,j->j",
+     {"rand[2 3 2]", "rand[3]"},
+     .wanted = "ab"},
+    {"Einsum that transposes", "Einsum", 12, "equation=s:ij->ji", {"rand[2 3]"}, .wanted = "a"},
+    {"Einsum that sums all", "Einsum", 12, "equation=s:ij->", {"rand[2 3]"}, .wanted = "a"},
+    {"Einsum with implicit result", "Einsum", 12, "equation=s:ij,jk", {"rand[2 3]", "rand[3 2]"}, .wanted = "ab"},
+    {"Einsum with axes that are not named",
+     "Einsum",
+     12,
+     "equation=s:...ij,...jk->...ik",
+     {"rand[2 2 3]", "rand[3 2]"},
+     .wanted = "ab"},
+    {"Einsum with an axis of one that is repeated",
+     "Einsum",
+     12,
+     "equation=s:ij,ij->ij",
+     {"rand[2 3]", "rand[2 1]"},
+     .wanted = "ab"},
 };
 
 static const grad_case shapes[] = {
@@ -130,6 +162,68 @@ static const grad_case moves[] = {
     {"Tile", "Tile", 13, NULL, {"rand[2 3]", "i64[2] 2 3"}, .wanted = "a"},
     {"Transpose", "Transpose", 13, "perm=[2,0,1]", {"rand[2 3 4]"}, .wanted = "a"},
     {"Transpose in reverse", "Transpose", 13, NULL, {"rand[2 3 4]"}, .wanted = "a"},
+    {"CenterCropPad", "CenterCropPad", 18, "axes=[0,1]", {"rand[3 2]", "i64[2] 2 4"}, .wanted = "a"},
+    {"Compress", "Compress", 11, "axis=0", {"rand[3 2]", "bool[3] 1 0 1"}, .wanted = "a"},
+    {"Compress of all elements", "Compress", 11, NULL, {"rand[3 2]", "bool[6] 1 0 1 0 0 1"}, .wanted = "a"},
+    {"Scatter", "Scatter", 9, NULL, {"rand[3 3]", "i64[2 3] 1 0 2 0 2 1", "rand[2 3]"}, .wanted = "ac"},
+    {"ScatterElements",
+     "ScatterElements",
+     13,
+     "axis=1",
+     {"rand[2 4]", "i64[2 2] 1 3 0 -2", "rand[2 2]"},
+     .wanted = "ac"},
+    {"ScatterElements that adds, twice to one place",
+     "ScatterElements",
+     18,
+     "axis=1 reduction=s:add",
+     {"rand[2 3]", "i64[2 2] 1 1 0 2", "rand[2 2]"},
+     .wanted = "ac"},
+    {"ScatterElements that multiplies, twice in one place",
+     "ScatterElements",
+     18,
+     "axis=1 reduction=s:mul",
+     {"rand[2 3]", "i64[2 2] 1 1 0 2", "rand[2 2]"},
+     .wanted = "ac"},
+    {"ScatterElements with the largest",
+     "ScatterElements",
+     18,
+     "axis=1 reduction=s:max",
+     {"rand[2 3]", "i64[2 2] 1 1 0 2", "rand[2 2]"},
+     .wanted = "ac"},
+    {"ScatterElements with the smallest",
+     "ScatterElements",
+     18,
+     "reduction=s:min",
+     {"rand[2 3]", "i64[2 2] 1 1 0 0", "rand[2 2]"},
+     .wanted = "ac"},
+    {"ScatterND", "ScatterND", 13, NULL, {"rand[4 2]", "i64[2 1] 3 1", "rand[2 2]"}, .wanted = "ac"},
+    {"ScatterND that adds",
+     "ScatterND",
+     18,
+     "reduction=s:add",
+     {"rand[2 3]", "i64[2 2] 1 1 1 1", "rand[2]"},
+     .wanted = "ac"},
+    {"ScatterND that multiplies",
+     "ScatterND",
+     18,
+     "reduction=s:mul",
+     {"rand[2 3]", "i64[2 2] 1 1 0 2", "rand[2]"},
+     .wanted = "ac"},
+    {"ScatterND with the largest",
+     "ScatterND",
+     18,
+     "reduction=s:max",
+     {"rand[2 3]", "i64[2 2] 1 1 0 2", "rand[2]"},
+     .wanted = "ac"},
+    {"TopK", "TopK", 11, NULL, {"step[3 5]", "i64[1] 2"}, .wanted = "a", .named = 2},
+    {"TopK of the smallest along an outer axis",
+     "TopK",
+     11,
+     "axis=0 largest=0",
+     {"step[4 2]", "i64[1] 3"},
+     .wanted = "a",
+     .named = 2},
+    {"TopK with k as an attribute", "TopK", 9, "k=2", {"step[2 4]"}, .wanted = "a", .named = 2},
     {"Trilu", "Trilu", 14, "upper=0", {"rand[3 4]"}, .wanted = "a"},
     {"Dropout with a seed of its own", "Dropout", 13, "seed=3", {"rand[4 5]", "f32[] 0.4", "bool[] 1"}, .wanted = "a"},
     {"Dropout that is off", "Dropout", 13, "seed=1", {"rand[4 5]"}, .wanted = "a"},
@@ -151,7 +245,23 @@ static const grad_case reductions[] = {
     REDUCE(ReduceMax, "rand"),
     REDUCE(ReduceMean, "rand"),
     REDUCE(ReduceMin, "rand"),
+    REDUCE(ReduceProd, "rand"),
+    {"ReduceProd with one zero and with two",
+     "ReduceProd",
+     13,
+     "axes=[1] keepdims=0",
+     {"f32[3 3] 2 0 3 0 0 4 1 2 3"},
+     .wanted = "a"},
     REDUCE(ReduceSumSquare, "rand"),
+    {"LpNormalization", "LpNormalization", 13, NULL, {"rand[3 4]"}, .wanted = "a"},
+    {"LpNormalization by the sum along an outer axis",
+     "LpNormalization",
+     13,
+     "axis=0 p=1",
+     {"rand[3 4]"},
+     .wanted = "a"},
+    {"MeanVarianceNormalization", "MeanVarianceNormalization", 13, NULL, {"rand[2 2 2 3]"}, .wanted = "a"},
+    {"MeanVarianceNormalization of one axis", "MeanVarianceNormalization", 9, "axes=[1]", {"rand[2 5]"}, .wanted = "a"},
     {"ReduceSum of one axis", "ReduceSum", 13, "keepdims=0", {"rand[2 3 4]", "i64[1] 1"}, .wanted = "a"},
     {"ReduceSum of the outer axes", "ReduceSum", 13, NULL, {"rand[2 3 4]", "i64[2] 0 2"}, .wanted = "a"},
     {"ReduceSum of nothing", "ReduceSum", 13, "noop_with_empty_axes=1", {"rand[2 3]"}, .wanted = "a"},
@@ -169,6 +279,16 @@ static const grad_case reductions[] = {
     {"LogSoftmax", "LogSoftmax", 13, NULL, {"rand[3 9]"}, .wanted = "a"},
     {"LogSoftmax along the first axis", "LogSoftmax", 13, "axis=0", {"rand[4 3]"}, .wanted = "a"},
 };
+
+#define LOSS(op)                                                                                                         \
+  {#op " as a mean", #op, 13, NULL, {"rand[3 4]", "i64[3] 1 3 0"}, .wanted = "a"},                                       \
+      {#op " as a sum with weights and places",       #op,          13, "reduction=s:sum",                               \
+       {"rand[2 3 2]", "i64[2 2] 1 2 0 0", "pos[3]"}, .wanted = "a"},                                                    \
+      {#op " of each place", #op, 13, "reduction=s:none", {"rand[2 3 2]", "i64[2 2] 1 2 0 0", "pos[3]"}, .wanted = "a"}, \
+  {                                                                                                                      \
+#op " that ignores a class", #op, 13, "ignore_index=2", {"rand[4 3]", "i64[4] 1 2 0 0", "pos[3]" }, .wanted = "a"    \
+  }
+static const grad_case model_losses[] = {LOSS(NegativeLogLikelihoodLoss), LOSS(SoftmaxCrossEntropyLoss)};
 
 #define CURVE(op, attributes) \
   { #op, #op, 20, attributes, {"rand[3 7]" }, .wanted = "a" }
@@ -284,8 +404,185 @@ static const grad_case windows[] = {
      LINEAR},
 };
 
+static const grad_case sizes[] = {
+    {"Resize to the nearest",
+     "Resize",
+     13,
+     "mode=s:nearest",
+     {"step[1 1 2 3]", "", "f32[4] 1 1 2 1.5"},
+     .wanted = "a",
+     LINEAR},
+    {"Resize to the nearest, smaller",
+     "Resize",
+     13,
+     "mode=s:nearest",
+     {"step[1 1 4 3]", "", "f32[4] 1 1 0.5 0.7"},
+     .wanted = "a",
+     LINEAR},
+    {"Resize between two",
+     "Resize",
+     13,
+     "mode=s:linear",
+     {"step[1 2 2 3]", "", "", "i64[4] 1 2 4 5"},
+     .wanted = "a",
+     LINEAR},
+    {"Resize from corner to corner",
+     "Resize",
+     13,
+     "mode=s:linear coordinate_transformation_mode=s:align_corners",
+     {"step[2 3]", "", "f32[2] 2 1.7"},
+     .wanted = "a",
+     LINEAR},
+    {"Resize by a cubic",
+     "Resize",
+     13,
+     "mode=s:cubic",
+     {"step[1 1 4 3]", "", "f32[4] 1 1 1.5 2"},
+     .wanted = "a",
+     LINEAR},
+    {"Resize of a region",
+     "Resize",
+     13,
+     "mode=s:linear coordinate_transformation_mode=s:tf_crop_and_resize extrapolation_value=f:7",
+     {"step[4 4]", "f32[4] 0.2 0.1 1.3 0.9", "", "i64[2] 3 4"},
+     .wanted = "a",
+     LINEAR},
+    {"Resize of the first kind",
+     "Resize",
+     10,
+     "mode=s:linear",
+     {"step[1 1 2 3]", "f32[4] 1 1 2 2"},
+     .wanted = "a",
+     LINEAR},
+    {"Upsample", "Upsample", 9, "mode=s:nearest", {"step[1 1 2 2]", "f32[4] 1 1 2 3"}, .wanted = "a", LINEAR},
+};
+
+#define SMOOTH .is_f32 = true, .tolerance = 2e-2f
+static const grad_case sequences[] = {
+    {"RNN",
+     "RNN",
+     14,
+     "hidden_size=3",
+     {"rand[4 2 3]", "unit[1 3 3]", "unit[1 3 3]", "unit[1 6]", "", "unit[1 2 3]"},
+     .wanted = "abcdf",
+     .outputs = 2,
+     SMOOTH},
+    {"RNN backwards without bias",
+     "RNN",
+     14,
+     "hidden_size=2 direction=s:reverse",
+     {"rand[3 2 2]", "unit[1 2 2]", "unit[1 2 2]"},
+     .wanted = "abc",
+     SMOOTH},
+    {"RNN with batches first, sequences of several lengths, both ways",
+     "RNN",
+     14,
+     "hidden_size=2 direction=s:bidirectional layout=1 activations=[s:Tanh,s:Sigmoid]",
+     {"rand[3 4 2]", "unit[2 2 2]", "unit[2 2 2]", "unit[2 4]", "i32[3] 2 4 0", "unit[3 2 2]"},
+     .wanted = "abcdf",
+     .outputs = 2,
+     SMOOTH},
+    {"RNN with other functions",
+     "RNN",
+     14,
+     "hidden_size=2 direction=s:bidirectional activations=[s:Softsign,s:ScaledTanh] activation_alpha=[f:0.8] "
+     "activation_beta=[f:0.7]",
+     {"rand[3 2 2]", "unit[2 2 2]", "unit[2 2 2]"},
+     .wanted = "abc",
+     SMOOTH},
+    {"GRU",
+     "GRU",
+     14,
+     "hidden_size=3",
+     {"rand[4 2 2]", "unit[1 9 2]", "unit[1 9 3]", "unit[1 18]", "", "unit[1 2 3]"},
+     .wanted = "abcdf",
+     .outputs = 2,
+     SMOOTH},
+    {"GRU that resets behind the product",
+     "GRU",
+     14,
+     "hidden_size=3 linear_before_reset=1",
+     {"rand[4 2 2]", "unit[1 9 2]", "unit[1 9 3]", "unit[1 18]", "", "unit[1 2 3]"},
+     .wanted = "abcdf",
+     .outputs = 2,
+     SMOOTH},
+    {"GRU both ways, of several lengths",
+     "GRU",
+     14,
+     "hidden_size=2 direction=s:bidirectional",
+     {"rand[3 3 2]", "unit[2 6 2]", "unit[2 6 2]", "", "i32[3] 3 1 2"},
+     .wanted = "abc",
+     .outputs = 2,
+     SMOOTH},
+    {"GRU that resets behind, both ways, batches first",
+     "GRU",
+     14,
+     "hidden_size=2 direction=s:bidirectional layout=1 linear_before_reset=1",
+     {"rand[3 3 2]", "unit[2 6 2]", "unit[2 6 2]", "unit[2 12]", "i32[3] 3 1 2", "unit[3 2 2]"},
+     .wanted = "abcdf",
+     .outputs = 2,
+     SMOOTH},
+    {"LSTM",
+     "LSTM",
+     14,
+     "hidden_size=3",
+     {"rand[4 2 2]", "unit[1 12 2]", "unit[1 12 3]", "unit[1 24]", "", "unit[1 2 3]", "unit[1 2 3]"},
+     .wanted = "abcdfg",
+     .outputs = 3,
+     SMOOTH},
+    {"LSTM with peepholes both ways, of several lengths",
+     "LSTM",
+     14,
+     "hidden_size=2 direction=s:bidirectional",
+     {"rand[3 3 2]", "unit[2 8 2]", "unit[2 8 2]", "unit[2 16]", "i32[3] 3 0 2", "unit[2 3 2]", "unit[2 3 2]",
+      "unit[2 6]"},
+     .wanted = "abcdfgh",
+     .outputs = 3,
+     SMOOTH},
+    {"LSTM with coupled gates, batches first",
+     "LSTM",
+     14,
+     "hidden_size=2 layout=1 input_forget=1",
+     {"rand[2 3 2]", "unit[1 8 2]", "unit[1 8 2]", "unit[1 16]", "", "unit[2 1 2]", "unit[2 1 2]", "unit[1 6]"},
+     .wanted = "abcdfgh",
+     .outputs = 3,
+     SMOOTH},
+    {"LSTM of which the last state counts",
+     "LSTM",
+     14,
+     "hidden_size=2",
+     {"rand[3 2 2]", "unit[1 8 2]", "unit[1 8 2]"},
+     .wanted = "abc",
+     .outputs = 2,
+     SMOOTH},
+    {"LSTM with clipped gates",
+     "LSTM",
+     14,
+     "hidden_size=2 clip=f:20",
+     {"rand[3 2 2]", "unit[1 8 2]", "unit[1 8 2]"},
+     .wanted = "abc",
+     .outputs = 1,
+     SMOOTH},
+};
+
 /* Smooth, in f32: a larger step and a tolerance for what its third derivative and the rounding add. */
 static const grad_case norms[] = {
+    {"LRN",
+     "LRN",
+     13,
+     "size=3 alpha=f:0.5 beta=f:0.6 bias=f:1.5",
+     {"rand[2 5 3]"},
+     .wanted = "a",
+     .is_f32 = true,
+     .tolerance = 1e-2f},
+    {"LRN of an even size",
+     "LRN",
+     13,
+     "size=4 alpha=f:0.5",
+     {"rand[1 6 2]"},
+     .wanted = "a",
+     .is_f32 = true,
+     .tolerance = 1e-2f},
     {"LayerNormalization",
      "LayerNormalization",
      17,
@@ -348,7 +645,8 @@ static void test_bias_of_a_product(void **state) {
   /* The mean of 8 numbers: 1/8 for each. */
   static const float want[] = {0, 2, 3, 0, 2, 3, 0, 2, 3, 0, 2, 3, 22, 22, 26, 26, 30, 30, 4, 4};
   for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) { assert_true(gradient[i] == want[i] / 8.0f); }
-  grad_case_cover("MatMul", 2);
+  grad_case_cover("MatMul", 2, false);
+  grad_case_cover("MatMul", 2, true); /* by hand */
   bbw_trainer_del(t);
   onnx_file_free(&file);
 }
@@ -381,7 +679,8 @@ static void test_gelu_from_its_parts(void **state) {
     double v = (double)x[i], want = 0.5 * (1.0 + erf(v / sqrt(2.0))) + v * exp(-0.5 * v * v) / sqrt(2.0 * acos(-1.0));
     assert_true(fabs((double)gradient[i] - want / N) < 1e-6);
   }
-  grad_case_cover("GeluErf", 0);
+  grad_case_cover("GeluErf", 0, false);
+  grad_case_cover("GeluErf", 0, true);
   bbw_trainer_del(t);
   onnx_file_free(&file);
 }
@@ -434,7 +733,8 @@ static void test_dropout_in_a_step(void **state) {
   assert_memory_not_equal(gradients[0], gradients[1], sizeof gradients[0]);
   assert_int_equal(bbw_trainer_evaluate(t, NULL, 0, NULL, &loss, &out, NULL), BBW_OK);
   for (int i = 0; i < N; i++) { assert_true(((const float *)out.data)[i] > 0.5f); } /* nothing is dropped */
-  grad_case_cover("DropoutTrain", 0);
+  grad_case_cover("DropoutTrain", 0, false);
+  grad_case_cover("DropoutTrain", 0, true); /* what is kept, times its factor */
   bbw_trainer_del(t);
   onnx_file_free(&file);
 }
@@ -450,6 +750,22 @@ static void test_reductions(void **state) {
 static void test_curves(void **state) {
   (void)state;
   CHECK(curves);
+}
+static void test_algebra(void **state) {
+  (void)state;
+  CHECK(algebra);
+}
+static void test_losses(void **state) {
+  (void)state;
+  CHECK(model_losses);
+}
+static void test_sizes(void **state) {
+  (void)state;
+  CHECK(sizes);
+}
+static void test_sequences(void **state) {
+  (void)state;
+  CHECK(sequences);
 }
 static void test_windows(void **state) {
   (void)state;
@@ -487,10 +803,12 @@ static void test_every_rule_has_a_case(void **state) {
                      &is_known);
     if (!is_known) { print_error("there is no operator %s\n", row->name); }
     assert_true(is_known);
-    for (uint32_t k = 0; k < 6 && row->rules[k] != NULL; k++) {
-      if (row->rules[k][0] == '\0' || grad_case_has_covered(row->name, k)) { continue; }
-      print_error("no case differentiates input %u of %s\n", k, row->name);
-      missing++;
+    for (uint32_t k = 0; k < 8 && row->rules[k] != NULL; k++) {
+      for (int second = 0; second < 2; second++) {
+        if (row->rules[k][0] == '\0' || grad_case_has_covered(row->name, k, second != 0)) { continue; }
+        print_error("no case differentiates input %u of %s%s\n", k, row->name, second != 0 ? " in a second way" : "");
+        missing++;
+      }
     }
   }
   assert_int_equal(missing, 0);
@@ -511,6 +829,10 @@ int main(void) {
       cmocka_unit_test(test_curves),
       cmocka_unit_test(test_windows),
       cmocka_unit_test(test_norms),
+      cmocka_unit_test(test_algebra),
+      cmocka_unit_test(test_losses),
+      cmocka_unit_test(test_sizes),
+      cmocka_unit_test(test_sequences),
       cmocka_unit_test(test_every_rule_has_a_case), /* the last one: it asks what the others have done */
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
