@@ -52,8 +52,22 @@ static void *get(bbw_arena *arena, size_t count, size_t size) {
   return p;
 }
 
-/* The array of a text; the seed makes each input of each case another one. */
-static bbw_array read_input(const char *s, uint32_t seed, bbw_arena *arena) {
+/* The text with other sizes: every number above 1 stands for one of 3 to 6, the same number for the same one. */
+static const char *resized(const char *s, uint32_t seed, bbw_arena *arena) {
+  char *made = get(arena, strlen(s) + 1, 1);
+  strcpy(made, s);
+  for (char *at = strchr(made, '['); *at != ']'; at++) {
+    if (*at >= '2' && *at <= '9') {
+      float draws[10];
+      kernel_fill(draws, 10, seed, 3.0f, 6.99f);
+      *at = (char)('0' + (int)draws[*at - '0']);
+    }
+  }
+  return made;
+}
+
+/* The array of a text; the seed makes each input of each case another one.  sizes: 0, or the seed of its shape. */
+static bbw_array read_input(const char *s, uint32_t seed, uint32_t sizes, bbw_arena *arena) {
   static const struct {
     const char *name;
     float low, high;
@@ -61,6 +75,7 @@ static bbw_array read_input(const char *s, uint32_t seed, bbw_arena *arena) {
   size_t n = strcspn(s, "[");
   for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
     if (strlen(kinds[i].name) != n || strncmp(kinds[i].name, s, n) != 0) { continue; }
+    if (sizes != 0) { s = resized(s, sizes, arena); }
     char *as_f32 = get(arena, strlen(s) + 4, 1);
     strcpy(as_f32, "f32");
     strcat(as_f32, s + n);
@@ -346,7 +361,7 @@ static bbw_status gradient_of(bbw_bytes model, const bbw_trainer_options *option
   return rv;
 }
 
-static void check(const grad_case *c, uint32_t seed) {
+static void check(const grad_case *c, uint32_t seed, bool is_resized) {
   bbw_arena arena;
   bbw_error err = {0};
   built b = {.outputs = c->outputs != 0 ? c->outputs : 1};
@@ -355,7 +370,8 @@ static void check(const grad_case *c, uint32_t seed) {
   bbw_arena_init(&arena, &bbw_mem_libc);
   for (; b.input_count < OP_CASE_ARRAYS && c->inputs[b.input_count] != NULL; b.input_count++) {
     if (c->inputs[b.input_count][0] == '\0') { continue; }
-    b.inputs[b.input_count] = read_input(c->inputs[b.input_count], seed * 16 + (uint32_t)b.input_count, &arena);
+    b.inputs[b.input_count] = read_input(c->inputs[b.input_count], seed * 16 + (uint32_t)b.input_count,
+                                         is_resized ? seed : 0, &arena);
   }
   open_forward(c, &b, &arena, c->is_f32 ? BBW_DTYPE_F32 : BBW_DTYPE_F64, &f);
   bbw_status rv = run_forward(&f, outputs, &err);
@@ -416,7 +432,7 @@ static void check(const grad_case *c, uint32_t seed) {
   /* Every allocation fails once. */
   test_mem mem;
   test_mem_init(&mem);
-  for (size_t nth = 0; nth < 100000; nth++) {
+  for (size_t nth = 0; nth < 100000 && !is_resized; nth++) {
     rv = gradient_of(model, &options, test_mem_fail_at(&mem, nth), gradient, &count, parameters, names, &err);
     assert_int_equal(mem.live_bytes, 0);
     if (mem.alloc_count <= nth) { break; }
@@ -428,6 +444,13 @@ static void check(const grad_case *c, uint32_t seed) {
 
 void grad_cases_check(const grad_case *cases, size_t count) {
   for (size_t i = 0; i < count; i++) {
-    for (uint32_t seed = 0; seed < 2; seed++) { check(&cases[i], (uint32_t)i * 2 + seed + 1); }
+    for (uint32_t seed = 0; seed < 2; seed++) { check(&cases[i], (uint32_t)i * 2 + seed + 1, false); }
+  }
+}
+
+void grad_cases_check_sizes(const grad_case *cases, size_t count) {
+  grad_cases_check(cases, count);
+  for (size_t i = 0; i < count; i++) {
+    for (uint32_t seed = 0; seed < 4; seed++) { check(&cases[i], 1000 + (uint32_t)i * 4 + seed, true); }
   }
 }

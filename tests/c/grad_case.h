@@ -25,6 +25,8 @@ typedef struct grad_case {
 
 /* Checks each case and marks what it has covered. */
 void grad_cases_check(const grad_case *cases, size_t count);
+/* And with random sizes too, for cases that hold whatever number stands for another: numbers from a seed of equal size stay so, and 1 stays 1. */
+void grad_cases_check_sizes(const grad_case *cases, size_t count);
 /* For what another test has compared; is_second: by another derivation, else with differences. */
 void grad_case_cover(const char *op, uint32_t input, bool is_second);
 /* Whether a case had that input of that operator among its wanted ones. */
