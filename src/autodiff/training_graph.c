@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "autodiff/checkpoint.h"
 #include "autodiff/gradient.h"
 #include "base/bytes.h"
 #include "base/mem.h"
@@ -404,7 +405,10 @@ static bbw_status make_step(const maker *m, bbw_body *body, bbw_arena *scratch) 
   }
   BBW_TRY(set_outputs(m, body, outputs, 1 + g->kept_count + g->parameter_count));
   BBW_TRY(bbw_program_fuse(g->program, body, m->err));
-  return bbw_program_pack(g->program, body, m->err);
+  BBW_TRY(bbw_program_pack(g->program, body, m->err));
+  if (m->options->checkpoints < 2) { return BBW_OK; }
+  BBW_TRY(clone_body(m, body, &g->whole));
+  return bbw_checkpoint(g->program, body, m->options->checkpoints, m->err);
 }
 
 static bbw_status keep_loss(maker *m) {

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -399,6 +400,103 @@ static void test_every_allocation_may_fail(void **state) {
   onnx_file_free(&file);
 }
 
+/* ---- checkpoints ---- */
+
+/* Blocks with a way around them, curves, Dropout and Softmax: what backward nodes want comes from inside of segments and from their ends. */
+static bbw_bytes deep_model(onnx_file *file) {
+  static const char *const names[8][6] = {{"a0", "b0", "c0", "d0", "e0", "w0"}, {"a1", "b1", "c1", "d1", "e1", "w1"},
+                                          {"a2", "b2", "c2", "d2", "e2", "w2"}, {"a3", "b3", "c3", "d3", "e3", "w3"},
+                                          {"a4", "b4", "c4", "d4", "e4", "w4"}, {"a5", "b5", "c5", "d5", "e5", "w5"},
+                                          {"a6", "b6", "c6", "d6", "e6", "w6"}, {"a7", "b7", "c7", "d7", "y", "w7"}};
+  static char texts[8][3][16];
+  onnx_file_init(file);
+  onnx_input(file, "x", "n 12");
+  onnx_floats(file, "ratio", "", (const float[]){0.25f}, 1);
+  const char *from = "x";
+  for (uint32_t k = 0; k < 6; k++) {
+    const char *const *n = names[k < 5 ? k : 7];
+    onnx_weights(file, n[5], "12 12", 10 + k, 0.5f, true);
+    snprintf(texts[k][0], sizeof texts[k][0], "%s %s", from, n[5]);
+    snprintf(texts[k][1], sizeof texts[k][1], "%s ratio", n[1]);
+    snprintf(texts[k][2], sizeof texts[k][2], "%s %s", n[3], from);
+    onnx_node(file, "MatMul", n[0], texts[k][0], n[0]);
+    onnx_node(file, k % 2 == 0 ? "Gelu" : "Tanh", n[1], n[0], n[1]);
+    onnx_node(file, "Dropout", n[2], texts[k][1], n[2]);
+    onnx_node(file, "Softmax", n[3], n[2], n[3]);
+    onnx_node(file, "Add", n[4], texts[k][2], n[4]);
+    from = n[4];
+  }
+  onnx_output(file, "y");
+  file->opset = 20;
+  return onnx_bytes(file);
+}
+
+enum { DEEP_ROWS = 64, DEEP_STEPS = 4 };
+static bbw_status train_deep(bbw_bytes model, uint32_t checkpoints, const bbw_mem *mem, double *losses, float *values,
+                             bbw_trainer_stats *stats) {
+  static float data[DEEP_ROWS * 12], wanted[DEEP_ROWS * 12];
+  const size_t dims[] = {DEEP_ROWS, 12};
+  bbw_trainer *t = NULL;
+  bbw_error err;
+  bbw_trainer_options o = {
+      .loss = BBW_TRAINER_MSE, .optimizer = BBW_TRAINER_ADAM, .rate = 0.01f, .seed = 3, .checkpoints = checkpoints};
+  kernel_fill(data, DEEP_ROWS * 12, 9, -1.0f, 1.0f);
+  kernel_fill(wanted, DEEP_ROWS * 12, 8, -1.0f, 1.0f);
+  bbw_array x = array_of(BBW_DTYPE_F32, 2, dims, data), labels = array_of(BBW_DTYPE_F32, 2, dims, wanted);
+  bbw_status rv = bbw_trainer_new(&t, model, &o, mem, &err);
+  for (int i = 0; rv == BBW_OK && i < DEEP_STEPS; i++) {
+    rv = bbw_trainer_step(t, &x, 1, &labels, &losses[i], NULL, &err);
+  }
+  if (rv == BBW_OK) {
+    size_t count;
+    const float *now = bbw_trainer_values(t, &count);
+    memcpy(values, now, count * sizeof *now);
+    *stats = bbw_trainer_stats_of(t);
+  }
+  bbw_trainer_del(t);
+  return rv;
+}
+
+/* The same bits in less memory, and the statistics say how much less; for every number of segments. */
+static void test_checkpoints(void **state) {
+  (void)state;
+  onnx_file file;
+  bbw_bytes model = deep_model(&file);
+  double want_losses[DEEP_STEPS], losses[DEEP_STEPS];
+  float want[6 * 144], got[6 * 144];
+  bbw_trainer_stats whole, stats;
+  assert_int_equal(train_deep(model, 0, &bbw_mem_libc, want_losses, want, &whole), BBW_OK);
+  assert_int_equal(whole.whole_bytes, 0);
+  assert_true(whole.live_bytes > 0 && whole.live_bytes <= whole.step_bytes);
+  static const uint32_t segments[] = {1, 2, 3, 5, 7, 12, 1000, UINT32_MAX};
+  for (size_t i = 0; i < COUNT(segments); i++) {
+    assert_int_equal(train_deep(model, segments[i], &bbw_mem_libc, losses, got, &stats), BBW_OK);
+    assert_memory_equal(losses, want_losses, sizeof losses);
+    assert_memory_equal(got, want, 6 * 144 * sizeof *got);
+    if (segments[i] == 1) {
+      assert_int_equal(stats.step_bytes, whole.step_bytes);
+      continue;
+    }
+    assert_int_equal(stats.whole_bytes, whole.step_bytes);
+    assert_true(stats.live_bytes <= stats.step_bytes);
+    if (segments[i] == UINT32_MAX || segments[i] == 5) {
+      if (!(stats.step_bytes < whole.step_bytes * 2 / 3 && stats.node_count > whole.node_count)) {
+        print_error("%u segments: %zu of %zu bytes\n", segments[i], stats.step_bytes, whole.step_bytes);
+        fail();
+      }
+    }
+  }
+  test_mem mem;
+  test_mem_init(&mem);
+  bbw_status rv = BBW_E_NOMEM;
+  for (size_t nth = 0; rv == BBW_E_NOMEM; nth++) {
+    rv = train_deep(model, UINT32_MAX, test_mem_fail_at(&mem, nth), losses, got, &stats);
+    assert_int_equal(mem.live_bytes, 0);
+  }
+  assert_int_equal(rv, BBW_OK);
+  onnx_file_free(&file);
+}
+
 /* Every cap below what training takes is refused by E_LIMIT, and held. */
 static void test_a_cap_is_kept(void **state) {
   (void)state;
@@ -579,6 +677,7 @@ int main(void) {
       cmocka_unit_test(test_losses),
       cmocka_unit_test(test_rates),
       cmocka_unit_test(test_every_allocation_may_fail),
+      cmocka_unit_test(test_checkpoints),
       cmocka_unit_test(test_a_cap_is_kept),
       cmocka_unit_test(test_steps),
       cmocka_unit_test(test_state_of_others_is_refused),
