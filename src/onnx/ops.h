@@ -202,7 +202,7 @@ bbw_op_pack_fn bbw_batch_norm_pack;
 extern const uint32_t bbw_pool_is_max;
 bbw_op_prepare_fn bbw_pool_prepare;
 bbw_op_call_fn bbw_pool_infer, bbw_pool_run, bbw_global_pool_infer, bbw_global_pool_run, bbw_max_unpool_infer,
-    bbw_max_unpool_run;
+    bbw_max_unpool_run, bbw_max_unpool_grad_infer, bbw_max_unpool_grad_run;
 
 /* ---- ops_resize.c; ctx: NULL for Resize, &bbw_resize_is_upsample ---- */
 extern const uint32_t bbw_resize_is_upsample;
@@ -217,7 +217,7 @@ bbw_op_call_fn bbw_attention_infer, bbw_attention_run;
 /* ---- ops_vision.c: boxes and sampling of images ---- */
 bbw_op_prepare_fn bbw_nms_prepare, bbw_grid_sample_prepare, bbw_roi_align_prepare;
 bbw_op_call_fn bbw_nms_infer, bbw_nms_run, bbw_grid_sample_infer, bbw_grid_sample_run, bbw_roi_align_infer,
-    bbw_roi_align_run;
+    bbw_roi_align_run, bbw_grid_sample_grad_infer, bbw_grid_sample_grad_run;
 
 /* ---- ops_signal.c ---- */
 bbw_op_prepare_fn bbw_dft_prepare, bbw_stft_prepare, bbw_mel_prepare;

@@ -431,6 +431,64 @@ static void derive_max_pool(forward_call *c) {
   }
 }
 
+/* Of the sample: linear in the picture; along the grid, each axis with its own polynomial. */
+static dual mirrored(dual x, double low, double high) {
+  for (int turns = 0; turns < 100 && (x.v < low || x.v > high); turns++) {
+    x = sub(num(2.0 * (x.v < low ? low : high)), x);
+  }
+  return x;
+}
+static dual cubic_weight(dual distance) { /* Keys, a = -3/4 */
+  const double a = -0.75;
+  dual x = size_of(distance), xx = mul(x, x), xxx = mul(xx, x);
+  if (x.v <= 1.0) { return add(sub(mul(num(a + 2.0), xxx), mul(num(a + 3.0), xx)), num(1.0)); }
+  if (x.v >= 2.0) { return num(0.0); }
+  return add(sub(mul(num(a), xxx), mul(num(5.0 * a), xx)), sub(mul(num(8.0 * a), x), num(4.0 * a)));
+}
+static void derive_grid_sample(forward_call *c) {
+  const dual_array *x = &c->in[0], *grid = &c->in[1];
+  bool aligns = whole(c, "align_corners", 0) != 0, is_edge = is_text(c, "padding_mode", "border"),
+       is_mirror = is_text(c, "padding_mode", "reflection"), is_cubic = is_text(c, "mode", "bicubic"),
+       is_nearest = is_text(c, "mode", "nearest");
+  size_t places = grid->dims[1] * grid->dims[2], channels = x->dims[1];
+  for (size_t o = 0; o < c->out[0].count; o++) {
+    size_t batch = o / (places * channels), channel = o / places % channels;
+    dual place[2], sum = num(0.0);
+    for (uint32_t axis = 0; axis < 2; axis++) { /* column, row */
+      double n = (double)x->dims[3 - axis], low = aligns ? 0.0 : -0.5;
+      dual p = grid->at[(batch * places + o % places) * 2 + axis];
+      p = aligns ? mul(add(p, num(1.0)), num((n - 1.0) / 2.0)) : sub(mul(add(p, num(1.0)), num(n / 2.0)), num(0.5));
+      if (is_nearest) { p = num(nearbyint(p.v)); }
+      if (is_edge) { p = p.v < 0.0 ? num(0.0) : p.v > n - 1.0 ? num(n - 1.0) : p; }
+      place[axis] = is_mirror ? mirrored(p, low, n - 1.0 - low) : p;
+    }
+    for (int r = (int)floor(place[1].v) - 1; r <= (int)floor(place[1].v) + 2; r++) {
+      for (int k = (int)floor(place[0].v) - 1; k <= (int)floor(place[0].v) + 2; k++) {
+        dual weight = num(1.0);
+        int at[2] = {k, r};
+        bool is_there = true;
+        for (uint32_t axis = 0; axis < 2; axis++) {
+          dual away = sub(num((double)at[axis]), place[axis]);
+          int n = (int)x->dims[3 - axis];
+          weight = mul(weight, is_cubic             ? cubic_weight(away)
+                               : fabs(away.v) < 1.0 ? sub(num(1.0), size_of(away))
+                                                    : num(0.0));
+          if (is_mirror) {
+            at[axis] = (int)nearbyint(
+                mirrored(num((double)at[axis]), aligns ? 0.0 : -0.5, (double)n - (aligns ? 1.0 : 0.5)).v);
+          }
+          if (is_edge || is_mirror) { at[axis] = at[axis] < 0 ? 0 : at[axis] >= n ? n - 1 : at[axis]; }
+          is_there = is_there && at[axis] >= 0 && at[axis] < n;
+        }
+        if (!is_there) { continue; }
+        size_t from = ((batch * channels + channel) * x->dims[2] + (size_t)at[1]) * x->dims[3] + (size_t)at[0];
+        sum = add(sum, mul(weight, x->at[from]));
+      }
+    }
+    c->out[0].at[o] = sum;
+  }
+}
+
 static void derive_top_k(forward_call *c) {
   const dual_array *x = &c->in[0], *out = &c->out[0];
   bool is_marked[BBW_ARRAY_RANK_MAX] = {false}, is_largest = whole(c, "largest", 1) != 0;
@@ -622,6 +680,7 @@ static const struct {
     {"Det", derive_det},
     {"GRU", derive_recurrent},
     {"GlobalMaxPool", derive_max_pool},
+    {"GridSample", derive_grid_sample},
     {"GroupNormalization", derive_norm},
     {"InstanceNormalization", derive_norm},
     {"LRN", derive_lrn},
@@ -650,47 +709,15 @@ static const struct {
 };
 
 static const char *const affine[] = {
-    "Add",
-    "AveragePool",
-    "Cast",
-    "CastLike",
-    "CenterCropPad",
-    "Compress",
-    "Concat",
-    "Conv",
-    "ConvTranspose",
-    "CumSum",
-    "DepthToSpace",
-    "Dropout",
-    "Einsum",
-    "Expand",
-    "Flatten",
-    "Gather",
-    "GatherElements",
-    "GatherND",
-    "Gemm",
-    "GlobalAveragePool",
-    "MatMul",
-    "Mean",
-    "Mul",
-    "Pad",
-    "ReduceMean",
-    "ReduceSum",
-    "Reshape",
-    "Resize",
-    "ReverseSequence",
-    "Slice",
-    "SpaceToDepth",
-    "Split",
-    "Squeeze",
-    "Sub",
-    "Sum",
-    "Tile",
-    "Transpose",
-    "Trilu",
-    "Unsqueeze",
-    "Upsample",
-    "Where",
+    "Add",          "AveragePool",    "Cast",      "CastLike",      "CenterCropPad",
+    "Compress",     "Concat",         "Conv",      "ConvTranspose", "CumSum",
+    "DepthToSpace", "Dropout",        "Einsum",    "Expand",        "Flatten",
+    "Gather",       "GatherElements", "GatherND",  "Gemm",          "GlobalAveragePool",
+    "MatMul",       "MaxUnpool",      "Mean",      "Mul",           "Pad",
+    "ReduceMean",   "ReduceSum",      "Reshape",   "Resize",        "ReverseSequence",
+    "Slice",        "SpaceToDepth",   "Split",     "Squeeze",       "Sub",
+    "Sum",          "Tile",           "Transpose", "Trilu",         "Unsqueeze",
+    "Upsample",     "Where",
 };
 
 forward_rule forward_derive(forward_call *c) {

@@ -14,6 +14,7 @@
 #include "grad_case.h"
 #include "onnx_build.h"
 
+#define LINEAR            .is_f32 = true, .tolerance = 1e-4f /* a mean divides, which rounds each result */
 #define CHECK(list)       grad_cases_check(list, sizeof(list) / sizeof((list)[0]))
 #define CHECK_SIZES(list) grad_cases_check_sizes(list, sizeof(list) / sizeof((list)[0]))
 
@@ -96,6 +97,44 @@ static const grad_case products[] = {
      "transA=1 transB=1 alpha=f:3",
      {"rand[4 3]", "rand[5 4]", "rand[3 5]"},
      .wanted = "abc"},
+};
+
+#define GRID                                                                                                          \
+  "f32[2 2 3 2] -0.9 -0.4 0.1 0.3 0.77 -0.7 0.61 0.93 -1.31 0.2 1.23 -1.13 -0.23 0.41 0.57 1.37 2.9 -2.6 0.03 -0.08 " \
+  "-0.51 0.71 1.7 0.11"
+static const grad_case samples[] = {
+    {"GridSample", "GridSample", 16, NULL, {"rand[2 2 4 3]", GRID}, .wanted = "ab"},
+    {"GridSample from corner to corner", "GridSample", 16, "align_corners=1", {"rand[2 1 3 4]", GRID}, .wanted = "ab"},
+    {"GridSample up to the border", "GridSample", 16, "padding_mode=s:border", {"rand[2 1 4 3]", GRID}, .wanted = "ab"},
+    {"GridSample in mirrors", "GridSample", 16, "padding_mode=s:reflection", {"rand[2 1 4 3]", GRID}, .wanted = "ab"},
+    {"GridSample in mirrors from corner to corner",
+     "GridSample",
+     16,
+     "padding_mode=s:reflection align_corners=1",
+     {"rand[2 1 4 3]", GRID},
+     .wanted = "ab"},
+    {"GridSample by a cubic", "GridSample", 16, "mode=s:bicubic", {"rand[2 2 5 4]", GRID}, .wanted = "ab"},
+    {"GridSample by a cubic in mirrors",
+     "GridSample",
+     16,
+     "mode=s:bicubic padding_mode=s:reflection",
+     {"rand[2 1 5 4]", GRID},
+     .wanted = "ab"},
+    {"GridSample of the nearest", "GridSample", 16, "mode=s:nearest", {"rand[2 2 4 3]", GRID}, .wanted = "ab"},
+    {"MaxUnpool",
+     "MaxUnpool",
+     11,
+     "kernel_shape=[2,2] strides=[2,2]",
+     {"step[1 1 2 2]", "i64[1 1 2 2] 1 6 8 15"},
+     .wanted = "a",
+     LINEAR},
+    {"MaxUnpool to a larger result",
+     "MaxUnpool",
+     11,
+     "kernel_shape=[2,2] strides=[2,2]",
+     {"step[1 1 2 2]", "i64[1 1 2 2] 1 6 8 15", "i64[4] 1 1 5 6"},
+     .wanted = "a",
+     LINEAR},
 };
 
 static const grad_case algebra[] = {
@@ -306,7 +345,6 @@ static const grad_case curves[] = {
 };
 
 /* Convolutions and pools compute f32; they are linear in each input, or piecewise so. */
-#define LINEAR .is_f32 = true, .tolerance = 1e-4f /* a mean divides, which rounds each result */
 static const grad_case windows[] = {
     {"Conv", "Conv", 13, NULL, {"step[2 3 5 5]", "step[4 3 3 3]", "step[4]"}, .wanted = "abc", LINEAR},
     {"Conv with pads", "Conv", 13, "pads=[1,1,1,1]", {"step[1 2 4 5]", "step[3 2 3 3]"}, .wanted = "ab", LINEAR},
@@ -763,6 +801,7 @@ static void test_losses(void **state) {
 static void test_sizes(void **state) {
   (void)state;
   CHECK(sizes);
+  CHECK(samples);
 }
 static void test_sequences(void **state) {
   (void)state;
