@@ -16,11 +16,12 @@ typedef struct grad_case {
   int opset;
   const char *attributes; /* or NULL */
   const char *inputs[OP_CASE_ARRAYS];
-  const char *wanted; /* letters of the inputs whose gradients are checked: "ab" */
-  uint32_t outputs;   /* that the loss reads, the first ones; 0: one */
-  uint32_t named;     /* that the node has; 0: as many */
-  float tolerance;    /* relative to the largest number of the gradient; 0: 2e-5 */
-  bool is_f32;        /* differences in f32 (see above) */
+  const char *wanted;  /* letters of the inputs whose gradients are checked: "ab" */
+  uint32_t outputs;    /* that the loss reads, the first ones; 0: one */
+  uint32_t named;      /* that the node has; 0: as many */
+  float tolerance;     /* relative to the largest number of the gradient; 0: 2e-5 */
+  bool is_f32;         /* differences in f32 (see above) */
+  const char *refused; /* a part of the detail with which the trainer refuses the node; nothing is compared */
 } grad_case;
 
 /* Checks each case and marks what it has covered. */

@@ -167,6 +167,33 @@ static const grad_case algebra[] = {
      .wanted = "ab"},
 };
 
+static const grad_case refusals[] = {
+    {"Einsum of a diagonal",
+     "Einsum",
+     12,
+     "equation=s:ii->i",
+     {"rand[3 3]"},
+     .wanted = "a",
+     .refused = "a diagonal has no gradient"},
+    {"Einsum with an ellipsis behind a letter",
+     "Einsum",
+     12,
+     "equation=s:i...->...i",
+     {"rand[3 2]"},
+     .wanted = "a",
+     .refused = "an ellipsis behind a letter"},
+    {"Einsum of four with a sum of its own",
+     "Einsum",
+     12,
+     "equation=s:ij,k,l,m->klm",
+     {"rand[2 2]", "rand[2]", "rand[2]", "rand[2]"},
+     .wanted = "a",
+     .refused = "too many inputs"},
+    {"Det of a large matrix", "Det", 11, NULL, {"rand[33 33]"}, .wanted = "a", .refused = "more than 32 rows"},
+    {"Pad by attributes", "Pad", 10, "pads=[1,0]", {"rand[3]"}, .wanted = "a", .refused = "from opset 11 on"},
+    {"DFT", "DFT", 17, NULL, {"rand[1 3 1]"}, .wanted = "a", .refused = "has no gradient for this input"},
+};
+
 static const grad_case shapes[] = {
     {"Where", "Where", 16, NULL, {"bool[2 3] 1 0 0 1 1 0", "rand[2 3]", "rand[3]"}, .wanted = "bc"},
     {"Expand", "Expand", 13, NULL, {"rand[3 1]", "i64[3] 2 3 4"}, .wanted = "a"},
@@ -794,6 +821,10 @@ static void test_algebra(void **state) {
   (void)state;
   CHECK_SIZES(algebra);
 }
+static void test_refusals(void **state) {
+  (void)state;
+  CHECK(refusals);
+}
 static void test_losses(void **state) {
   (void)state;
   CHECK(model_losses);
@@ -871,6 +902,7 @@ int main(void) {
       cmocka_unit_test(test_norms),
       cmocka_unit_test(test_algebra),
       cmocka_unit_test(test_losses),
+      cmocka_unit_test(test_refusals),
       cmocka_unit_test(test_sizes),
       cmocka_unit_test(test_sequences),
       cmocka_unit_test(test_every_rule_has_a_case), /* the last one: it asks what the others have done */
