@@ -95,6 +95,7 @@ static bbw_status copy_segment(const splitter *s, uint32_t segment, bbw_vec *lis
       if (is_dropped(s, v, segment)) { s->again[v] = outputs[o]; }
     }
     made.outputs = outputs;
+    made.borrows_packed = made.packed != NULL;
     for (uint32_t i = 0; i < made.input_count; i++) {
       if (made.inputs[i] != BBW_VALUE_NONE) { bbw_body_retain_value(s->body, made.inputs[i]); }
     }

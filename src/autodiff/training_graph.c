@@ -254,6 +254,7 @@ static bbw_status clone_body(const maker *m, const bbw_body *body, bbw_body **ou
     if (outputs == NULL) { return no_memory(m); }
     memcpy(outputs, node->outputs, node->output_count * sizeof *outputs);
     node->outputs = outputs;
+    node->borrows_packed = node->packed != NULL;
   }
   for (uint32_t v = 0; v < made->values.count; v++) {
     bbw_body_value *value = bbw_body_value_at(made, v);

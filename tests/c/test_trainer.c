@@ -107,6 +107,17 @@ static void test_optimizers_find_the_minimum(void **state) {
     options.rate = optimizers[i].valley_rate;
     descend(&options, valley_bytes, optimizers[i].valley_steps, 0.0, end, 1e-2f, optimizers[i].name);
   }
+  /* With a decay of 1/2 in the gradient the bottom is where 2 (x - 3) + x / 2 = 0 and 20 (y + 1) + y / 2 = 0. */
+  static const float decayed[] = {6.0f / 2.5f, -20.0f / 20.5f};
+  for (size_t i = 0; i < COUNT(optimizers); i++) {
+    bbw_trainer_options options = optimizers[i].options;
+    if (options.is_decoupled) { continue; }
+    options.loss = BBW_TRAINER_OUTPUT;
+    options.freeze = freeze;
+    options.freeze_count = 2;
+    options.weight_decay = 0.5f;
+    descend(&options, convex_bytes, optimizers[i].convex_steps, 3.0, decayed, 1e-3f, optimizers[i].name);
+  }
   onnx_file_free(&convex);
   onnx_file_free(&valley);
 }
@@ -432,14 +443,20 @@ static bbw_bytes deep_model(onnx_file *file) {
 }
 
 enum { DEEP_ROWS = 64, DEEP_STEPS = 4 };
-static bbw_status train_deep(bbw_bytes model, uint32_t checkpoints, const bbw_mem *mem, double *losses, float *values,
-                             bbw_trainer_stats *stats) {
+static bbw_status train_deep(bbw_bytes model, uint32_t checkpoints, size_t frozen, const bbw_mem *mem, double *losses,
+                             float *values, bbw_trainer_stats *stats) {
+  static const bbw_str freeze[] = {{"w0", 2}, {"w2", 2}, {"w3", 2}};
   static float data[DEEP_ROWS * 12], wanted[DEEP_ROWS * 12];
   const size_t dims[] = {DEEP_ROWS, 12};
   bbw_trainer *t = NULL;
   bbw_error err;
-  bbw_trainer_options o = {
-      .loss = BBW_TRAINER_MSE, .optimizer = BBW_TRAINER_ADAM, .rate = 0.01f, .seed = 3, .checkpoints = checkpoints};
+  bbw_trainer_options o = {.loss = BBW_TRAINER_MSE,
+                           .optimizer = BBW_TRAINER_ADAM,
+                           .rate = 0.01f,
+                           .seed = 3,
+                           .checkpoints = checkpoints,
+                           .freeze = freeze,
+                           .freeze_count = frozen};
   kernel_fill(data, DEEP_ROWS * 12, 9, -1.0f, 1.0f);
   kernel_fill(wanted, DEEP_ROWS * 12, 8, -1.0f, 1.0f);
   bbw_array x = array_of(BBW_DTYPE_F32, 2, dims, data), labels = array_of(BBW_DTYPE_F32, 2, dims, wanted);
@@ -465,12 +482,12 @@ static void test_checkpoints(void **state) {
   double want_losses[DEEP_STEPS], losses[DEEP_STEPS];
   float want[6 * 144], got[6 * 144];
   bbw_trainer_stats whole, stats;
-  assert_int_equal(train_deep(model, 0, &bbw_mem_libc, want_losses, want, &whole), BBW_OK);
+  assert_int_equal(train_deep(model, 0, 0, &bbw_mem_libc, want_losses, want, &whole), BBW_OK);
   assert_int_equal(whole.whole_bytes, 0);
   assert_true(whole.live_bytes > 0 && whole.live_bytes <= whole.step_bytes);
   static const uint32_t segments[] = {1, 2, 3, 5, 7, 12, 1000, UINT32_MAX};
   for (size_t i = 0; i < COUNT(segments); i++) {
-    assert_int_equal(train_deep(model, segments[i], &bbw_mem_libc, losses, got, &stats), BBW_OK);
+    assert_int_equal(train_deep(model, segments[i], 0, &bbw_mem_libc, losses, got, &stats), BBW_OK);
     assert_memory_equal(losses, want_losses, sizeof losses);
     assert_memory_equal(got, want, 6 * 144 * sizeof *got);
     if (segments[i] == 1) {
@@ -486,11 +503,17 @@ static void test_checkpoints(void **state) {
       }
     }
   }
+  /* What is frozen was packed for its kernels, which copies of nodes share. */
+  assert_int_equal(train_deep(model, 0, 3, &bbw_mem_libc, want_losses, want, &whole), BBW_OK);
+  assert_int_equal(train_deep(model, 4, 3, &bbw_mem_libc, losses, got, &stats), BBW_OK);
+  assert_memory_equal(losses, want_losses, sizeof losses);
+  assert_memory_equal(got, want, 3 * 144 * sizeof *got);
+  assert_int_equal(stats.constant_bytes, whole.constant_bytes);
   test_mem mem;
   test_mem_init(&mem);
   bbw_status rv = BBW_E_NOMEM;
   for (size_t nth = 0; rv == BBW_E_NOMEM; nth++) {
-    rv = train_deep(model, UINT32_MAX, test_mem_fail_at(&mem, nth), losses, got, &stats);
+    rv = train_deep(model, UINT32_MAX, 3, test_mem_fail_at(&mem, nth), losses, got, &stats);
     assert_int_equal(mem.live_bytes, 0);
   }
   assert_int_equal(rv, BBW_OK);
