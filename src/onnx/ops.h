@@ -221,7 +221,8 @@ bbw_op_call_fn bbw_nms_infer, bbw_nms_run, bbw_grid_sample_infer, bbw_grid_sampl
 
 /* ---- ops_signal.c ---- */
 bbw_op_prepare_fn bbw_dft_prepare, bbw_stft_prepare, bbw_mel_prepare;
-bbw_op_call_fn bbw_dft_infer, bbw_dft_run, bbw_stft_infer, bbw_stft_run, bbw_mel_infer, bbw_mel_run;
+bbw_op_call_fn bbw_dft_infer, bbw_dft_run, bbw_dft_grad_infer, bbw_dft_grad_run, bbw_stft_infer, bbw_stft_run,
+    bbw_mel_infer, bbw_mel_run;
 
 /* ---- backward operators, which only autodiff/gradient.c makes; domain bbw ---- */
 

@@ -137,6 +137,15 @@ static const grad_case samples[] = {
      LINEAR},
 };
 
+static const grad_case transforms[] = {
+    {"DFT of real numbers", "DFT", 17, NULL, {"rand[2 5 1]"}, .wanted = "a"},
+    {"DFT of complex numbers, of an inner axis", "DFT", 17, "axis=1", {"rand[2 4 3 2]"}, .wanted = "a"},
+    {"DFT of one side", "DFT", 17, "onesided=1", {"rand[2 6 1]"}, .wanted = "a"},
+    {"DFT, inverse", "DFT", 17, "inverse=1", {"rand[1 5 2]"}, .wanted = "a"},
+    {"DFT of a part", "DFT", 17, NULL, {"rand[1 5 1]", "i64[] 2"}, .wanted = "a"},
+    {"DFT of more than there is, by axis", "DFT", 20, NULL, {"rand[3 2 2]", "i64[] 8", "i64[] 0"}, .wanted = "a"},
+};
+
 static const grad_case algebra[] = {
     {"Det of two matrices", "Det", 11, NULL, {"rand[2 3 3]"}, .wanted = "a"},
     {"Det of a matrix without inverse", "Det", 11, NULL, {"f32[3 3] 1 2 3 2 4 6 1 0 1"}, .wanted = "a"},
@@ -191,7 +200,7 @@ static const grad_case refusals[] = {
      .refused = "too many inputs"},
     {"Det of a large matrix", "Det", 11, NULL, {"rand[33 33]"}, .wanted = "a", .refused = "more than 32 rows"},
     {"Pad by attributes", "Pad", 10, "pads=[1,0]", {"rand[3]"}, .wanted = "a", .refused = "from opset 11 on"},
-    {"DFT", "DFT", 17, NULL, {"rand[1 3 1]"}, .wanted = "a", .refused = "has no gradient for this input"},
+    {"Unique", "Unique", 11, NULL, {"rand[3]"}, .wanted = "a", .refused = "has no gradient for this input"},
 };
 
 static const grad_case shapes[] = {
@@ -820,6 +829,7 @@ static void test_curves(void **state) {
 static void test_algebra(void **state) {
   (void)state;
   CHECK_SIZES(algebra);
+  CHECK(transforms);
 }
 static void test_refusals(void **state) {
   (void)state;
