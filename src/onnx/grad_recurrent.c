@@ -95,8 +95,9 @@ bbw_status bbw_recurrent_grad_infer(bbw_call *call) {
   s->dc_at = (size_t)at, at += (uint64_t)r->batch * r->hidden;
   s->back_at = (size_t)at, at += (uint64_t)r->batch * r->hidden;
   s->gemm_at = (size_t)at;
-  const size_t sizes[][3] = {
-      {rows, r->width, wide}, {wide, r->width, rows}, {wide, r->hidden, rows}, {r->batch, r->hidden, wide}};
+  size_t n = r->hidden;
+  const size_t sizes[][3] = {{rows, r->width, wide}, {wide, r->width, rows}, {wide, n, rows},      {2 * n, n, rows},
+                             {n, n, rows},           {r->batch, n, wide},    {r->batch, n, 2 * n}, {r->batch, n, n}};
   size_t gemm = 0;
   for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
     size_t needed = bbw_gemm_f32_scratch(sizes[i][0], sizes[i][1], sizes[i][2]);

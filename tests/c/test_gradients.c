@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -873,6 +874,42 @@ static void test_shapes(void **state) {
   CHECK(shapes);
 }
 
+/* Sizes in which products take other paths than in the cases; the differences would take too long, the bounds of memory do not. */
+static void test_large_sequences(void **state) {
+  (void)state;
+  static const struct {
+    const char *op;
+    size_t gates, steps, batch, width, hidden;
+    int64_t is_after;
+  } rows[] = {{"GRU", 3, 7, 9, 50, 96, 0},   {"GRU", 3, 7, 9, 50, 96, 1},   {"GRU", 3, 40, 1, 3, 130, 0},
+              {"GRU", 3, 3, 70, 300, 20, 0}, {"LSTM", 4, 5, 33, 70, 65, 0}, {"LSTM", 4, 300, 1, 9, 33, 0},
+              {"RNN", 1, 9, 17, 80, 260, 0}};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    onnx_file file;
+    char x[32], w[32], r[32], b[32];
+    double loss[2];
+    bbw_trainer *t;
+    snprintf(x, sizeof x, "%zu %zu %zu", rows[i].steps, rows[i].batch, rows[i].width);
+    snprintf(w, sizeof w, "1 %zu %zu", rows[i].gates * rows[i].hidden, rows[i].width);
+    snprintf(r, sizeof r, "1 %zu %zu", rows[i].gates * rows[i].hidden, rows[i].hidden);
+    snprintf(b, sizeof b, "1 %zu", 2 * rows[i].gates * rows[i].hidden);
+    onnx_file_init(&file);
+    onnx_weights(&file, "x", x, 1, 1.0f, true);
+    onnx_weights(&file, "w", w, 2, 0.1f, true);
+    onnx_weights(&file, "r", r, 3, 0.1f, true);
+    onnx_weights(&file, "b", b, 4, 0.1f, true);
+    bbw_onnx_node *node = onnx_node(&file, rows[i].op, "node", "x w r b", "y");
+    if (rows[i].gates == 3) { onnx_attribute_int(&file, node, "linear_before_reset", rows[i].is_after); }
+    onnx_output(&file, "y");
+    bbw_trainer_options options = {.loss = BBW_TRAINER_OUTPUT, .rate = 0.1f};
+    assert_int_equal(bbw_trainer_new(&t, onnx_bytes(&file), &options, &bbw_mem_libc, NULL), BBW_OK);
+    for (int k = 0; k < 2; k++) { assert_int_equal(bbw_trainer_step(t, NULL, 0, NULL, &loss[k], NULL, NULL), BBW_OK); }
+    assert_true(loss[1] < loss[0]);
+    bbw_trainer_del(t);
+    onnx_file_free(&file);
+  }
+}
+
 /* Each text of gradients.def that makes something has been compared, and each row is one of an operator. */
 static void test_every_rule_has_a_case(void **state) {
   (void)state;
@@ -915,6 +952,7 @@ int main(void) {
       cmocka_unit_test(test_refusals),
       cmocka_unit_test(test_sizes),
       cmocka_unit_test(test_sequences),
+      cmocka_unit_test(test_large_sequences),
       cmocka_unit_test(test_every_rule_has_a_case), /* the last one: it asks what the others have done */
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
