@@ -188,7 +188,7 @@ SMALL_FILES := kernels/math_f64 kernels/math_f32 kernels/conv_plan kernels/broad
 $(foreach dir,$(addprefix src/,$(SMALL_ROOMS)) wasm,$(WASM_DIR)/obj/$(dir)/%.o): WASM_FLAGS += -Os
 $(SMALL_FILES:%=$(WASM_DIR)/obj/src/%.o) $(SMALL_FILES:%=$(WASM_DIR)/relaxed/src/%.o): WASM_FLAGS += -Os
 # And what hardly any model has, or only its loading, as small as can be.
-SMALLEST_FILES := $(addprefix onnx/,ops_vision ops_signal ops_training ops_loss ops_algebra ops_resize ops_make ops_control ops_recurrent load fuse op) \
+SMALLEST_FILES := $(addprefix onnx/,ops_vision ops_signal ops_training ops_loss ops_algebra ops_resize ops_make ops_control ops_recurrent grad_recurrent load fuse op) \
                   $(patsubst src/%.c,%,$(wildcard src/compiler/*.c src/node/*.c))
 $(SMALLEST_FILES:%=$(WASM_DIR)/obj/src/%.o): WASM_FLAGS += -Oz
 

@@ -41,6 +41,8 @@ import { fit } from './training/fit.js';
  * @property {readonly string[]} [freeze]  names of initializers that stay as they are; one that ends in '*' stands for all that begin so
  * @property {number | bigint} [seed]  of everything that draws random numbers
  * @property {boolean} [outputs]  `step` gives the outputs of the model too
+ * @property {boolean | number} [checkpoints]  less memory for a step, about one more forward pass of time, the same bits: the model is split into so many segments (`true`: the square root
+ *   of the number of its nodes), whose results are dropped on the way forward and made again on the way back. `stats` says what it saves
  * @property {number} [maxMemoryBytes]  what model, results and state may take together
  * @property {import('./runtime.js').Runtime} [runtime]
  * @property {import('./runtime.js').WasmSource | Promise<Response>} [wasm]
@@ -137,6 +139,7 @@ function packOptions(options) {
     out.u64(options.seed ?? 0n, 'seed');
     out.u32(memory);
     out.u32(options.outputs ? 1 : 0);
+    out.u32(options.checkpoints === true ? 0xffffffff : options.checkpoints === false ? 0 : Math.min(countOf('checkpoints', options.checkpoints), 0xfffffffe));
   });
 }
 
@@ -288,12 +291,15 @@ function trainerOf(runtime, handle, file, isUnlabelled, keepsOutputs) {
      * @throws {BbwError} E_DECODE, or E_INVALID_VALUE for the state of another version, optimizer or model; nothing is changed then
      */
     loadState(state) { runtime.call('bbw_abi_trainer_state_load', alive(), asBytes(state), ERR); },
-    /** Steps done, rate of the next one, and bytes: frozen weights, parameters, state of the optimizer, and what runs hold now and at most. */
+    /**
+     * Steps done, rate of the next one, and bytes: frozen weights, parameters, state of the optimizer, what runs hold now and at most; `step`: the memory that the last step ran in,
+     * `live`: the most that activations and gradients took of it, `withoutCheckpoints`: what it would have been (0 where there are none).
+     */
     get stats() {
       runtime.call('bbw_abi_trainer_stats', alive(), OUT);
       const answer = new Reader(runtime.outBytes());
-      const [constants, vectorBytes, state, results, resultsPeak, nodes] = Array.from({ length: 6 }, () => answer.u32());
-      return { constants, parameters: vectorBytes, state, results, resultsPeak, nodes, steps: Number(answer.u64()), rate: answer.f64() };
+      const [constants, vectorBytes, state, results, resultsPeak, step, live, withoutCheckpoints, nodes] = Array.from({ length: 9 }, () => answer.u32());
+      return { constants, parameters: vectorBytes, state, results, resultsPeak, step, live, withoutCheckpoints, nodes, steps: Number(answer.u64()), rate: answer.f64() };
     },
     /** Frees everything; twice is fine. */
     free() {

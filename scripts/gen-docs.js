@@ -75,7 +75,7 @@ function onnxOperators() {
 /** Which operators of ONNX have a gradient: a text that makes something; those whose texts are all empty let nothing through. */
 function gradients() {
   const texts = rows(read('src/autodiff/gradients.def'), /^G\("", (\w+), (.*)\)$/gm);
-  return new Map(texts.map(([name, list]) => [name, /"[^"]/.test(list) ? 'yes' : 'nothing flows']));
+  return new Map(texts.map(([name, list]) => [name, /"[^",]/.test(list) ? 'yes' : 'nothing flows']));
 }
 
 /** @param {{name: string, since: number, until: number}[]} ops */
@@ -116,7 +116,9 @@ Opset versions below 7 are not promised. Strings, sequences, maps and optional v
 loaded; the error lists all that is missing, with operator, opset and node.
 
 The last column is for \`createTrainer\`: operators without a gradient may not stand between a parameter and the loss, unless what is in front of them is frozen. Gradients are
-computed in f32; through operators whose result is a choice, a size or a step nothing flows.
+computed in f32; through operators whose result is a choice, a size or a step nothing flows. \`If\`, \`Loop\` and \`Scan\` have none, nor have \`STFT\`, \`RoiAlign\`,
+\`Range\`, \`Unique\` and the quantized operators; a diagonal in \`Einsum\` and a matrix of more than 32 rows in \`Det\` are refused. \`RNN\`, \`GRU\` and \`LSTM\` keep nothing for the way
+back: they run once more there, which takes one more forward pass of time and (gates + 2) * hidden numbers for each step of each sequence while it lasts.
 
 ${onnxTable(onnx)}
 

@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { gradientSeeds } from './gradient-seeds.js';
 
 /**
  * Fuzz target (tests/fuzz/fuzz_NAME.c) -> where its seeds are: [set, keys of a case that hold hex or text | '*.ext' files].
@@ -58,6 +59,7 @@ if (existsSync(models)) {
     if (existsSync(file)) write('session', readFileSync(file));
   }
 }
+for (const seed of gradientSeeds()) write('session', seed);
 for (const name of existsSync('tests/vectors/snapshots') ? readdirSync('tests/vectors/snapshots') : []) {
   if (!name.endsWith('.bin')) continue;
   for (let node = 0; node < 6; node++) write('import', Uint8Array.from([node, ...readFileSync(join('tests/vectors/snapshots', name))]));

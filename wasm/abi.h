@@ -166,7 +166,7 @@ void bbw_abi_session_stats(uint32_t session, uint32_t out);
 /* Training of standard ONNX models outside any node (trainer.h). */
 /* options = pack: u32 loss, text output, u32 has_ignored, u64 ignored, f32 label_smoothing, f32 huber_delta, bytes class_weights (f32), u32 optimizer, f32 rate, f32 momentum,
  * u32 is_nesterov, f32 beta1, f32 beta2, f32 epsilon, f32 weight_decay, u32 is_decoupled, f32 clip_norm, f32 clip_value, u32 schedule, u64 warmup_steps, u64 schedule_steps,
- * f32 schedule_factor, list of text freeze, u64 seed, u32 memory_bytes_max, u32 keeps_outputs. *handle_out (u32). */
+ * f32 schedule_factor, list of text freeze, u64 seed, u32 memory_bytes_max, u32 keeps_outputs, u32 checkpoints. *handle_out (u32). */
 int32_t bbw_abi_trainer_new(uint32_t model, uint32_t model_len, uint32_t options, uint32_t options_len,
                             uint32_t handle_out, uint32_t err);
 void bbw_abi_trainer_del(uint32_t trainer);
@@ -186,7 +186,7 @@ int32_t bbw_abi_trainer_state_save(uint32_t trainer, uint32_t out);
 int32_t bbw_abi_trainer_state_load(uint32_t trainer, uint32_t state, uint32_t len, uint32_t err);
 /* out = the file with the trained parameters. */
 int32_t bbw_abi_trainer_export(uint32_t trainer, uint32_t model, uint32_t len, uint32_t out, uint32_t err);
-/* out = u32 constant_bytes, parameter_bytes, state_bytes, run_bytes, run_bytes_peak, node_count, then u64 steps, f64 rate. */
+/* out = u32 constant_bytes, parameter_bytes, state_bytes, run_bytes, run_bytes_peak, step_bytes, live_bytes, whole_bytes, node_count, then u64 steps, f64 rate. */
 int32_t bbw_abi_trainer_stats(uint32_t trainer, uint32_t out);
 
 /* A trainable ONNX model outside any node (evaluation, inference in the page). */

@@ -67,6 +67,7 @@ int32_t bbw_abi_trainer_new(uint32_t model, uint32_t model_len, uint32_t options
   o.seed = bbw_pack_u64(&pack);
   o.memory_bytes_max = bbw_pack_u32(&pack);
   o.keeps_outputs = bbw_pack_u32(&pack) != 0;
+  o.checkpoints = bbw_pack_u32(&pack);
   if (rv == BBW_OK && !bbw_pack_is_done(&pack)) { rv = BBW_E_ARG; }
   if (rv == BBW_OK) {
     rv = bbw_trainer_new(&trainer, bytes_at(model, model_len), &o, &bbw_wasm_mem, error_at(err));
@@ -167,7 +168,8 @@ int32_t bbw_abi_trainer_export(uint32_t trainer, uint32_t model, uint32_t len, u
 int32_t bbw_abi_trainer_stats(uint32_t trainer, uint32_t out) {
   bbw_trainer_stats s = bbw_trainer_stats_of(trainer_at(trainer));
   const uint32_t words[] = {(uint32_t)s.constant_bytes, (uint32_t)s.parameter_bytes, (uint32_t)s.state_bytes,
-                            (uint32_t)s.run_bytes,      (uint32_t)s.run_bytes_peak,  (uint32_t)s.node_count};
+                            (uint32_t)s.run_bytes,      (uint32_t)s.run_bytes_peak,  (uint32_t)s.step_bytes,
+                            (uint32_t)s.live_bytes,     (uint32_t)s.whole_bytes,     (uint32_t)s.node_count};
   bbw_vec *list = abi_result_begin();
   bool ok = bbw_vec_append(list, words, sizeof words) && bbw_vec_append(list, &s.steps, sizeof s.steps) &&
             bbw_vec_append(list, &s.rate, sizeof s.rate);

@@ -69,6 +69,9 @@ typedef struct bbw_trainer_options {
   uint64_t seed;           /* of Dropout, and of bbw_trainer_initialize */
   size_t memory_bytes_max; /* what model, results and state may take together; 0: no cap */
   bool keeps_outputs;      /* a step gives the outputs of the model too */
+  /* Segments of the model whose results are dropped on the way forward and made again on the way back: less memory, about one more forward pass of time, the same bits.  0: off; UINT32_MAX:
+   * the square root of the number of nodes.  bbw_trainer_stats says what it saves. */
+  uint32_t checkpoints;
 } bbw_trainer_options;
 
 /*
@@ -141,6 +144,11 @@ typedef struct bbw_trainer_stats {
   size_t state_bytes;     /* of the optimizer */
   size_t run_bytes;       /* activations, gradients, scratch memory and plans that are held now */
   size_t run_bytes_peak;
+  size_t
+      step_bytes; /* the block of memory that the last step ran in: activations, gradients, scratch memory; 0 before the first one */
+  size_t live_bytes; /* the most that activations and gradients took of it at one time */
+  size_t
+      whole_bytes; /* what the block would be without checkpoints (planned anew at each call); 0 where there are none */
   size_t node_count; /* of the graph of a step */
   uint64_t steps;    /* done */
   double rate;       /* of the next step */

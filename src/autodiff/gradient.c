@@ -103,6 +103,8 @@ static uint32_t gradient_of(const emitter *e, uint32_t v) {
   return v != BBW_VALUE_NONE && v < e->value_count ? e->gradients[v] : BBW_VALUE_NONE;
 }
 
+static uint32_t item(const uint32_t *list, uint32_t count, uint32_t i) { return i < count ? list[i] : BBW_VALUE_NONE; }
+
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 static bool is_name(char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || is_digit(c); }
 
@@ -172,20 +174,44 @@ static bbw_status forward_itself(emitter *e, bbw_new_node *made) {
   return BBW_OK;
 }
 
-static bbw_status term(emitter *e, uint32_t *out);
-
-/* Zeros in the shape of an output that has no gradient.  One that nobody reads is made again: its size is known nowhere else. */
-static bbw_status new_zeros(emitter *e, uint32_t *like, uint32_t *out) {
-  if (*like == BBW_VALUE_NONE) { BBW_TRY(new_value(e->body, NULL, e->index, like, e->err)); }
-  bbw_new_node made = {.op = operator_of(BBW_STR("ZerosLike")),
+/* One result of an operator without attributes, or with those. */
+static bbw_status node_of(emitter *e, const bbw_onnx_op *op, void *params, size_t params_bytes, const uint32_t *inputs,
+                          uint32_t input_count, uint32_t *out) {
+  bbw_new_node made = {.op = op,
                        .name = e->node.name,
-                       .opset = 1,
-                       .inputs = like,
-                       .input_count = 1,
+                       .opset = op->until,
+                       .params = params,
+                       .params_bytes = params_bytes,
+                       .inputs = inputs,
+                       .input_count = input_count,
                        .output_count = 1,
                        .outputs = out};
   *out = 0;
   return bbw_body_append(e->program, e->body, &made, e->err);
+}
+
+static bbw_status binary(emitter *e, bbw_str name, uint32_t a, uint32_t b, uint32_t *out) {
+  const uint32_t inputs[] = {a, b};
+  return node_of(e, operator_of(name), NULL, 0, inputs, 2, out);
+}
+
+static bbw_status term(emitter *e, uint32_t *out);
+
+/* Output i of the forward node.  One that nobody reads is made again: it is known nowhere else. */
+static bbw_status output_of(emitter *e, uint32_t i, uint32_t *out) {
+  if (i >= e->node.output_count) { return refuse(e, "its gradient needs an output that the node does not name"); }
+  if (e->node.outputs[i] == BBW_VALUE_NONE) {
+    BBW_TRY(new_value(e->body, NULL, e->index, &e->node.outputs[i], e->err));
+  }
+  *out = e->node.outputs[i];
+  return BBW_OK;
+}
+
+/* Zeros in the shape of an output that has no gradient. */
+static bbw_status new_zeros(emitter *e, uint32_t i, uint32_t *out) {
+  uint32_t like;
+  BBW_TRY(output_of(e, i, &like));
+  return node_of(e, operator_of(BBW_STR("ZerosLike")), NULL, 0, &like, 1, out);
 }
 
 /* The arguments of an operator; at is behind the opening bracket. */
@@ -194,12 +220,13 @@ static bbw_status arguments(emitter *e, uint32_t *list, uint32_t *count) {
   for (;;) {
     if (*e->at == '*') { /* several */
       char which = e->at[1];
-      uint32_t n = which == 'x' ? e->node.input_count : e->node.output_count;
+      uint32_t n = which == 'x' ? e->node.input_count : which == 'h' ? e->node.op->out_max : e->node.output_count;
       if (*count + n > ARGUMENTS_MAX) { return refuse(e, "too many inputs for its gradient"); }
       for (uint32_t i = 0; i < n; i++) {
         uint32_t *to = &list[(*count)++];
-        *to = which == 'x' ? e->node.inputs[i] : which == 'y' ? e->node.outputs[i] : gradient_of(e, e->node.outputs[i]);
-        if (which == 'g' && *to == BBW_VALUE_NONE) { BBW_TRY(new_zeros(e, &e->node.outputs[i], to)); }
+        uint32_t result = item(e->node.outputs, e->node.output_count, i);
+        *to = which == 'x' ? e->node.inputs[i] : which == 'y' ? result : gradient_of(e, result);
+        if (which == 'g' && *to == BBW_VALUE_NONE) { BBW_TRY(new_zeros(e, i, to)); }
       }
       e->at += 2;
     } else {
@@ -237,8 +264,6 @@ static bbw_status application(emitter *e, uint32_t output_count, uint32_t *outpu
   return bbw_body_append(e->program, e->body, &made, e->err);
 }
 
-static uint32_t item(const uint32_t *list, uint32_t count, uint32_t i) { return i < count ? list[i] : BBW_VALUE_NONE; }
-
 /* One argument; the depth is that of the texts in gradients.def. */
 static bbw_status term(emitter *e, uint32_t *out) {
   const bbw_op_node *node = &e->node;
@@ -253,7 +278,7 @@ static bbw_status term(emitter *e, uint32_t *out) {
   case 'x': *out = node->inputs[e->input]; return BBW_OK;
   case '_': *out = BBW_VALUE_NONE; return BBW_OK;
   case 'y':
-  case 'z': *out = item(node->outputs, node->output_count, (uint32_t)(c - 'y')); return BBW_OK;
+  case 'z': return output_of(e, (uint32_t)(c - 'y'), out);
   default: *out = item(node->inputs, node->input_count, (uint32_t)(c - 'a')); return BBW_OK;
   }
 }
@@ -265,28 +290,11 @@ static bbw_status accumulate(emitter *e, uint32_t v, uint32_t gradient) {
     *sum = gradient;
     return BBW_OK;
   }
-  const uint32_t inputs[] = {*sum, gradient};
-  bbw_new_node made = {.op = bbw_onnx_op_find(BBW_STR(""), BBW_STR("Add"), 21, NULL),
-                       .name = e->node.name,
-                       .opset = 21,
-                       .inputs = inputs,
-                       .input_count = 2,
-                       .output_count = 1,
-                       .outputs = sum};
-  return bbw_body_append(e->program, e->body, &made, e->err);
+  return binary(e, BBW_STR("Add"), *sum, gradient, sum);
 }
 
 static bbw_status sum_to(emitter *e, uint32_t v, uint32_t like, uint32_t *out) {
-  const uint32_t inputs[] = {v, like};
-  bbw_new_node made = {.op = bbw_onnx_op_find(BBW_STR("bbw"), BBW_STR("SumTo"), 1, NULL),
-                       .name = e->node.name,
-                       .opset = 1,
-                       .inputs = inputs,
-                       .input_count = 2,
-                       .output_count = 1,
-                       .outputs = out};
-  *out = 0;
-  return bbw_body_append(e->program, e->body, &made, e->err);
+  return binary(e, BBW_STR("SumTo"), v, like, out);
 }
 
 /* ---- rules that are functions ---- */
@@ -300,17 +308,7 @@ static bbw_status new_gemm(emitter *e, uint32_t a, bool a_turned, uint32_t b, bo
                          .beta = 1.0f,
                          .is_a_transposed = a_turned,
                          .is_b_transposed = b_turned};
-  bbw_new_node made = {.op = e->node.op,
-                       .name = e->node.name,
-                       .opset = e->node.opset,
-                       .params = p,
-                       .params_bytes = sizeof *p,
-                       .inputs = inputs,
-                       .input_count = 2,
-                       .output_count = 1,
-                       .outputs = out};
-  *out = 0;
-  return bbw_body_append(e->program, e->body, &made, e->err);
+  return node_of(e, e->node.op, p, sizeof *p, inputs, 2, out);
 }
 
 /* y = alpha * op(a) . op(b) + beta * c */
@@ -321,18 +319,9 @@ static bbw_status gemm(emitter *e, uint32_t *out) {
   if (e->input == 0) { return ta ? new_gemm(e, b, tb, g, true, out) : new_gemm(e, g, false, b, !tb, out); }
   if (e->input == 1) { return tb ? new_gemm(e, g, true, a, ta, out) : new_gemm(e, a, !ta, g, false, out); }
   if (p->beta != 1.0f) {
-    uint32_t factor, scaled = 0;
+    uint32_t factor;
     BBW_TRY(new_number(e, (double)p->beta, &factor));
-    const uint32_t inputs[] = {g, factor};
-    bbw_new_node made = {.op = bbw_onnx_op_find(BBW_STR(""), BBW_STR("Mul"), 21, NULL),
-                         .name = e->node.name,
-                         .opset = 21,
-                         .inputs = inputs,
-                         .input_count = 2,
-                         .output_count = 1,
-                         .outputs = &scaled};
-    BBW_TRY(bbw_body_append(e->program, e->body, &made, e->err));
-    g = scaled;
+    BBW_TRY(binary(e, BBW_STR("Mul"), g, factor, &g));
   }
   return sum_to(e, g, e->node.inputs[2], out);
 }
@@ -344,10 +333,81 @@ static bbw_status pad(emitter *e, uint32_t *out) {
   return term(e, out);
 }
 
+/* What was written at a place of the data came from the updates: the gradient is taken from there, and the data have none there.  Indices that name a place twice are for `add`, `mul`,
+ * `max` and `min` only, as ONNX says. */
+static bbw_status scatter(emitter *e, uint32_t *out) {
+#define TEXTS(kind)                                                                                   \
+  {                                                                                                   \
+    {"Scatter" kind "@(g,b,ZerosLike(c))", "Gather" kind "@(g,b)"}, {"g", "Gather" kind "@(g,b)"},    \
+        {"Mul(g,Scatter" kind "@(Add(ZerosLike(a),1),b,c))", "Div(Gather" kind "@(Mul(g,y),b),c)"}, { \
+      "Where(Equal(a,y),g,0)", "Where(Equal(Gather" kind "@(y,b),c),Gather" kind "@(g,b),0)"          \
+    }                                                                                                 \
+  }
+  static const char *const texts[2][4][2] = {TEXTS("Elements"), TEXTS("ND")};
+#undef TEXTS
+  uint32_t reduction = ((const bbw_gather_params *)e->node.params)->reduction;
+  bool is_nd = e->node.op->run == bbw_scatter_nd_run;
+  e->at = texts[is_nd][reduction > BBW_SCATTER_MAX ? BBW_SCATTER_MAX : reduction][e->input == 0 ? 0 : 1];
+  return term(e, out);
+}
+
+/* The way back of GatherElements with the indices that were found. */
+static bbw_status top_k(emitter *e, uint32_t *out) {
+  bbw_gather_params *p = bbw_arena_array(&e->program->arena, 1, sizeof *p);
+  bbw_forward *f = bbw_arena_array(&e->program->arena, 1, sizeof *f);
+  if (p == NULL || f == NULL) { return bbw_error_set(e->err, BBW_E_NOMEM); }
+  p->axis = ((const bbw_lane_params *)e->node.params)->axis;
+  *f = (bbw_forward){operator_of(BBW_STR("GatherElements")), p, 13};
+  uint32_t inputs[] = {gradient_of(e, e->node.outputs[0]), e->node.inputs[0], 0};
+  BBW_TRY(output_of(e, 1, &inputs[2]));
+  return node_of(e, operator_of(BBW_STR("MoveGrad")), f, sizeof *f, inputs, 3, out);
+}
+
+static bool term_has(const bbw_einsum_term *t, uint8_t letter) { return memchr(t->letters, letter, t->count) != NULL; }
+
+/* Another Einsum, from the result's letters and those of the other inputs to those of this one.  Letters that only this one has were summed: they are repeated by an input of
+ * ones. */
+static bbw_status einsum(emitter *e, uint32_t *out) {
+  const bbw_einsum_params *p = e->node.params;
+  const bbw_einsum_term *mine = &p->terms[e->input], *result = &p->terms[p->operands];
+  bbw_einsum_params *made = bbw_arena_array(&e->program->arena, 1, sizeof *made);
+  uint32_t inputs[BBW_EINSUM_OPERANDS_MAX + 1], ones;
+  bool is_alone = false;
+  if (made == NULL) { return bbw_error_set(e->err, BBW_E_NOMEM); }
+  for (uint32_t i = 0; i < mine->count; i++) {
+    bool is_there = term_has(result, mine->letters[i]);
+    for (uint32_t k = 0; k < p->operands && !is_there; k++) {
+      is_there = k != e->input && term_has(&p->terms[k], mine->letters[i]);
+    }
+    is_alone = is_alone || !is_there;
+    if (memchr(mine->letters, mine->letters[i], i) != NULL) { return refuse(e, "a diagonal has no gradient"); }
+    if (i > 0 && mine->letters[i] == BBW_EINSUM_ELLIPSIS) {
+      return refuse(e, "an ellipsis behind a letter has no gradient");
+    }
+  }
+  inputs[0] = gradient_of(e, e->node.outputs[0]);
+  made->terms[made->operands++] = *result;
+  for (uint32_t k = 0; k < p->operands; k++) {
+    if (k == e->input) { continue; }
+    inputs[made->operands] = e->node.inputs[k];
+    made->terms[made->operands++] = p->terms[k];
+  }
+  if (is_alone) {
+    if (made->operands == BBW_EINSUM_OPERANDS_MAX) { return refuse(e, "too many inputs for its gradient"); }
+    e->at = "Add(ZerosLike(x),1)";
+    BBW_TRY(term(e, &ones));
+    inputs[made->operands] = ones;
+    made->terms[made->operands++] = *mine;
+  }
+  made->terms[made->operands] = *mine;
+  BBW_TRY(node_of(e, e->node.op, made, sizeof *made, inputs, made->operands, out));
+  return sum_to(e, *out, e->node.inputs[e->input], out);
+}
+
 static const struct {
   const char *name;
   bbw_status (*make)(emitter *e, uint32_t *out);
-} functions[] = {{"#gemm", gemm}, {"#pad", pad}};
+} functions[] = {{"#einsum", einsum}, {"#gemm", gemm}, {"#pad", pad}, {"#scatter", scatter}, {"#top_k", top_k}};
 
 static bbw_status by_function(emitter *e, const char *name, uint32_t *out) {
   for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {

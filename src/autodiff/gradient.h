@@ -26,7 +26,7 @@ bool bbw_gradient_may_flow(const bbw_onnx_op *op, uint32_t input);
 /* Rows of gradients.def, NULL past the end: for tests and documentation. */
 typedef struct bbw_gradient_row {
   const char *domain, *name;
-  const char *rules[6]; /* NULL: no gradient */
+  const char *rules[8]; /* NULL: no gradient */
 } bbw_gradient_row;
 const bbw_gradient_row *bbw_gradient_row_at(size_t index);
 

@@ -394,13 +394,30 @@ void bbw_trainer_initialize(bbw_trainer *t, bbw_trainer_initial kind, uint64_t s
   t->steps = 0;
 }
 
+/* The block of a step without checkpoints, for the shapes of that schedule. */
+static size_t whole_bytes(const bbw_trainer *t, const bbw_schedule *like) {
+  bbw_schedule *made;
+  if (t->graph.whole == NULL || like == NULL ||
+      bbw_schedule_new(&made, t->graph.program, t->graph.whole, like->shapes, like->shape_count, SIZE_MAX, NULL) !=
+          BBW_OK) {
+    return 0;
+  }
+  size_t bytes = made->memory_bytes;
+  bbw_schedule_del(made, t->mem);
+  return bytes;
+}
+
 bbw_trainer_stats bbw_trainer_stats_of(const bbw_trainer *t) {
+  const bbw_schedule *last = bbw_runner_schedule(t->step);
   size_t vector = t->graph.value_count * sizeof(float), held = vector * (1 + t->moment_count);
   return (bbw_trainer_stats){.constant_bytes = t->graph.program->constant_bytes,
                              .parameter_bytes = vector,
                              .state_bytes = vector * t->moment_count,
                              .run_bytes = t->budget.bytes - held,
                              .run_bytes_peak = t->budget.peak > held ? t->budget.peak - held : 0,
+                             .step_bytes = last != NULL ? last->memory_bytes : 0,
+                             .live_bytes = last != NULL ? last->live_bytes : 0,
+                             .whole_bytes = whole_bytes(t, last),
                              .node_count = t->graph.step->nodes.count,
                              .steps = t->steps,
                              .rate = rate_at(&t->options, t->steps)};

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "autodiff/checkpoint.h"
 #include "autodiff/gradient.h"
 #include "base/bytes.h"
 #include "base/mem.h"
@@ -253,6 +254,7 @@ static bbw_status clone_body(const maker *m, const bbw_body *body, bbw_body **ou
     if (outputs == NULL) { return no_memory(m); }
     memcpy(outputs, node->outputs, node->output_count * sizeof *outputs);
     node->outputs = outputs;
+    node->borrows_packed = node->packed != NULL;
   }
   for (uint32_t v = 0; v < made->values.count; v++) {
     bbw_body_value *value = bbw_body_value_at(made, v);
@@ -404,7 +406,10 @@ static bbw_status make_step(const maker *m, bbw_body *body, bbw_arena *scratch) 
   }
   BBW_TRY(set_outputs(m, body, outputs, 1 + g->kept_count + g->parameter_count));
   BBW_TRY(bbw_program_fuse(g->program, body, m->err));
-  return bbw_program_pack(g->program, body, m->err);
+  BBW_TRY(bbw_program_pack(g->program, body, m->err));
+  if (m->options->checkpoints < 2) { return BBW_OK; }
+  BBW_TRY(clone_body(m, body, &g->whole));
+  return bbw_checkpoint(g->program, body, m->options->checkpoints, m->err);
 }
 
 static bbw_status keep_loss(maker *m) {

@@ -13,7 +13,8 @@
 
 typedef struct bbw_training_graph {
   bbw_program *program;
-  bbw_body *step; /* outputs: loss, the outputs of the model where they are kept, then one gradient per parameter */
+  bbw_body *step;  /* outputs: loss, the outputs of the model where they are kept, then one gradient per parameter */
+  bbw_body *whole; /* the step without checkpoints, to compare its plan with; NULL when there are none */
   bbw_body *inference;                /* outputs: those of the model, then the prediction */
   uint32_t input_count, output_count; /* of the model; the first inputs of both bodies */
   uint32_t

@@ -68,9 +68,21 @@ static bbw_status transposed_shape(bbw_call *call, const bbw_array *x, const bbw
   return fits ? BBW_OK : bbw_call_refuse(call, 0, "output_padding as long as the stride has no gradient");
 }
 
-static bbw_status too_large(bbw_call *call) {
-  call->detail = "the padded input is too large";
-  return BBW_E_LIMIT;
+/* The scratch memory of a plan that was made, in floats; a gradient by the input packs the weights in front of it. */
+static bbw_status take_scratch(bbw_call *call, bool is_made, plan *s, bool packs) {
+  size_t floats = 0;
+  if (is_made && packs) {
+    s->packed_floats = s->conv.packed_count;
+    if (!bbw_size_add(s->packed_floats, s->conv.scratch_count, &floats)) { is_made = false; }
+  } else if (is_made) {
+    floats = bbw_conv_gradient_scratch(&s->conv);
+  }
+  if (!is_made || floats > call->elements_max) {
+    call->detail = "the padded input is too large";
+    return BBW_E_LIMIT;
+  }
+  call->scratch_bytes = floats * sizeof(float);
+  return BBW_OK;
 }
 
 /* Inputs: g, w, x (its shape). */
@@ -79,7 +91,6 @@ bbw_status bbw_conv_grad_input_infer(bbw_call *call) {
   plan *s = bbw_call_plan(call, sizeof *s);
   bbw_conv_shape forward;
   bbw_window window;
-  size_t floats;
   if (s == NULL) { return BBW_E_NOMEM; }
   BBW_TRY(forward_shape(call, x, w, g, &forward, &window));
   BBW_TRY(bbw_call_output(call, 0, BBW_DTYPE_F32, x->rank, x->dims));
@@ -94,13 +105,7 @@ bbw_status bbw_conv_grad_input_infer(bbw_call *call) {
     back.out_pad[d] = forward.size[d] + forward.pad_begin[d] + forward.pad_end[d] - span -
                       (window.out_size[d] - 1) * forward.stride[d];
   }
-  if (!bbw_conv_transpose_plan_make(&s->conv, &back)) { return too_large(call); }
-  s->packed_floats = s->conv.packed_count;
-  if (!bbw_size_add(s->packed_floats, s->conv.scratch_count, &floats) || floats > call->elements_max) {
-    return too_large(call);
-  }
-  call->scratch_bytes = floats * sizeof(float);
-  return BBW_OK;
+  return take_scratch(call, bbw_conv_transpose_plan_make(&s->conv, &back), s, true);
 }
 
 bbw_status bbw_conv_grad_input_run(bbw_call *call) {
@@ -123,18 +128,11 @@ bbw_status bbw_conv_transpose_grad_input_infer(bbw_call *call) {
   const bbw_array *g = call->inputs[0], *w = call->inputs[1], *x = call->inputs[2];
   plan *s = bbw_call_plan(call, sizeof *s);
   bbw_conv_shape shape;
-  size_t floats;
   if (s == NULL) { return BBW_E_NOMEM; }
   BBW_TRY(bbw_call_output(call, 0, BBW_DTYPE_F32, x->rank, x->dims));
   if (g->count == 0 || x->count == 0) { return BBW_OK; }
   BBW_TRY(transposed_shape(call, x, w, g, &shape));
-  if (!bbw_conv_plan_make(&s->conv, &shape)) { return too_large(call); }
-  s->packed_floats = s->conv.packed_count;
-  if (!bbw_size_add(s->packed_floats, s->conv.scratch_count, &floats) || floats > call->elements_max) {
-    return too_large(call);
-  }
-  call->scratch_bytes = floats * sizeof(float);
-  return BBW_OK;
+  return take_scratch(call, bbw_conv_plan_make(&s->conv, &shape), s, true);
 }
 
 /* Of ConvTranspose.  Inputs: x in the place of the gradient, g in that of the input, w (its shape). */
@@ -146,11 +144,7 @@ bbw_status bbw_conv_transpose_grad_weights_infer(bbw_call *call) {
   BBW_TRY(bbw_call_output(call, 0, BBW_DTYPE_F32, w->rank, w->dims));
   if (g->count == 0 || x->count == 0) { return BBW_OK; }
   BBW_TRY(transposed_shape(call, x, w, g, &shape));
-  if (!bbw_conv_plan_make(&s->conv, &shape)) { return too_large(call); }
-  size_t floats = bbw_conv_gradient_scratch(&s->conv);
-  if (floats > call->elements_max) { return too_large(call); }
-  call->scratch_bytes = floats * sizeof(float);
-  return BBW_OK;
+  return take_scratch(call, bbw_conv_plan_make(&s->conv, &shape), s, false);
 }
 
 /* Inputs: g, x, w (its shape). */
@@ -161,10 +155,7 @@ bbw_status bbw_conv_grad_weights_infer(bbw_call *call) {
   bbw_window window;
   if (s == NULL) { return BBW_E_NOMEM; }
   BBW_TRY(forward_shape(call, x, w, g, &shape, &window));
-  if (!bbw_conv_plan_make(&s->conv, &shape)) { return too_large(call); }
-  size_t floats = bbw_conv_gradient_scratch(&s->conv);
-  if (floats > call->elements_max) { return too_large(call); }
-  call->scratch_bytes = floats * sizeof(float);
+  BBW_TRY(take_scratch(call, bbw_conv_plan_make(&s->conv, &shape), s, false));
   return bbw_call_output(call, 0, BBW_DTYPE_F32, w->rank, w->dims);
 }
 

@@ -2,7 +2,7 @@
  * MoveGrad: the gradient of an operator that only moves elements: what it took from a place is added back there.
  *
  * Inputs: g, the input 0 of the forward node (its shape), then the other inputs of that node.  The forward operator says itself where elements come from: by its walk, where it is one, else by
- * running it over the positions of its input, where 0 stands for what is filled in.
+ * running it over the positions of its input, where 0 stands for what is filled in.  Resize mixes elements, and gives back by its tables.
  */
 #include <string.h>
 
@@ -17,7 +17,7 @@ typedef struct plan {
   const bbw_array *inputs[5];
   bbw_array positions, moved; /* its input and output */
   bbw_array *outputs[1];
-  bool is_walk;
+  bool is_walk, is_resize;
   bool is_permutation; /* every element goes to one place: the walk backwards is a copy */
   bbw_walk walk;       /* operand 0: g, operand 1: the result */
 } plan;
@@ -42,7 +42,11 @@ bbw_status bbw_move_grad_infer(bbw_call *call) {
   if (g->dtype != BBW_DTYPE_F32) { return bbw_call_refuse_type(call, 0); }
   s->is_walk = f->op->run == bbw_walk_run;
   s->positions = *x;
-  if (!bbw_array_shape(&s->positions, BBW_DTYPE_I32, x->rank, x->dims) || x->count >= INT32_MAX) { return BBW_E_LIMIT; }
+  s->is_resize = f->op->run == bbw_resize_run;
+  if (!bbw_array_shape(&s->positions, s->is_resize ? BBW_DTYPE_F32 : BBW_DTYPE_I32, x->rank, x->dims) ||
+      x->count >= INT32_MAX) {
+    return BBW_E_LIMIT;
+  }
   s->inputs[0] = &s->positions;
   for (uint32_t i = 2; i < call->input_count && i < 6; i++) { s->inputs[i - 1] = call->inputs[i]; }
   s->outputs[0] = &s->moved;
@@ -62,7 +66,7 @@ bbw_status bbw_move_grad_infer(bbw_call *call) {
   if (s->moved.count != g->count) { return bbw_call_refuse(call, 0, "the gradient does not fit its shape"); }
   if (s->is_walk) {
     turn(s, s->inner.plan);
-  } else {
+  } else if (!s->is_resize) {
     size_t ints, bytes;
     if (!bbw_size_add(s->moved.count, x->count, &ints) || !bbw_size_mul(ints, sizeof(int32_t), &bytes) ||
         !bbw_size_add(bytes, s->inner.scratch_bytes + 32, &call->scratch_bytes)) {
@@ -119,6 +123,10 @@ bbw_status bbw_move_grad_run(bbw_call *call) {
     return BBW_OK;
   }
   memset(out->data, 0, bbw_array_bytes(out));
+  if (s->is_resize) {
+    bbw_resize_add_back(&s->inner, call->inputs[0], out->data);
+    return BBW_OK;
+  }
   if (!s->is_walk) { return add_positions(call, s); }
   add_walk(&s->walk, call->inputs[0]->data, out->data);
   return BBW_OK;

@@ -119,16 +119,16 @@ extern const bbw_lane_op bbw_lane_softmax, bbw_lane_log_softmax, bbw_lane_hardma
 extern const char bbw_arg_smallest;
 bbw_op_prepare_fn bbw_lane_prepare, bbw_arg_prepare, bbw_top_k_prepare, bbw_cum_sum_prepare;
 bbw_op_call_fn bbw_lane_infer, bbw_lane_run, bbw_arg_infer, bbw_arg_run, bbw_top_k_infer, bbw_top_k_run,
-    bbw_cum_sum_infer, bbw_cum_sum_run;
+    bbw_cum_sum_infer, bbw_cum_sum_run, bbw_lp_grad_infer, bbw_lp_grad_run;
 
 /* ---- ops_loss.c ---- */
 extern const char bbw_loss_softmax;
 bbw_op_prepare_fn bbw_loss_prepare;
-bbw_op_call_fn bbw_loss_infer, bbw_loss_run;
+bbw_op_call_fn bbw_loss_infer, bbw_loss_run, bbw_loss_grad_infer, bbw_loss_grad_run;
 
 /* ---- ops_algebra.c ---- */
 bbw_op_prepare_fn bbw_einsum_prepare;
-bbw_op_call_fn bbw_einsum_infer, bbw_einsum_run, bbw_det_infer, bbw_det_run;
+bbw_op_call_fn bbw_einsum_infer, bbw_einsum_run, bbw_det_infer, bbw_det_run, bbw_det_grad_infer, bbw_det_grad_run;
 
 /* ---- ops_select.c: shapes that depend on values ---- */
 bbw_op_prepare_fn bbw_select_prepare;
@@ -171,6 +171,7 @@ bbw_op_call_fn bbw_if_run, bbw_loop_run, bbw_scan_run;
 extern const uint32_t bbw_recurrent_rnn, bbw_recurrent_gru, bbw_recurrent_lstm;
 bbw_op_prepare_fn bbw_recurrent_prepare;
 bbw_op_call_fn bbw_recurrent_infer, bbw_recurrent_run;
+bbw_op_call_fn bbw_recurrent_grad_infer, bbw_recurrent_grad_run; /* grad_recurrent.c */
 
 /* ---- ops_matmul.c ---- */
 bbw_op_prepare_fn bbw_matmul_prepare, bbw_gemm_prepare;
@@ -194,19 +195,21 @@ bbw_op_pack_fn bbw_matmul_integer_pack, bbw_conv_integer_pack;
 /* ---- ops_norm.c ---- */
 bbw_op_prepare_fn bbw_batch_norm_prepare, bbw_group_norm_prepare, bbw_layer_norm_prepare, bbw_lrn_prepare;
 bbw_op_call_fn bbw_batch_norm_infer, bbw_batch_norm_run, bbw_group_norm_infer, bbw_group_norm_run, bbw_layer_norm_infer,
-    bbw_layer_norm_run, bbw_lrn_infer, bbw_lrn_run;
+    bbw_layer_norm_run, bbw_lrn_infer, bbw_lrn_run, bbw_lrn_grad_infer, bbw_lrn_grad_run;
 bbw_op_pack_fn bbw_batch_norm_pack;
 
 /* ---- ops_pool.c; ctx: NULL for the mean, &bbw_pool_is_max ---- */
 extern const uint32_t bbw_pool_is_max;
 bbw_op_prepare_fn bbw_pool_prepare;
 bbw_op_call_fn bbw_pool_infer, bbw_pool_run, bbw_global_pool_infer, bbw_global_pool_run, bbw_max_unpool_infer,
-    bbw_max_unpool_run;
+    bbw_max_unpool_run, bbw_max_unpool_grad_infer, bbw_max_unpool_grad_run;
 
 /* ---- ops_resize.c; ctx: NULL for Resize, &bbw_resize_is_upsample ---- */
 extern const uint32_t bbw_resize_is_upsample;
 bbw_op_prepare_fn bbw_resize_prepare;
 bbw_op_call_fn bbw_resize_infer, bbw_resize_run;
+/* Adds g, like the result of that call, to the elements of `out`, like its input, that it was made from. */
+void bbw_resize_add_back(const bbw_call *forward, const bbw_array *g, float *out);
 
 /* ---- ops_attention.c ---- */
 bbw_op_call_fn bbw_attention_infer, bbw_attention_run;
@@ -214,11 +217,12 @@ bbw_op_call_fn bbw_attention_infer, bbw_attention_run;
 /* ---- ops_vision.c: boxes and sampling of images ---- */
 bbw_op_prepare_fn bbw_nms_prepare, bbw_grid_sample_prepare, bbw_roi_align_prepare;
 bbw_op_call_fn bbw_nms_infer, bbw_nms_run, bbw_grid_sample_infer, bbw_grid_sample_run, bbw_roi_align_infer,
-    bbw_roi_align_run;
+    bbw_roi_align_run, bbw_grid_sample_grad_infer, bbw_grid_sample_grad_run;
 
 /* ---- ops_signal.c ---- */
 bbw_op_prepare_fn bbw_dft_prepare, bbw_stft_prepare, bbw_mel_prepare;
-bbw_op_call_fn bbw_dft_infer, bbw_dft_run, bbw_stft_infer, bbw_stft_run, bbw_mel_infer, bbw_mel_run;
+bbw_op_call_fn bbw_dft_infer, bbw_dft_run, bbw_dft_grad_infer, bbw_dft_grad_run, bbw_stft_infer, bbw_stft_run,
+    bbw_mel_infer, bbw_mel_run;
 
 /* ---- backward operators, which only autodiff/gradient.c makes; domain bbw ---- */
 

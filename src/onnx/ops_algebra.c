@@ -5,32 +5,20 @@
 #include "base/mem.h"
 #include "onnx/convert.h"
 #include "onnx/ops.h"
+#include "onnx/params.h"
 
 /* ---- Einsum: a letter per axis; letters that the result does not name are summed over ---- */
 
-#define OPERANDS_MAX 4u
-#define LETTERS_MAX  24u
-#define ELLIPSIS     0xffu /* in a term: stands for the axes that the letters leave */
+#define LETTERS_MAX 24u
 /* Products of one Einsum: an hour of work is no answer. */
 #define PRODUCTS_MAX ((uint64_t)1 << 30)
-
-typedef struct term {
-  uint8_t letters[BBW_ARRAY_RANK_MAX + 1]; /* positions in the alphabet of the equation */
-  uint32_t count;
-  bool has_ellipsis;
-} term;
-
-typedef struct einsum_params {
-  term terms[OPERANDS_MAX + 1]; /* the result is the last one */
-  uint32_t operands;
-} einsum_params;
 
 static bbw_status bad_equation(bbw_prep *prep) {
   return bbw_prep_refuse(prep, "equation", "attribute is no equation of this operator");
 }
 
 /* Reads letters and at most one "..." up to ',' or "->". */
-static bbw_status read_term(bbw_prep *prep, bbw_str text, size_t *at, term *out) {
+static bbw_status read_term(bbw_prep *prep, bbw_str text, size_t *at, bbw_einsum_term *out) {
   while (*at < text.len && text.ptr[*at] != ',' && text.ptr[*at] != '-') {
     char c = text.ptr[(*at)++];
     uint8_t letter;
@@ -42,7 +30,7 @@ static bbw_status read_term(bbw_prep *prep, bbw_str text, size_t *at, term *out)
     } else if (c == '.' && !out->has_ellipsis && *at + 1 < text.len && text.ptr[*at] == '.' &&
                text.ptr[*at + 1] == '.') {
       *at += 2;
-      letter = ELLIPSIS;
+      letter = BBW_EINSUM_ELLIPSIS;
       out->has_ellipsis = true;
     } else {
       return bad_equation(prep);
@@ -54,28 +42,28 @@ static bbw_status read_term(bbw_prep *prep, bbw_str text, size_t *at, term *out)
 }
 
 /* Without "->" the result has the ellipsis, then in the order of the alphabet the letters that appear once. */
-static void implicit_result(einsum_params *p) {
+static void implicit_result(bbw_einsum_params *p) {
   uint32_t counts[52] = {0};
-  term *result = &p->terms[p->operands];
+  bbw_einsum_term *result = &p->terms[p->operands];
   for (uint32_t k = 0; k < p->operands; k++) {
     result->has_ellipsis = result->has_ellipsis || p->terms[k].has_ellipsis;
     for (uint32_t i = 0; i < p->terms[k].count; i++) {
-      if (p->terms[k].letters[i] != ELLIPSIS) { counts[p->terms[k].letters[i]]++; }
+      if (p->terms[k].letters[i] != BBW_EINSUM_ELLIPSIS) { counts[p->terms[k].letters[i]]++; }
     }
   }
-  if (result->has_ellipsis) { result->letters[result->count++] = ELLIPSIS; }
+  if (result->has_ellipsis) { result->letters[result->count++] = BBW_EINSUM_ELLIPSIS; }
   for (uint8_t c = 0; c < 52; c++) {
     if (counts[c] == 1 && result->count < sizeof result->letters) { result->letters[result->count++] = c; }
   }
 }
 
 bbw_status bbw_einsum_prepare(bbw_prep *prep) {
-  einsum_params *p = bbw_prep_params(prep, sizeof *p);
+  bbw_einsum_params *p = bbw_prep_params(prep, sizeof *p);
   bbw_str text;
   size_t at = 0;
   if (p == NULL) { return BBW_E_NOMEM; }
   BBW_TRY(bbw_prep_str(prep, "equation", (bbw_str){NULL, 0}, &text));
-  if (prep->input_count > OPERANDS_MAX) { return bbw_prep_unsupported(prep, NULL, "more than four inputs"); }
+  if (prep->input_count > BBW_EINSUM_OPERANDS_MAX) { return bbw_prep_unsupported(prep, NULL, "more than four inputs"); }
   p->operands = prep->input_count;
   for (uint32_t k = 0; k < p->operands; k++) {
     if (k > 0 && (at >= text.len || text.ptr[at++] != ',')) { return bad_equation(prep); }
@@ -95,32 +83,32 @@ bbw_status bbw_einsum_prepare(bbw_prep *prep) {
 typedef struct einsum_plan {
   uint32_t kept, all;
   size_t size[LETTERS_MAX];
-  size_t step[OPERANDS_MAX][LETTERS_MAX];
+  size_t step[BBW_EINSUM_OPERANDS_MAX][LETTERS_MAX];
 } einsum_plan;
 
 /* Letter and place of axis d of a term, where the ellipsis stands for `wide` axes; axes of ellipses are counted from their ends: letters 52 and up. */
-static uint8_t letter_of(const term *t, uint32_t wide, uint32_t d) {
+static uint8_t letter_of(const bbw_einsum_term *t, uint32_t wide, uint32_t d) {
   uint32_t place = 0;
   for (uint32_t i = 0; i < t->count; i++) {
-    if (t->letters[i] != ELLIPSIS) {
+    if (t->letters[i] != BBW_EINSUM_ELLIPSIS) {
       if (place++ == d) { return t->letters[i]; }
       continue;
     }
     if (d < place + wide) { return (uint8_t)(52 + (place + wide - 1 - d)); }
     place += wide;
   }
-  return ELLIPSIS;
+  return BBW_EINSUM_ELLIPSIS;
 }
 
 bbw_status bbw_einsum_infer(bbw_call *call) {
-  const einsum_params *p = call->params;
+  const bbw_einsum_params *p = call->params;
   size_t sizes[52 + BBW_ARRAY_RANK_MAX] = {0}; /* 0: not seen */
   bool is_seen[52 + BBW_ARRAY_RANK_MAX] = {false};
   uint8_t order[52 + BBW_ARRAY_RANK_MAX], number[52 + BBW_ARRAY_RANK_MAX];
-  uint32_t wide[OPERANDS_MAX], widest = 0;
+  uint32_t wide[BBW_EINSUM_OPERANDS_MAX], widest = 0;
   for (uint32_t k = 0; k < p->operands; k++) {
     const bbw_array *x = call->inputs[k];
-    const term *t = &p->terms[k];
+    const bbw_einsum_term *t = &p->terms[k];
     uint32_t letters = t->count - (t->has_ellipsis ? 1 : 0);
     if (x == NULL) { return bbw_call_refuse(call, (int32_t)k, "input is missing"); }
     if (x->dtype == BBW_DTYPE_BOOL) { return bbw_call_refuse_type(call, k); }
@@ -143,7 +131,7 @@ bbw_status bbw_einsum_infer(bbw_call *call) {
   }
   einsum_plan *plan = bbw_call_plan(call, sizeof *plan);
   if (plan == NULL) { return BBW_E_NOMEM; }
-  const term *result = &p->terms[p->operands];
+  const bbw_einsum_term *result = &p->terms[p->operands];
   uint32_t rank = result->count - (result->has_ellipsis ? 1 : 0) + (result->has_ellipsis ? widest : 0);
   size_t dims[BBW_ARRAY_RANK_MAX];
   if (rank > BBW_ARRAY_RANK_MAX) { return bbw_call_refuse(call, -1, "result has too many dimensions"); }
@@ -203,11 +191,11 @@ static double dot_f32(const einsum_plan *plan, const bbw_array *const *x, const 
 }
 
 bbw_status bbw_einsum_run(bbw_call *call) {
-  const einsum_params *p = call->params;
+  const bbw_einsum_params *p = call->params;
   const einsum_plan *plan = call->plan;
   bbw_array *out = call->outputs[0];
   bool is_float = bbw_dtype_is_float(out->dtype), is_empty = false;
-  size_t index[LETTERS_MAX] = {0}, at[OPERANDS_MAX] = {0};
+  size_t index[LETTERS_MAX] = {0}, at[BBW_EINSUM_OPERANDS_MAX] = {0};
   for (uint32_t i = plan->kept; i < plan->all; i++) { is_empty = is_empty || plan->size[i] == 0; }
   bool is_dot = out->dtype == BBW_DTYPE_F32 && p->operands == 2 && plan->all > plan->kept;
   for (size_t o = 0; o < out->count; o++) {
@@ -288,6 +276,34 @@ bbw_status bbw_det_run(bbw_call *call) {
     bbw_load_f64(x, i * n * n, n * n, call->scratch);
     double result = determinant(call->scratch, n);
     bbw_store_f64(call->outputs[0], i, 1, &result);
+  }
+  return BBW_OK;
+}
+
+/* Its gradient: the cofactors, which exist for matrices without an inverse too.  Inputs: g, x. */
+#define COFACTOR_ROWS_MAX 32u /* n^5 operations */
+
+bbw_status bbw_det_grad_infer(bbw_call *call) {
+  const bbw_array *g = call->inputs[0], *x = call->inputs[1];
+  if (g->dtype != BBW_DTYPE_F32 || x->dtype != BBW_DTYPE_F32) { return bbw_call_refuse_type(call, 0); }
+  size_t n = x->dims[x->rank - 1];
+  if (n > COFACTOR_ROWS_MAX) { return bbw_call_refuse(call, 1, "a matrix of more than 32 rows has no gradient"); }
+  call->scratch_bytes = n * n * sizeof(double);
+  return bbw_call_output_like(call, 0, x);
+}
+
+bbw_status bbw_det_grad_run(bbw_call *call) {
+  const bbw_array *g = call->inputs[0], *x = call->inputs[1];
+  size_t n = x->dims[x->rank - 1];
+  float *out = call->outputs[0]->data;
+  for (size_t i = 0; i < call->outputs[0]->count; i++) {
+    size_t matrix = i / (n * n), row = i / n % n, column = i % n, at = 0;
+    double *minor = call->scratch;
+    for (size_t k = 0; k < n * n; k++) {
+      if (k / n != row && k % n != column) { minor[at++] = (double)((const float *)x->data)[matrix * n * n + k]; }
+    }
+    double cofactor = determinant(minor, n - 1);
+    out[i] = (float)((row + column) % 2 == 0 ? cofactor : -cofactor) * ((const float *)g->data)[matrix];
   }
   return BBW_OK;
 }

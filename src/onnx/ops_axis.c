@@ -231,6 +231,41 @@ bbw_status bbw_top_k_run(bbw_call *call) {
   return BBW_OK;
 }
 
+/* The gradient of LpNormalization: (g - w * sum(g * y)) / norm, where w is y, or the sign of x for p = 1.  Inputs: g, x.  Lanes of zeros stayed as they were. */
+bbw_status bbw_lp_grad_infer(bbw_call *call) {
+  const axis_params *params = call->params;
+  const bbw_array *g = call->inputs[0], *x = call->inputs[1];
+  uint32_t axis;
+  if (g->dtype != BBW_DTYPE_F32 || x->dtype != BBW_DTYPE_F32) { return bbw_call_refuse_type(call, 0); }
+  BBW_TRY(bbw_call_axis(call, params->axis, x->rank, &axis));
+  bbw_lanes *lanes = bbw_call_plan(call, sizeof *lanes);
+  if (lanes == NULL) { return BBW_E_NOMEM; }
+  *lanes = bbw_lanes_of(x, axis);
+  return bbw_call_output_like(call, 0, x);
+}
+
+bbw_status bbw_lp_grad_run(bbw_call *call) {
+  const axis_params *params = call->params;
+  const bbw_lanes lanes = *(const bbw_lanes *)call->plan;
+  for (size_t i = 0; i < lanes.outer * lanes.inner; i++) {
+    size_t start = i / lanes.inner * lanes.length * lanes.inner + i % lanes.inner;
+    const float *g = (const float *)call->inputs[0]->data + start, *x = (const float *)call->inputs[1]->data + start;
+    float *out = (float *)call->outputs[0]->data + start;
+    double norm = 0.0, dot = 0.0;
+    for (size_t k = 0; k < lanes.length; k++) {
+      double number = (double)x[k * lanes.inner];
+      norm += params->p == 1 ? fabs(number) : number * number;
+      dot += number * (double)g[k * lanes.inner];
+    }
+    if (params->p == 2) { norm = sqrt(norm); }
+    for (size_t k = 0; k < lanes.length * lanes.inner; k += lanes.inner) {
+      double number = (double)x[k], w = params->p == 2 ? number / norm : number > 0.0 ? 1.0 : number < 0.0 ? -1.0 : 0.0;
+      out[k] = norm == 0.0 ? g[k] : (float)(((double)g[k] - w * dot / norm) / norm);
+    }
+  }
+  return BBW_OK;
+}
+
 /* ---- CumSum ---- */
 
 bbw_status bbw_cum_sum_prepare(bbw_prep *prep) {

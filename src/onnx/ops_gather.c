@@ -8,24 +8,16 @@
 #include "onnx/convert.h"
 #include "onnx/lanes.h"
 #include "onnx/ops.h"
+#include "onnx/params.h"
 #include "onnx/walk.h"
-
-enum { REDUCE_NONE, REDUCE_ADD, REDUCE_MUL, REDUCE_MAX, REDUCE_MIN };
-
-typedef struct gather_params {
-  int64_t axis;
-  int64_t batch_dims;
-  uint32_t reduction;
-  int64_t batch_axis;
-} gather_params;
 
 bbw_status bbw_gather_prepare(bbw_prep *prep) {
   static const char *const reductions[] = {"none", "add", "mul", "max", "min", NULL};
-  gather_params *p = bbw_prep_params(prep, sizeof *p);
+  bbw_gather_params *p = bbw_prep_params(prep, sizeof *p);
   if (p == NULL) { return BBW_E_NOMEM; }
   BBW_TRY(bbw_prep_int(prep, "axis", 0, &p->axis));
   BBW_TRY(bbw_prep_int(prep, "batch_dims", 0, &p->batch_dims));
-  return bbw_prep_choice(prep, "reduction", reductions, REDUCE_NONE, &p->reduction);
+  return bbw_prep_choice(prep, "reduction", reductions, BBW_SCATTER_NONE, &p->reduction);
 }
 
 static bbw_status check_index_type(bbw_call *call, uint32_t i) {
@@ -60,7 +52,7 @@ static bbw_status keep_lanes(bbw_call *call, const bbw_array *x, uint32_t axis) 
 /* ---- Gather ---- */
 
 bbw_status bbw_gather_infer(bbw_call *call) {
-  const gather_params *p = call->params;
+  const bbw_gather_params *p = call->params;
   const bbw_array *x = call->inputs[0], *indices = call->inputs[1];
   uint32_t axis, rank = 0;
   size_t dims[2 * BBW_ARRAY_RANK_MAX];
@@ -91,7 +83,7 @@ bbw_status bbw_gather_run(bbw_call *call) {
 
 /* The gradient: rows of g are added where they came from.  Inputs: g, the data (its shape), the indices. */
 bbw_status bbw_gather_grad_infer(bbw_call *call) {
-  const gather_params *p = call->params;
+  const bbw_gather_params *p = call->params;
   const bbw_array *g = call->inputs[0], *x = call->inputs[1];
   uint32_t axis;
   if (g->dtype != BBW_DTYPE_F32) { return bbw_call_refuse_type(call, 0); }
@@ -128,7 +120,7 @@ typedef struct elements_plan {
 
 static bbw_status infer_elements(bbw_call *call) {
   uint32_t axis;
-  const gather_params *p = call->params;
+  const bbw_gather_params *p = call->params;
   const bbw_array *x = call->inputs[0], *indices = call->inputs[1];
   BBW_TRY(check_index_type(call, 1));
   BBW_TRY(bbw_call_axis(call, p->axis, x->rank, &axis));
@@ -157,9 +149,9 @@ bbw_status bbw_gather_elements_infer(bbw_call *call) {
 
 bbw_status bbw_scatter_elements_infer(bbw_call *call) {
   const bbw_array *x = call->inputs[0], *indices = call->inputs[1], *updates = call->inputs[2];
-  const gather_params *p = call->params;
+  const bbw_gather_params *p = call->params;
   if (updates->dtype != x->dtype) { return bbw_call_refuse(call, 2, "inputs have different element types"); }
-  if (p->reduction != REDUCE_NONE && x->dtype == BBW_DTYPE_BOOL) { return bbw_call_refuse_type(call, 0); }
+  if (p->reduction != BBW_SCATTER_NONE && x->dtype == BBW_DTYPE_BOOL) { return bbw_call_refuse_type(call, 0); }
   BBW_TRY(infer_elements(call));
   if (!bbw_array_same_shape(indices, updates)) {
     return bbw_call_refuse(call, 2, "the updates do not fit the indices");
@@ -170,7 +162,7 @@ bbw_status bbw_scatter_elements_infer(bbw_call *call) {
 /* out[to] becomes itself, combined with updates[from]. */
 static void update(bbw_array *out, size_t to, const bbw_array *updates, size_t from, uint32_t reduction) {
   size_t bytes = bbw_dtype_bytes(out->dtype);
-  if (reduction == REDUCE_NONE) {
+  if (reduction == BBW_SCATTER_NONE) {
     memcpy((char *)out->data + to * bytes, (const char *)updates->data + from * bytes, bytes);
     return;
   }
@@ -192,7 +184,7 @@ static void update(bbw_array *out, size_t to, const bbw_array *updates, size_t f
 
 /* Visits every index with the place that it names in the data. */
 static bbw_status run_elements(bbw_call *call, bool scatters) {
-  const gather_params *p = call->params;
+  const bbw_gather_params *p = call->params;
   const elements_plan *plan = call->plan;
   const bbw_walk *walk = &plan->walk;
   const bbw_array *x = call->inputs[0], *indices = call->inputs[1];
@@ -275,7 +267,7 @@ static size_t place_of(const bbw_call *call, const nd_plan *plan, size_t place) 
 }
 
 bbw_status bbw_gather_nd_infer(bbw_call *call) {
-  const gather_params *p = call->params;
+  const bbw_gather_params *p = call->params;
   const bbw_array *x = call->inputs[0], *indices = call->inputs[1];
   nd_plan *plan;
   uint32_t rank = 0;
@@ -303,11 +295,11 @@ bbw_status bbw_gather_nd_run(bbw_call *call) {
 }
 
 bbw_status bbw_scatter_nd_infer(bbw_call *call) {
-  const gather_params *p = call->params;
+  const bbw_gather_params *p = call->params;
   const bbw_array *x = call->inputs[0], *indices = call->inputs[1], *updates = call->inputs[2];
   nd_plan *plan;
   if (updates->dtype != x->dtype) { return bbw_call_refuse(call, 2, "inputs have different element types"); }
-  if (p->reduction != REDUCE_NONE && x->dtype == BBW_DTYPE_BOOL) { return bbw_call_refuse_type(call, 0); }
+  if (p->reduction != BBW_SCATTER_NONE && x->dtype == BBW_DTYPE_BOOL) { return bbw_call_refuse_type(call, 0); }
   BBW_TRY(infer_nd(call, 0, &plan));
   bool fits = updates->rank == indices->rank - 1 + (x->rank - plan->depth);
   for (uint32_t d = 0; fits && d < updates->rank; d++) {
@@ -319,7 +311,7 @@ bbw_status bbw_scatter_nd_infer(bbw_call *call) {
 }
 
 bbw_status bbw_scatter_nd_run(bbw_call *call) {
-  const gather_params *p = call->params;
+  const bbw_gather_params *p = call->params;
   const nd_plan *plan = call->plan;
   const bbw_array *x = call->inputs[0];
   bbw_array *out = call->outputs[0];
@@ -338,13 +330,13 @@ bbw_status bbw_scatter_nd_run(bbw_call *call) {
 /* ---- OneHot ---- */
 
 bbw_status bbw_one_hot_prepare(bbw_prep *prep) {
-  gather_params *p = bbw_prep_params(prep, sizeof *p);
+  bbw_gather_params *p = bbw_prep_params(prep, sizeof *p);
   if (p == NULL) { return BBW_E_NOMEM; }
   return bbw_prep_int(prep, "axis", -1, &p->axis);
 }
 
 bbw_status bbw_one_hot_infer(bbw_call *call) {
-  const gather_params *p = call->params;
+  const bbw_gather_params *p = call->params;
   const bbw_array *indices = call->inputs[0], *values = call->inputs[2];
   uint32_t axis;
   int64_t depth;
@@ -386,7 +378,7 @@ bbw_status bbw_one_hot_run(bbw_call *call) {
 /* ---- ReverseSequence ---- */
 
 bbw_status bbw_reverse_sequence_prepare(bbw_prep *prep) {
-  gather_params *p = bbw_prep_params(prep, sizeof *p);
+  bbw_gather_params *p = bbw_prep_params(prep, sizeof *p);
   if (p == NULL) { return BBW_E_NOMEM; }
   BBW_TRY(bbw_prep_int(prep, "time_axis", 0, &p->axis));
   BBW_TRY(bbw_prep_int(prep, "batch_axis", 1, &p->batch_axis));
@@ -395,7 +387,7 @@ bbw_status bbw_reverse_sequence_prepare(bbw_prep *prep) {
 }
 
 bbw_status bbw_reverse_sequence_infer(bbw_call *call) {
-  const gather_params *p = call->params;
+  const bbw_gather_params *p = call->params;
   const bbw_array *x = call->inputs[0], *lengths = call->inputs[1];
   BBW_TRY(check_index_type(call, 1));
   if (x->rank < 2) { return bbw_call_refuse(call, 0, "input needs two dimensions at least"); }
@@ -406,7 +398,7 @@ bbw_status bbw_reverse_sequence_infer(bbw_call *call) {
 }
 
 bbw_status bbw_reverse_sequence_run(bbw_call *call) {
-  const gather_params *p = call->params;
+  const bbw_gather_params *p = call->params;
   const bbw_array *x = call->inputs[0], *lengths = call->inputs[1];
   size_t times = x->dims[p->axis], batches = x->dims[p->batch_axis];
   size_t bytes = bbw_dims_product(x->dims, 2, x->rank) * bbw_dtype_bytes(x->dtype);

@@ -115,3 +115,56 @@ bbw_status bbw_loss_run(bbw_call *call) {
   if (p->reduction != REDUCTION_NONE && loss != NULL) { bbw_store_f64(loss, 0, 1, &total); }
   return BBW_OK;
 }
+
+/* ---- the gradient by the scores.  Inputs: g, scores, classes, weights ---- */
+
+bbw_status bbw_loss_grad_infer(bbw_call *call) {
+  const bbw_array *g = call->inputs[0], *x = call->inputs[1];
+  if (g->dtype != BBW_DTYPE_F32 || x->dtype != BBW_DTYPE_F32) { return bbw_call_refuse_type(call, 0); }
+  bbw_call inner = *call; /* the forward operator has no g in front */
+  inner.inputs++;
+  inner.input_count--;
+  inner.output_count = 0;
+  BBW_TRY(bbw_loss_infer(&inner));
+  call->plan = inner.plan;
+  call->scratch_bytes = inner.scratch_bytes;
+  if (g->count != (((const loss_params *)call->params)->reduction == REDUCTION_NONE ? inner.inputs[1]->count : 1)) {
+    return bbw_call_refuse(call, 0, "the gradient does not fit its shape");
+  }
+  return bbw_call_output_like(call, 0, x);
+}
+
+bbw_status bbw_loss_grad_run(bbw_call *call) {
+  const loss_params *p = call->params;
+  const bbw_lanes lanes = *(const bbw_lanes *)call->plan;
+  const float *g = call->inputs[0]->data;
+  const bbw_array *x = call->inputs[1], *classes = call->inputs[2], *weights = bbw_call_input(call, 3);
+  float *out = call->outputs[0]->data;
+  double *scores = call->scratch, total = 0.0;
+  bbw_call inner = *call;
+  inner.inputs++;
+  bbw_status rv = check_classes(&inner, lanes.length);
+  call->detail = inner.detail;
+  if (rv != BBW_OK) { return rv; }
+  for (uint32_t round = 0; round < 2; round++) { /* the total weight first */
+    for (size_t i = 0; i < classes->count; i++) {
+      size_t start = i / lanes.inner * lanes.length * lanes.inner + i % lanes.inner;
+      int64_t class;
+      double weight = 0.0;
+      bbw_load_i64(classes, i, 1, &class);
+      if (!is_ignored(p, class)) { weight = weights != NULL ? (double)((const float *)weights->data)[class] : 1.0; }
+      if (round == 0) {
+        total += weight;
+        continue;
+      }
+      weight = weight * (double)g[p->reduction == REDUCTION_NONE ? i : 0];
+      if (p->reduction == REDUCTION_MEAN) { weight = weight / total; }
+      load_scores(p, x, start, lanes, scores);
+      for (size_t c = 0; c < lanes.length; c++) {
+        double slope = (p->is_softmax ? bbw_exp_f64(scores[c]) : 0.0) - ((int64_t)c == class ? 1.0 : 0.0);
+        out[start + c * lanes.inner] = weight == 0.0 ? 0.0f : (float)(slope * weight);
+      }
+    }
+  }
+  return BBW_OK;
+}

@@ -1,6 +1,8 @@
 /* Normalization over batches, layers, instances, groups and neighbouring channels (f32). */
 #include <math.h>
 
+#include "base/mem.h"
+#include "kernels/math_f64.h"
 #include "kernels/norm.h"
 #include "onnx/ops.h"
 #include "onnx/params.h"
@@ -275,5 +277,44 @@ bbw_status bbw_lrn_run(bbw_call *call) {
   const channel_plan *s = call->plan;
   bbw_lrn_f32_simd128(call->inputs[0]->data, call->outputs[0]->data, s->outer, s->channels, s->inner, (size_t)p->size,
                       p->alpha, p->beta, p->bias);
+  return BBW_OK;
+}
+
+/* Its gradient, with s = bias + alpha / size * (sum of the squares around) and y = x / s^beta.  Inputs: x, g. */
+bbw_status bbw_lrn_grad_infer(bbw_call *call) {
+  channel_plan *s;
+  if (call->inputs[1]->dtype != BBW_DTYPE_F32) { return bbw_call_refuse_type(call, 1); }
+  BBW_TRY(plan_channels(call, 2, &s));
+  if (!bbw_size_mul(s->channels, 2 * sizeof(double), &call->scratch_bytes)) { return BBW_E_LIMIT; }
+  return bbw_call_output_like(call, 0, call->inputs[0]);
+}
+
+bbw_status bbw_lrn_grad_run(bbw_call *call) {
+  const lrn_params *p = call->params;
+  const channel_plan *s = call->plan;
+  const float *x = call->inputs[0]->data, *g = call->inputs[1]->data;
+  float *out = call->outputs[0]->data;
+  double *power = call->scratch, *through = power + s->channels, factor = (double)p->alpha / (double)p->size;
+  size_t below = (size_t)(p->size - 1) / 2,
+         above = (size_t)p->size - 1 - below; /* channels around that a sum takes in */
+  for (size_t i = 0; i < s->outer * s->inner; i++) {
+    size_t start = i / s->inner * s->channels * s->inner + i % s->inner;
+    for (size_t c = 0; c < s->channels; c++) {
+      double sum = 0.0;
+      for (size_t k = c > below ? c - below : 0; k < s->channels && k <= c + above; k++) {
+        double number = (double)x[start + k * s->inner];
+        sum += number * number;
+      }
+      sum = (double)p->bias + factor * sum;
+      power[c] = bbw_pow_f64(sum, -(double)p->beta);
+      through[c] = (double)g[start + c * s->inner] * (double)x[start + c * s->inner] * power[c] / sum;
+    }
+    for (size_t c = 0; c < s->channels; c++) {
+      double sum = 0.0;
+      for (size_t k = c > above ? c - above : 0; k < s->channels && k <= c + below; k++) { sum += through[k]; }
+      size_t at = start + c * s->inner;
+      out[at] = (float)((double)g[at] * power[c] - 2.0 * factor * (double)p->beta * (double)x[at] * sum);
+    }
+  }
   return BBW_OK;
 }

@@ -164,25 +164,65 @@ bbw_status bbw_max_unpool_infer(bbw_call *call) {
   return bbw_call_output(call, 0, BBW_DTYPE_F32, rank, dims);
 }
 
-bbw_status bbw_max_unpool_run(bbw_call *call) {
+/* Where the index of a value, which counts the elements of the implied result, is in a result of these sizes. */
+static size_t unpooled_place(const unpool_plan *s, const bbw_array *result, size_t index) {
+  size_t place = 0, step = 1;
+  for (uint32_t d = result->rank; d-- > 0;) {
+    place += index % s->implied[d] * step;
+    index /= s->implied[d];
+    step *= result->dims[d];
+  }
+  return place;
+}
+
+static bbw_status check_unpooled(bbw_call *call, uint32_t input) {
   const unpool_plan *s = call->plan;
+  const bbw_array *indices = call->inputs[input];
+  for (size_t i = 0; i < indices->count; i++) {
+    int64_t index = ((const int64_t *)indices->data)[i];
+    if (index < 0 || (uint64_t)index >= s->count) {
+      return bbw_call_refuse(call, (int32_t)input, "an index is outside of the result");
+    }
+  }
+  return BBW_OK;
+}
+
+bbw_status bbw_max_unpool_run(bbw_call *call) {
   const bbw_array *x = call->inputs[0];
   const int64_t *indices = call->inputs[1]->data;
   bbw_array *out = call->outputs[0];
-  for (size_t i = 0; i < x->count; i++) {
-    if (indices[i] < 0 || (uint64_t)indices[i] >= s->count) {
-      return bbw_call_refuse(call, 1, "an index is outside of the result");
-    }
-  }
+  BBW_TRY(check_unpooled(call, 1));
   if (out->count > 0) { memset(out->data, 0, out->count * sizeof(float)); }
   for (size_t i = 0; i < x->count; i++) {
-    size_t rest = (size_t)indices[i], place = 0, step = 1;
-    for (uint32_t d = out->rank; d-- > 0;) {
-      place += rest % s->implied[d] * step;
-      rest /= s->implied[d];
-      step *= out->dims[d];
-    }
-    ((float *)out->data)[place] = ((const float *)x->data)[i];
+    ((float *)out->data)[unpooled_place(call->plan, out, (size_t)indices[i])] = ((const float *)x->data)[i];
+  }
+  return BBW_OK;
+}
+
+/* Its gradient.  Inputs: g, then those of the forward node. */
+bbw_status bbw_max_unpool_grad_infer(bbw_call *call) {
+  bbw_call inner = *call;
+  bbw_array result = {0}, *const outputs[] = {&result};
+  inner.inputs++;
+  inner.input_count--;
+  inner.outputs = outputs;
+  bbw_status rv = bbw_max_unpool_infer(&inner);
+  call->plan = inner.plan;
+  call->detail = inner.detail;
+  if (rv != BBW_OK) { return rv; }
+  if (call->inputs[0]->dtype != BBW_DTYPE_F32 || !bbw_array_same_shape(call->inputs[0], &result)) {
+    return bbw_call_refuse(call, 0, "the gradient does not fit its shape");
+  }
+  return bbw_call_output_like(call, 0, call->inputs[1]);
+}
+
+bbw_status bbw_max_unpool_grad_run(bbw_call *call) {
+  const bbw_array *g = call->inputs[0];
+  const int64_t *indices = call->inputs[2]->data;
+  bbw_array *out = call->outputs[0];
+  BBW_TRY(check_unpooled(call, 2));
+  for (size_t i = 0; i < out->count; i++) {
+    ((float *)out->data)[i] = ((const float *)g->data)[unpooled_place(call->plan, g, (size_t)indices[i])];
   }
   return BBW_OK;
 }

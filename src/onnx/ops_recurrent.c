@@ -5,21 +5,16 @@
 #include "kernels/gemm.h"
 #include "kernels/math_f32.h"
 #include "onnx/ops.h"
-
-typedef struct activation {
-  uint32_t kind;
-  float alpha, beta;
-} activation;
+#include "onnx/recurrent.h"
 
 static const char *const activation_names[] = {
     "Relu",       "Tanh",        "Sigmoid", "Affine",   "LeakyRelu", "ThresholdedRelu",
     "ScaledTanh", "HardSigmoid", "Elu",     "Softsign", "Softplus",  NULL};
-enum { RELU, TANH, SIGMOID, AFFINE, LEAKY_RELU, THRESHOLDED_RELU, SCALED_TANH, HARD_SIGMOID, ELU, SOFTSIGN, SOFTPLUS };
 /* What ONNX says where the attribute is absent. */
 static const float default_alpha[] = {0, 0, 0, 1.0f, 0.01f, 1.0f, 1.0f, 0.2f, 1.0f, 0, 0};
 static const float default_beta[] = {0, 0, 0, 0, 0, 0, 1.0f, 0.5f, 0, 0, 0};
 
-static float activate(activation a, float x) {
+float bbw_activate(bbw_gate_function a, float x) {
   switch (a.kind) {
   case RELU: return x < 0.0f ? 0.0f : x;
   case TANH: return bbw_tanh_f32(x);
@@ -38,22 +33,12 @@ static float activate(activation a, float x) {
   }
 }
 
-typedef struct params {
-  uint32_t direction; /* forward, reverse, bidirectional */
-  int64_t hidden;
-  int64_t layout;
-  bool is_reset_after; /* GRU: linear_before_reset */
-  bool couples_forget; /* LSTM: input_forget */
-  bool has_clip;
-  float clip;
-  activation f[2][3]; /* per direction: f, g, h */
-} params;
-
 /* Gates of one step: RNN 1, GRU 3 (z r h), LSTM 4 (i o f c). */
 static uint32_t gates_of(const bbw_onnx_op *op) { return *(const uint32_t *)op->ctx; }
 const uint32_t bbw_recurrent_rnn = 1, bbw_recurrent_gru = 3, bbw_recurrent_lstm = 4;
 
-static bbw_status read_activations(bbw_prep *prep, params *p, uint32_t per_direction, uint32_t directions) {
+static bbw_status read_activations(bbw_prep *prep, bbw_recurrent_params *p, uint32_t per_direction,
+                                   uint32_t directions) {
   static const uint32_t defaults[5][3] = {{0}, {TANH}, {0}, {SIGMOID, TANH}, {SIGMOID, TANH, TANH}};
   const bbw_onnx_attribute *names = bbw_onnx_attribute_find(prep->node, BBW_STR("activations"));
   const float *alpha, *beta;
@@ -77,8 +62,8 @@ static bbw_status read_activations(bbw_prep *prep, params *p, uint32_t per_direc
           return bbw_prep_unsupported(prep, "activations", "function is not known");
         }
       }
-      activation *a = &p->f[d][i];
-      *a = (activation){kind, default_alpha[kind], default_beta[kind]};
+      bbw_gate_function *a = &p->f[d][i];
+      *a = (bbw_gate_function){kind, default_alpha[kind], default_beta[kind]};
       /* Values are listed for those functions only that take them. */
       if (default_alpha[kind] != 0 && alpha_at < alpha_count) { a->alpha = alpha[alpha_at++]; }
       if (default_beta[kind] != 0 && beta_at < beta_count) { a->beta = beta[beta_at++]; }
@@ -89,7 +74,7 @@ static bbw_status read_activations(bbw_prep *prep, params *p, uint32_t per_direc
 
 bbw_status bbw_recurrent_prepare(bbw_prep *prep) {
   static const char *const directions[] = {"forward", "reverse", "bidirectional", NULL};
-  params *p = bbw_prep_params(prep, sizeof *p);
+  bbw_recurrent_params *p = bbw_prep_params(prep, sizeof *p);
   if (p == NULL) { return BBW_E_NOMEM; }
   BBW_TRY(bbw_prep_choice(prep, "direction", directions, 0, &p->direction));
   BBW_TRY(bbw_prep_int(prep, "hidden_size", 0, &p->hidden));
@@ -101,12 +86,6 @@ bbw_status bbw_recurrent_prepare(bbw_prep *prep) {
   uint32_t gates = gates_of(prep->op);
   return read_activations(prep, p, gates == 1 ? 1 : gates == 3 ? 2 : 3, p->direction == 2 ? 2 : 1);
 }
-
-/* Sizes of one call, and where its scratch memory is divided (in floats). */
-typedef struct plan {
-  size_t steps, batch, width, hidden, gates, directions;
-  size_t inputs_at, state_at, h_at, c_at, reset_at, gemm_at;
-} plan;
 
 static bbw_status check_shape(bbw_call *call, uint32_t input, uint32_t rank, size_t d0, size_t d1, size_t d2) {
   const bbw_array *x = bbw_call_input(call, input);
@@ -120,9 +99,9 @@ static bbw_status check_shape(bbw_call *call, uint32_t input, uint32_t rank, siz
 }
 
 bbw_status bbw_recurrent_infer(bbw_call *call) {
-  const params *p = call->params;
+  const bbw_recurrent_params *p = call->params;
   const bbw_array *x = call->inputs[0], *w = call->inputs[1], *r = call->inputs[2], *lengths = bbw_call_input(call, 4);
-  plan *s = bbw_call_plan(call, sizeof *s);
+  bbw_recurrent_plan *s = bbw_call_plan(call, sizeof *s);
   if (s == NULL) { return BBW_E_NOMEM; }
   if (x->dtype != BBW_DTYPE_F32) { return bbw_call_refuse_type(call, 0); }
   if (x->rank != 3 || w->rank != 3 || r->rank != 3) {
@@ -161,107 +140,86 @@ bbw_status bbw_recurrent_infer(bbw_call *call) {
     call->detail = "the gates of all steps are too large";
     return BBW_E_LIMIT;
   }
-  size_t at = 0;
-  s->inputs_at = at, at += s->steps * s->batch * rows;
-  s->state_at = at, at += s->batch * rows;
-  s->h_at = at, at += s->batch * s->hidden;
-  s->c_at = at, at += s->batch * s->hidden;
-  s->reset_at = at, at += s->batch * s->hidden;
-  s->gemm_at = at;
+  uint64_t at = 0; /* five of them fit into a size_t of 32 bits no more */
+  s->inputs_at = (size_t)at, at += s->steps * s->batch * rows;
+  s->state_at = (size_t)at, at += s->batch * rows;
+  s->h_at = (size_t)at, at += s->batch * s->hidden;
+  s->c_at = (size_t)at, at += s->batch * s->hidden;
+  s->reset_at = (size_t)at, at += s->batch * s->hidden;
+  s->gemm_at = (size_t)at;
   size_t all = bbw_gemm_f32_scratch(s->steps * s->batch, rows, s->width);
   size_t one = bbw_gemm_f32_scratch(s->batch, rows, s->hidden);
-  call->scratch_bytes = (at + (all > one ? all : one)) * sizeof(float);
+  at += all > one ? all : one;
+  if (at > SIZE_MAX / sizeof(float)) {
+    call->detail = "the gates of all steps are too large";
+    return BBW_E_LIMIT;
+  }
+  call->scratch_bytes = (size_t)at * sizeof(float);
   return BBW_OK;
 }
 
-/* What one direction works on. */
-typedef struct lane {
-  const plan *s;
-  const params *p;
-  const activation *f;
-  const float *r, *r_bias, *peephole; /* the last two may be NULL */
-  float *inputs, *state, *h, *c, *reset, *gemm;
-  const int32_t *lengths; /* or NULL: all steps */
-  bool is_reverse;
-} lane;
-
-static size_t length_of(const lane *l, size_t b) { return l->lengths != NULL ? (size_t)l->lengths[b] : l->s->steps; }
-
-/* The place of sequence b in iteration i; only for i < length_of. */
-static size_t time_of(const lane *l, size_t b, size_t i) { return l->is_reverse ? length_of(l, b) - 1 - i : i; }
-
-/* Row of step t of sequence b among the rows of X. */
-static size_t row_of(const lane *l, size_t b, size_t t) {
-  return l->p->layout == 0 ? t * l->s->batch + b : b * l->s->steps + t;
-}
-
-static float clipped(const params *p, float x) {
-  if (!p->has_clip) { return x; }
-  return x < -p->clip ? -p->clip : x > p->clip ? p->clip : x;
-}
-
 /* out = h . r^T, for rows [from, from + count) of r */
-static void product(const lane *l, const float *h, float *out, size_t from, size_t count) {
+static void product(const bbw_recurrent_lane *l, const float *h, float *out, size_t from, size_t count) {
   bbw_gemm_options options = {.is_b_transposed = true, .alpha = 1.0f};
   bbw_gemm_f32_simd128(h, l->r + from * l->s->hidden, out, l->s->batch, count, l->s->hidden, &options, l->gemm);
 }
 
-static float r_bias(const lane *l, size_t i) { return l->r_bias != NULL ? l->r_bias[i] : 0.0f; }
-
 /* New state of sequence b from x, the inputs' part of its gates, and u, the state's part. */
-static void step_rnn(const lane *l, const float *x, const float *u, float *h) {
-  for (size_t j = 0; j < l->s->hidden; j++) { h[j] = activate(l->f[0], clipped(l->p, x[j] + u[j] + r_bias(l, j))); }
+static void step_rnn(const bbw_recurrent_lane *l, const float *x, const float *u, float *h) {
+  for (size_t j = 0; j < l->s->hidden; j++) {
+    h[j] = bbw_activate(l->f[0], bbw_clipped(l->p, x[j] + u[j] + bbw_r_bias(l, j)));
+  }
 }
 
-static void step_lstm(const lane *l, const float *x, const float *u, float *h, float *c) {
+static void step_lstm(const bbw_recurrent_lane *l, const float *x, const float *u, float *h, float *c) {
   size_t n = l->s->hidden;
   const float *peep = l->peephole;
   for (size_t j = 0; j < n; j++) {
-    float i = x[j] + u[j] + r_bias(l, j), o = x[n + j] + u[n + j] + r_bias(l, n + j);
-    float f = x[2 * n + j] + u[2 * n + j] + r_bias(l, 2 * n + j),
-          g = x[3 * n + j] + u[3 * n + j] + r_bias(l, 3 * n + j);
+    float i = x[j] + u[j] + bbw_r_bias(l, j), o = x[n + j] + u[n + j] + bbw_r_bias(l, n + j);
+    float f = x[2 * n + j] + u[2 * n + j] + bbw_r_bias(l, 2 * n + j),
+          g = x[3 * n + j] + u[3 * n + j] + bbw_r_bias(l, 3 * n + j);
     if (peep != NULL) {
       i = i + peep[j] * c[j];
       f = f + peep[2 * n + j] * c[j];
     }
-    i = activate(l->f[0], clipped(l->p, i));
-    f = l->p->couples_forget ? 1.0f - i : activate(l->f[0], clipped(l->p, f));
-    c[j] = f * c[j] + i * activate(l->f[1], clipped(l->p, g));
+    i = bbw_activate(l->f[0], bbw_clipped(l->p, i));
+    f = l->p->couples_forget ? 1.0f - i : bbw_activate(l->f[0], bbw_clipped(l->p, f));
+    c[j] = f * c[j] + i * bbw_activate(l->f[1], bbw_clipped(l->p, g));
     if (peep != NULL) { o = o + peep[n + j] * c[j]; }
-    h[j] = activate(l->f[0], clipped(l->p, o)) * activate(l->f[2], c[j]);
+    h[j] = bbw_activate(l->f[0], bbw_clipped(l->p, o)) * bbw_activate(l->f[2], c[j]);
   }
 }
 
 /* The reset gate of GRU; what it leaves of h goes into the product of the candidate. */
-static void gates_gru(const lane *l, const float *x, const float *u, const float *h, float *reset) {
+static void gates_gru(const bbw_recurrent_lane *l, const float *x, const float *u, const float *h, float *reset) {
   size_t n = l->s->hidden;
   for (size_t j = 0; j < n; j++) {
-    reset[j] = h[j] * activate(l->f[0], clipped(l->p, x[n + j] + u[n + j] + r_bias(l, n + j)));
+    reset[j] = h[j] * bbw_activate(l->f[0], bbw_clipped(l->p, x[n + j] + u[n + j] + bbw_r_bias(l, n + j)));
   }
 }
 
-static void step_gru(const lane *l, const float *x, const float *u, float *h) {
+static void step_gru(const bbw_recurrent_lane *l, const float *x, const float *u, float *h) {
   size_t n = l->s->hidden;
   for (size_t j = 0; j < n; j++) {
-    float z = activate(l->f[0], clipped(l->p, x[j] + u[j] + r_bias(l, j)));
-    float part = u[2 * n + j] + r_bias(l, 2 * n + j);
+    float z = bbw_activate(l->f[0], bbw_clipped(l->p, x[j] + u[j] + bbw_r_bias(l, j)));
+    float part = u[2 * n + j] + bbw_r_bias(l, 2 * n + j);
     if (l->p->is_reset_after) {
-      part = part * activate(l->f[0], clipped(l->p, x[n + j] + u[n + j] + r_bias(l, n + j)));
+      part = part * bbw_activate(l->f[0], bbw_clipped(l->p, x[n + j] + u[n + j] + bbw_r_bias(l, n + j)));
     }
-    float g = activate(l->f[1], clipped(l->p, x[2 * n + j] + part));
+    float g = bbw_activate(l->f[1], bbw_clipped(l->p, x[2 * n + j] + part));
     h[j] = (1.0f - z) * g + z * h[j];
   }
 }
 
 /* Iteration i of all sequences that are as long. */
-static void step(const lane *l, size_t i) {
-  const plan *s = l->s;
+void bbw_recurrent_step(const bbw_recurrent_lane *l, size_t i) {
+  const bbw_recurrent_plan *s = l->s;
   size_t n = s->hidden, rows = s->gates * n;
   bool is_candidate_apart = s->gates == 3 && !l->p->is_reset_after;
   product(l, l->h, l->state, 0, rows);
   for (size_t b = 0; b < s->batch; b++) {
-    if (i >= length_of(l, b)) { continue; }
-    const float *x = l->inputs + row_of(l, b, time_of(l, b, i)) * rows;
+    if (i >= bbw_length_of(l, b)) { continue; }
+    const float *x = l->inputs + bbw_row_of(l, b, bbw_time_of(l, b, i)) * rows;
     float *u = l->state + b * rows, *h = l->h + b * n;
     if (is_candidate_apart) { /* a sequence at a time, because its candidate lies between the gates of the others */
       bbw_gemm_options options = {.is_b_transposed = true, .alpha = 1.0f};
@@ -280,70 +238,75 @@ static void step(const lane *l, size_t i) {
 
 static const float *data_of(const bbw_array *x) { return x != NULL ? x->data : NULL; }
 
-/* Initial or final state of direction d: [directions, batch, hidden], or [batch, directions, hidden] with layout 1. */
-static float *state_at(const lane *l, float *states, size_t d, size_t b) {
+float *bbw_recurrent_state_at(const bbw_recurrent_lane *l, float *states, size_t d, size_t b) {
   size_t place = l->p->layout == 0 ? d * l->s->batch + b : b * l->s->directions + d;
   return states + place * l->s->hidden;
 }
 
-static void start(const lane *l, const bbw_array *initial, float *state, size_t d) {
+static void start(const bbw_recurrent_lane *l, const bbw_array *initial, float *state, size_t d) {
   for (size_t b = 0; b < l->s->batch; b++) {
     size_t bytes = l->s->hidden * sizeof *state;
     if (initial != NULL) {
-      memcpy(state + b * l->s->hidden, state_at(l, initial->data, d, b), bytes);
+      memcpy(state + b * l->s->hidden, bbw_recurrent_state_at(l, initial->data, d, b), bytes);
     } else {
       memset(state + b * l->s->hidden, 0, bytes);
     }
   }
 }
 
-static void finish(const lane *l, bbw_array *final, const float *state, size_t d) {
+static void finish(const bbw_recurrent_lane *l, bbw_array *final, const float *state, size_t d) {
   for (size_t b = 0; final != NULL && b < l->s->batch; b++) {
-    memcpy(state_at(l, final->data, d, b), state + b * l->s->hidden, l->s->hidden * sizeof *state);
+    memcpy(bbw_recurrent_state_at(l, final->data, d, b), state + b * l->s->hidden, l->s->hidden * sizeof *state);
   }
 }
 
-static void run_direction(bbw_call *call, size_t d) {
-  const plan *s = call->plan;
-  const params *p = call->params;
+void bbw_recurrent_open(bbw_call *call, size_t d, bbw_recurrent_lane *l) {
+  const bbw_recurrent_plan *s = call->plan;
+  const bbw_recurrent_params *p = call->params;
   size_t n = s->hidden, rows = s->gates * n;
   float *scratch = call->scratch;
-  const bbw_array *lengths = bbw_call_input(call, 4), *y = bbw_call_result(call, 0);
+  const bbw_array *lengths = bbw_call_input(call, 4);
   const float *w = (const float *)call->inputs[1]->data + d * rows * s->width;
   const float *bias = data_of(bbw_call_input(call, 3)),
               *peephole = s->gates == 4 ? data_of(bbw_call_input(call, 7)) : NULL;
-  lane l = {.s = s,
-            .p = p,
-            .f = p->f[d],
-            .r = (const float *)call->inputs[2]->data + d * rows * n,
-            .inputs = scratch + s->inputs_at,
-            .state = scratch + s->state_at,
-            .h = scratch + s->h_at,
-            .c = scratch + s->c_at,
-            .reset = scratch + s->reset_at,
-            .gemm = scratch + s->gemm_at,
-            .lengths = lengths != NULL ? lengths->data : NULL,
-            .is_reverse = p->direction == 1 || d == 1};
+  *l = (bbw_recurrent_lane){.s = s,
+                            .p = p,
+                            .f = p->f[d],
+                            .r = (const float *)call->inputs[2]->data + d * rows * n,
+                            .inputs = scratch + s->inputs_at,
+                            .state = scratch + s->state_at,
+                            .h = scratch + s->h_at,
+                            .c = scratch + s->c_at,
+                            .reset = scratch + s->reset_at,
+                            .gemm = scratch + s->gemm_at,
+                            .lengths = lengths != NULL ? lengths->data : NULL,
+                            .is_reverse = p->direction == 1 || d == 1};
   if (bias != NULL) {
     bias += d * 2 * rows;
-    l.r_bias = bias + rows;
+    l->r_bias = bias + rows;
   }
-  if (peephole != NULL) { l.peephole = peephole + d * 3 * n; }
+  if (peephole != NULL) { l->peephole = peephole + d * 3 * n; }
   bbw_gemm_options options = {.is_b_transposed = true, .alpha = 1.0f, .bias = bias};
-  bbw_gemm_f32_simd128(call->inputs[0]->data, w, l.inputs, s->steps * s->batch, rows, s->width, &options, l.gemm);
-  start(&l, bbw_call_input(call, 5), l.h, d);
-  start(&l, s->gates == 4 ? bbw_call_input(call, 6) : NULL, l.c, d);
+  bbw_gemm_f32_simd128(call->inputs[0]->data, w, l->inputs, s->steps * s->batch, rows, s->width, &options, l->gemm);
+  start(l, bbw_call_input(call, 5), l->h, d);
+  start(l, s->gates == 4 ? bbw_call_input(call, 6) : NULL, l->c, d);
+}
+
+static void run_direction(bbw_call *call, size_t d) {
+  const bbw_recurrent_plan *s = call->plan;
+  const bbw_array *y = bbw_call_result(call, 0);
+  bbw_recurrent_lane l;
+  bbw_recurrent_open(call, d, &l);
   for (size_t i = 0; i < s->steps; i++) {
-    step(&l, i);
+    bbw_recurrent_step(&l, i);
     for (size_t b = 0; y != NULL && b < s->batch; b++) {
-      bool is_running = i < length_of(&l, b);
-      size_t t = is_running ? time_of(&l, b, i) : i; /* what lies behind the end of a sequence is zero */
-      size_t place = p->layout == 0 ? (t * s->directions + d) * s->batch + b : (b * s->steps + t) * s->directions + d;
-      float *out = (float *)y->data + place * n;
+      bool is_running = i < bbw_length_of(&l, b);
+      size_t t = is_running ? bbw_time_of(&l, b, i) : i; /* what lies behind the end of a sequence is zero */
+      float *out = (float *)y->data + bbw_result_of(&l, d, b, t);
       if (is_running) {
-        memcpy(out, l.h + b * n, n * sizeof *out);
+        memcpy(out, l.h + b * s->hidden, s->hidden * sizeof *out);
       } else {
-        memset(out, 0, n * sizeof *out);
+        memset(out, 0, s->hidden * sizeof *out);
       }
     }
   }
@@ -351,13 +314,19 @@ static void run_direction(bbw_call *call, size_t d) {
   finish(&l, bbw_call_result(call, 2), l.c, d);
 }
 
-bbw_status bbw_recurrent_run(bbw_call *call) {
-  const plan *s = call->plan;
+bbw_status bbw_recurrent_check(bbw_call *call) {
+  const bbw_recurrent_plan *s = call->plan;
   const bbw_array *lengths = bbw_call_input(call, 4);
   for (size_t b = 0; lengths != NULL && b < s->batch; b++) {
     int32_t length = ((const int32_t *)lengths->data)[b];
     if (length < 0 || (size_t)length > s->steps) { return bbw_call_refuse(call, 4, "a sequence is longer than X"); }
   }
+  return BBW_OK;
+}
+
+bbw_status bbw_recurrent_run(bbw_call *call) {
+  const bbw_recurrent_plan *s = call->plan;
+  BBW_TRY(bbw_recurrent_check(call));
   if (s->batch * s->hidden == 0) { return BBW_OK; } /* every result is empty */
   for (size_t d = 0; d < s->directions; d++) { run_direction(call, d); }
   return BBW_OK;

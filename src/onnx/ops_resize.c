@@ -294,3 +294,32 @@ bbw_status bbw_resize_run(bbw_call *call) {
   }
   return BBW_OK;
 }
+
+/* ---- the gradient ---- */
+
+/* Gives g back to what the element `at` was made from. */
+static void add_taps(const walk *w, const size_t *at, uint32_t d, size_t offset, float g, float *out) {
+  if (d == w->x->rank) {
+    out[offset] = out[offset] + g;
+    return;
+  }
+  const axis_table *t = &w->s->axes[d];
+  for (size_t k = at[d] * t->taps; k < (at[d] + 1) * t->taps; k++) {
+    add_taps(w, at, d + 1, offset + t->from[k] * w->step[d], g * t->weight[k], out);
+  }
+}
+
+void bbw_resize_add_back(const bbw_call *forward, const bbw_array *g, float *out) {
+  walk w = {.s = forward->plan, .x = forward->inputs[0]};
+  size_t at[BBW_ARRAY_RANK_MAX] = {0};
+  for (uint32_t d = 0; d < g->rank; d++) { w.step[d] = bbw_dims_product(w.x->dims, d + 1, g->rank); }
+  for (size_t i = 0; i < g->count; i++) {
+    bool is_outside = false;
+    for (uint32_t d = 0; d < g->rank; d++) { is_outside = is_outside || w.s->axes[d].is_outside[at[d]] != 0; }
+    if (!is_outside) { add_taps(&w, at, 0, 0, ((const float *)g->data)[i], out); }
+    for (uint32_t d = g->rank; d-- > 0;) {
+      if (++at[d] < g->dims[d]) { break; }
+      at[d] = 0;
+    }
+  }
+}

@@ -192,6 +192,39 @@ bbw_status bbw_dft_run(bbw_call *call) {
   return BBW_OK;
 }
 
+/* The gradient: the transform with the other sign, which is its transpose.  Inputs: those of the forward node, then g as the fourth. */
+bbw_status bbw_dft_grad_infer(bbw_call *call) {
+  const bbw_array *x = call->inputs[0], *g = call->inputs[3];
+  if (x->dtype != BBW_DTYPE_F32 || g->dtype != BBW_DTYPE_F32) { return bbw_call_refuse_type(call, 0); }
+  BBW_TRY(bbw_dft_infer(call));
+  if (!bbw_array_same_shape(g, call->outputs[0])) {
+    return bbw_call_refuse(call, 3, "the gradient does not fit its shape");
+  }
+  return bbw_call_output_like(call, 0, x);
+}
+
+bbw_status bbw_dft_grad_run(bbw_call *call) {
+  const dft_params *p = call->params;
+  const dft_plan *plan = call->plan;
+  bbw_lanes lanes = plan->lanes;
+  double *lane = call->scratch, *scratch = lane + 2 * plan->n;
+  static const double nothing[2] = {0.0, 0.0};
+  for (size_t i = 0; i < lanes.outer * lanes.inner; i++) {
+    size_t o = i / lanes.inner, j = i % lanes.inner;
+    memset(lane, 0, 2 * plan->n * sizeof *lane);
+    for (size_t k = 0; k < plan->kept; k++) {
+      bbw_load_f64(call->inputs[3], 2 * ((o * plan->kept + k) * lanes.inner + j), 2, lane + 2 * k);
+    }
+    transform(lane, plan->n, p->is_inverse ? -1.0 : 1.0, scratch);
+    for (size_t k = 0; k < 2 * plan->n && p->is_inverse; k++) { lane[k] = lane[k] / (double)plan->n; }
+    for (size_t k = 0; k < lanes.length; k++) { /* what was cut off had no part in it */
+      bbw_store_f64(call->outputs[0], ((o * lanes.length + k) * lanes.inner + j) * plan->parts, plan->parts,
+                    k < plan->n ? lane + 2 * k : nothing);
+    }
+  }
+  return BBW_OK;
+}
+
 /* ---- STFT: transforms of windows, one every `step` samples ---- */
 
 bbw_status bbw_stft_prepare(bbw_prep *prep) {

@@ -191,18 +191,28 @@ static bool element_at(const grid_params *p, double place, size_t size, size_t *
   return true;
 }
 
+/* Whether a place outside is seen in a mirror an odd number of times. */
+static bool is_mirrored(const grid_params *p, double place, double last) {
+  double low = p->aligns_corners ? 0.0 : -0.5, range = last - 2.0 * low;
+  double turns = range > 0.0 ? floor((place - low) / range) : 0.0;
+  return turns - 2.0 * floor(turns / 2.0) != 0.0;
+}
+
 /* Elements and weights along one axis: at most four. */
 typedef struct taps {
   size_t at[4];
-  double weight[4];
+  double weight[4], slope[4]; /* of the weight, by the number in the grid */
   uint32_t count;
 } taps;
 
 static double near_cubic(double x) { return (1.25 * x - 2.25) * x * x + 1.0; }         /* a = -0.75, |x| <= 1 */
 static double far_cubic(double x) { return ((-0.75 * x + 3.75) * x - 6.0) * x + 3.0; } /* |x| from 1 to 2 */
+static double near_slope(double x) { return (3.75 * x - 4.5) * x; }
+static double far_slope(double x) { return (-2.25 * x + 7.5) * x - 6.0; }
 
 static taps taps_at(const grid_params *p, double x, size_t size) {
   double place = place_on(x, size, p->aligns_corners), weights[4] = {1.0, 0.0, 0.0, 0.0}, last = (double)size - 1.0;
+  double slopes[4] = {0.0, 0.0, 0.0, 0.0}, turned = 0.5 * (p->aligns_corners ? last : (double)size), inside = place;
   uint32_t count = 1;
   taps result = {.count = 0};
   if (p->mode == SAMPLE_NEAREST) { /* halves to even */
@@ -214,21 +224,33 @@ static taps taps_at(const grid_params *p, double x, size_t size) {
   if (p->border == BORDER_REFLECTED) {
     place = p->aligns_corners ? reflect(place, 0.0, last) : reflect(place, -0.5, last + 0.5);
   }
+  if (place != inside) {
+    turned = p->border == BORDER_REFLECTED && is_mirrored(p, inside, last) ? -turned
+             : p->border == BORDER_REFLECTED                               ? turned
+                                                                           : 0.0;
+  }
   double first = p->mode == SAMPLE_NEAREST ? place : floor(place), t = place - first;
   if (p->mode == SAMPLE_LINEAR) {
     weights[0] = 1.0 - t;
     weights[1] = t;
+    slopes[0] = -1.0;
+    slopes[1] = 1.0;
     count = 2;
   } else if (p->mode == SAMPLE_CUBIC) {
     weights[0] = far_cubic(t + 1.0);
     weights[1] = near_cubic(t);
     weights[2] = near_cubic(1.0 - t);
     weights[3] = far_cubic(2.0 - t);
+    slopes[0] = far_slope(t + 1.0);
+    slopes[1] = near_slope(t);
+    slopes[2] = -near_slope(1.0 - t);
+    slopes[3] = -far_slope(2.0 - t);
     first = first - 1.0;
     count = 4;
   }
   for (uint32_t i = 0; i < count; i++) {
     if (!element_at(p, first + (double)i, size, &result.at[result.count])) { continue; }
+    result.slope[result.count] = slopes[i] * turned;
     result.weight[result.count++] = weights[i];
   }
   return result;
@@ -254,6 +276,44 @@ bbw_status bbw_grid_sample_run(bbw_call *call) {
       }
       bbw_store_f64(out, (i / places * channels + c) * places + i % places, 1, &sum);
     }
+  }
+  return BBW_OK;
+}
+
+/* The gradients by x and by the grid.  Inputs: g, x, grid. */
+bbw_status bbw_grid_sample_grad_infer(bbw_call *call) {
+  const bbw_array *g = call->inputs[0], *x = call->inputs[1], *grid = call->inputs[2];
+  if (g->dtype != BBW_DTYPE_F32 || x->dtype != BBW_DTYPE_F32 || grid->dtype != BBW_DTYPE_F32) {
+    return bbw_call_refuse_type(call, 0);
+  }
+  BBW_TRY(bbw_call_output_like(call, 0, x)); /* the forward node has checked the shapes */
+  return bbw_call_output_like(call, 1, grid);
+}
+
+bbw_status bbw_grid_sample_grad_run(bbw_call *call) {
+  const bbw_array *g = call->inputs[0], *x = call->inputs[1], *grid = call->inputs[2];
+  bbw_array *by_x = bbw_call_result(call, 0), *by_grid = bbw_call_result(call, 1);
+  size_t channels = x->dims[1], height = x->dims[2], width = x->dims[3], places = grid->dims[1] * grid->dims[2];
+  if (by_x != NULL && by_x->count > 0) { memset(by_x->data, 0, bbw_array_bytes(by_x)); }
+  for (size_t i = 0; i < x->dims[0] * places; i++) {
+    const float *place = (const float *)grid->data + 2 * i;
+    double slope[2] = {0.0, 0.0};
+    if (height * width == 0) { continue; }
+    taps columns = taps_at(call->params, (double)place[0], width),
+         rows = taps_at(call->params, (double)place[1], height);
+    for (size_t c = 0; c < channels * rows.count * columns.count; c++) {
+      size_t plane = c / (rows.count * columns.count), r = c / columns.count % rows.count, k = c % columns.count;
+      size_t at = ((i / places * channels + plane) * height + rows.at[r]) * width + columns.at[k];
+      double by = (double)((const float *)g->data)[(i / places * channels + plane) * places + i % places];
+      double number = by * (double)((const float *)x->data)[at];
+      slope[0] += rows.weight[r] * columns.slope[k] * number;
+      slope[1] += rows.slope[r] * columns.weight[k] * number;
+      if (by_x != NULL) {
+        float *to = (float *)by_x->data + at;
+        *to = *to + (float)(rows.weight[r] * columns.weight[k] * by);
+      }
+    }
+    if (by_grid != NULL) { bbw_store_f64(by_grid, 2 * i, 2, slope); }
   }
   return BBW_OK;
 }

@@ -65,6 +65,34 @@ typedef struct bbw_dropout_params {
   uint64_t salt; /* bbw.DropoutTrain: tells the nodes of a model apart */
 } bbw_dropout_params;
 
+/* Of Gather, Scatter and their relatives. */
+typedef enum bbw_scatter_reduction {
+  BBW_SCATTER_NONE,
+  BBW_SCATTER_ADD,
+  BBW_SCATTER_MUL,
+  BBW_SCATTER_MAX,
+  BBW_SCATTER_MIN
+} bbw_scatter_reduction;
+typedef struct bbw_gather_params {
+  int64_t axis; /* first: bbw_lane_params */
+  int64_t batch_dims;
+  uint32_t reduction; /* bbw_scatter_reduction */
+  int64_t batch_axis;
+} bbw_gather_params;
+
+/* Of Einsum: positions of letters in the alphabet; BBW_EINSUM_ELLIPSIS stands for the axes that the letters leave. */
+#define BBW_EINSUM_OPERANDS_MAX 4u
+#define BBW_EINSUM_ELLIPSIS     0xffu
+typedef struct bbw_einsum_term {
+  uint8_t letters[BBW_ARRAY_RANK_MAX + 1];
+  uint32_t count;
+  bool has_ellipsis;
+} bbw_einsum_term;
+typedef struct bbw_einsum_params {
+  bbw_einsum_term terms[BBW_EINSUM_OPERANDS_MAX + 1]; /* the result is the last one */
+  uint32_t operands;
+} bbw_einsum_params;
+
 /* A forward operator, for the one that computes its gradient by calling it. */
 typedef struct bbw_forward {
   const bbw_onnx_op *op;

@@ -197,7 +197,8 @@ bbw_program *bbw_program_retain(bbw_program *program) {
 static void free_body(bbw_program *program, bbw_body *body) {
   for (uint32_t i = 0; i < body->nodes.count; i++) {
     bbw_op_node *node = bbw_body_node_at(body, i);
-    if (node->packed != NULL) { program->mem->free(program->mem->ctx, node->packed, node->packed_bytes); }
+    if (node->packed == NULL || node->borrows_packed) { continue; }
+    program->mem->free(program->mem->ctx, node->packed, node->packed_bytes);
   }
   bbw_vec_free(&body->values);
   bbw_vec_free(&body->nodes);

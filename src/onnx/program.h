@@ -49,6 +49,7 @@ typedef struct bbw_op_node {
   size_t params_bytes;
   void *packed;
   size_t packed_bytes;
+  bool borrows_packed;            /* it is that of another node, whose copy this is */
   struct bbw_body *const *bodies; /* in the order of the attributes that the operator names */
   uint32_t body_count;
 } bbw_op_node;

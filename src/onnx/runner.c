@@ -329,6 +329,14 @@ bbw_status bbw_runner_run(bbw_runner *r, const bbw_array *inputs, uint32_t input
   return BBW_OK;
 }
 
+const bbw_schedule *bbw_runner_schedule(const bbw_runner *r) {
+  const bbw_schedule *last = NULL;
+  for (uint32_t i = 0; i < r->schedule_count; i++) {
+    if (last == NULL || r->schedules[i]->used_at > last->used_at) { last = r->schedules[i]; }
+  }
+  return last;
+}
+
 /* ---- operators that run graphs ---- */
 
 static const bbw_op_node *node_of(const call_graphs *g) { return bbw_body_node_at(g->runner->body, g->node); }

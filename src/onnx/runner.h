@@ -39,6 +39,9 @@ void bbw_runner_rest(bbw_runner *runner);
 bbw_status bbw_runner_plan(bbw_runner *runner, const bbw_array *shapes, uint32_t count, bbw_array *outputs,
                            bbw_error *err);
 
+/* The schedule of the last run; NULL: there was none. */
+const bbw_schedule *bbw_runner_schedule(const bbw_runner *runner);
+
 /* ---- for operators that run graphs ---- */
 
 /* Runs body number `which` of the node behind the call; inputs are the body's own, captures are added here. */

@@ -225,7 +225,7 @@ static bbw_status place_all(builder *b, const uint32_t *last, size_t bytes_max) 
   gap *gaps = bbw_arena_array(&s->arena, count + 1u, sizeof *gaps);
   if (first == NULL || next == NULL || gaps == NULL) { return no_memory(b); }
   for (uint32_t i = 0; i <= nodes; i++) { first[i] = BBW_VALUE_NONE; }
-  size_t gap_count = 0, end = 0, scratch = 0;
+  size_t gap_count = 0, end = 0, scratch = 0, live = 0;
   for (uint32_t i = 0; i < s->step_count; i++) {
     const bbw_schedule_step *step = &s->steps[i];
     const bbw_op_node *node = bbw_body_node_at(b->body, step->node);
@@ -234,6 +234,8 @@ static bbw_status place_all(builder *b, const uint32_t *last, size_t bytes_max) 
       uint32_t v = node->outputs[o];
       if (v == BBW_VALUE_NONE || s->values[v].place != BBW_PLACE_MEMORY || s->values[v].root != v) { continue; }
       size_t bytes = round_up(bbw_array_bytes(&s->values[v].array));
+      live += bytes;
+      s->live_bytes = live > s->live_bytes ? live : s->live_bytes;
       size_t best = gap_count;
       for (size_t g = gap_count > GAPS_SEARCHED ? gap_count - GAPS_SEARCHED : 0; g < gap_count; g++) {
         if (gaps[g].bytes >= bytes && (best == gap_count || gaps[g].bytes < gaps[best].bytes)) { best = g; }
@@ -271,6 +273,7 @@ static bbw_status place_all(builder *b, const uint32_t *last, size_t bytes_max) 
       for (uint32_t v = first[n]; v != BBW_VALUE_NONE; v = next[v]) {
         gap freed = {s->values[v].offset, round_up(bbw_array_bytes(&s->values[v].array))};
         if (freed.bytes == 0) { continue; }
+        live -= freed.bytes;
         size_t g = find_gap(gaps, gap_count, freed.offset);
         bool joins_left = g > 0 && gaps[g - 1].offset + gaps[g - 1].bytes == freed.offset;
         bool joins_right = g < gap_count && freed.offset + freed.bytes == gaps[g].offset;

@@ -46,6 +46,7 @@ typedef struct bbw_schedule {
   uint32_t *input_views; /* values that show an input of the caller */
   uint32_t input_view_count;
   size_t memory_bytes; /* of the block, the common scratch at its end counted */
+  size_t live_bytes;   /* the most that values take of it at one time */
   size_t scratch_offset;
   const uint8_t *base; /* the block that the arrays point into now */
   uint64_t used_at;    /* for the cache */

@@ -83,7 +83,21 @@ static void read_attribute(bbw_onnx_attribute *out, const char *s, size_t len, b
   char *value = strchr(copy, '=');
   *value++ = '\0';
   out->name = text(copy);
-  if (*value == '[') {
+  if (strncmp(value, "[f:", 3) == 0) {
+    float *items = get(arena, len, sizeof *items);
+    size_t count = 0;
+    for (char *at = value; (at = strstr(at, "f:")) != NULL; at += 2) { items[count++] = (float)strtod(at + 2, NULL); }
+    out->type = BBW_ONNX_ATTR_FLOATS;
+    out->floats = (bbw_proto_list){items, count};
+  } else if (strncmp(value, "[s:", 3) == 0) {
+    bbw_bytes *items = get(arena, len, sizeof *items);
+    size_t count = 0;
+    for (char *at = value; (at = strstr(at, "s:")) != NULL; at += 2) {
+      items[count++] = bbw_str_bytes((bbw_str){at + 2, strcspn(at + 2, ",]")});
+    }
+    out->type = 8; /* STRINGS */
+    out->strings = (bbw_proto_list){items, count};
+  } else if (*value == '[') {
     int64_t *items = get(arena, len, sizeof *items);
     size_t count = 0;
     char *at = value + 1;

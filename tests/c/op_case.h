@@ -2,7 +2,7 @@
  * op_case: one operator as a model of one node, written and read as text.
  *
  * Arrays: "f32[2 3] 1 2 3 4 5 6"; types f16 bf16 f32 f64 i8 i16 i32 i64 u8 u16 u32 u64 bool; "f32[]" has no dimensions; too few elements: the last one is
- * repeated; "" is an absent input or an output that nobody reads.  Attributes: "axis=1 alpha=f:0.5 mode=s:edge axes=[0,1] value=t:i64[1],7", separated by spaces (inside
+ * repeated; "" is an absent input or an output that nobody reads.  Attributes: "axis=1 alpha=f:0.5 mode=s:edge axes=[0,1] names=[s:a,s:b] value=t:i64[1],7", separated by spaces (inside
  * of a tensor by commas).
  */
 #ifndef BBW_TEST_OP_CASE_H

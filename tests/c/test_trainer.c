@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -105,6 +106,17 @@ static void test_optimizers_find_the_minimum(void **state) {
     options.freeze_count = 0;
     options.rate = optimizers[i].valley_rate;
     descend(&options, valley_bytes, optimizers[i].valley_steps, 0.0, end, 1e-2f, optimizers[i].name);
+  }
+  /* With a decay of 1/2 in the gradient the bottom is where 2 (x - 3) + x / 2 = 0 and 20 (y + 1) + y / 2 = 0. */
+  static const float decayed[] = {6.0f / 2.5f, -20.0f / 20.5f};
+  for (size_t i = 0; i < COUNT(optimizers); i++) {
+    bbw_trainer_options options = optimizers[i].options;
+    if (options.is_decoupled) { continue; }
+    options.loss = BBW_TRAINER_OUTPUT;
+    options.freeze = freeze;
+    options.freeze_count = 2;
+    options.weight_decay = 0.5f;
+    descend(&options, convex_bytes, optimizers[i].convex_steps, 3.0, decayed, 1e-3f, optimizers[i].name);
   }
   onnx_file_free(&convex);
   onnx_file_free(&valley);
@@ -399,6 +411,115 @@ static void test_every_allocation_may_fail(void **state) {
   onnx_file_free(&file);
 }
 
+/* ---- checkpoints ---- */
+
+/* Blocks with a way around them, curves, Dropout and Softmax: what backward nodes want comes from inside of segments and from their ends. */
+static bbw_bytes deep_model(onnx_file *file) {
+  static const char *const names[8][6] = {{"a0", "b0", "c0", "d0", "e0", "w0"}, {"a1", "b1", "c1", "d1", "e1", "w1"},
+                                          {"a2", "b2", "c2", "d2", "e2", "w2"}, {"a3", "b3", "c3", "d3", "e3", "w3"},
+                                          {"a4", "b4", "c4", "d4", "e4", "w4"}, {"a5", "b5", "c5", "d5", "e5", "w5"},
+                                          {"a6", "b6", "c6", "d6", "e6", "w6"}, {"a7", "b7", "c7", "d7", "y", "w7"}};
+  static char texts[8][3][16];
+  onnx_file_init(file);
+  onnx_input(file, "x", "n 12");
+  onnx_floats(file, "ratio", "", (const float[]){0.25f}, 1);
+  const char *from = "x";
+  for (uint32_t k = 0; k < 6; k++) {
+    const char *const *n = names[k < 5 ? k : 7];
+    onnx_weights(file, n[5], "12 12", 10 + k, 0.5f, true);
+    snprintf(texts[k][0], sizeof texts[k][0], "%s %s", from, n[5]);
+    snprintf(texts[k][1], sizeof texts[k][1], "%s ratio", n[1]);
+    snprintf(texts[k][2], sizeof texts[k][2], "%s %s", n[3], from);
+    onnx_node(file, "MatMul", n[0], texts[k][0], n[0]);
+    onnx_node(file, k % 2 == 0 ? "Gelu" : "Tanh", n[1], n[0], n[1]);
+    onnx_node(file, "Dropout", n[2], texts[k][1], n[2]);
+    onnx_node(file, "Softmax", n[3], n[2], n[3]);
+    onnx_node(file, "Add", n[4], texts[k][2], n[4]);
+    from = n[4];
+  }
+  onnx_output(file, "y");
+  file->opset = 20;
+  return onnx_bytes(file);
+}
+
+enum { DEEP_ROWS = 64, DEEP_STEPS = 4 };
+static bbw_status train_deep(bbw_bytes model, uint32_t checkpoints, size_t frozen, const bbw_mem *mem, double *losses,
+                             float *values, bbw_trainer_stats *stats) {
+  static const bbw_str freeze[] = {{"w0", 2}, {"w2", 2}, {"w3", 2}};
+  static float data[DEEP_ROWS * 12], wanted[DEEP_ROWS * 12];
+  const size_t dims[] = {DEEP_ROWS, 12};
+  bbw_trainer *t = NULL;
+  bbw_error err;
+  bbw_trainer_options o = {.loss = BBW_TRAINER_MSE,
+                           .optimizer = BBW_TRAINER_ADAM,
+                           .rate = 0.01f,
+                           .seed = 3,
+                           .checkpoints = checkpoints,
+                           .freeze = freeze,
+                           .freeze_count = frozen};
+  kernel_fill(data, DEEP_ROWS * 12, 9, -1.0f, 1.0f);
+  kernel_fill(wanted, DEEP_ROWS * 12, 8, -1.0f, 1.0f);
+  bbw_array x = array_of(BBW_DTYPE_F32, 2, dims, data), labels = array_of(BBW_DTYPE_F32, 2, dims, wanted);
+  bbw_status rv = bbw_trainer_new(&t, model, &o, mem, &err);
+  for (int i = 0; rv == BBW_OK && i < DEEP_STEPS; i++) {
+    rv = bbw_trainer_step(t, &x, 1, &labels, &losses[i], NULL, &err);
+  }
+  if (rv == BBW_OK) {
+    size_t count;
+    const float *now = bbw_trainer_values(t, &count);
+    memcpy(values, now, count * sizeof *now);
+    *stats = bbw_trainer_stats_of(t);
+  }
+  bbw_trainer_del(t);
+  return rv;
+}
+
+/* The same bits in less memory, and the statistics say how much less; for every number of segments. */
+static void test_checkpoints(void **state) {
+  (void)state;
+  onnx_file file;
+  bbw_bytes model = deep_model(&file);
+  double want_losses[DEEP_STEPS], losses[DEEP_STEPS];
+  float want[6 * 144], got[6 * 144];
+  bbw_trainer_stats whole, stats;
+  assert_int_equal(train_deep(model, 0, 0, &bbw_mem_libc, want_losses, want, &whole), BBW_OK);
+  assert_int_equal(whole.whole_bytes, 0);
+  assert_true(whole.live_bytes > 0 && whole.live_bytes <= whole.step_bytes);
+  static const uint32_t segments[] = {1, 2, 3, 5, 7, 12, 1000, UINT32_MAX};
+  for (size_t i = 0; i < COUNT(segments); i++) {
+    assert_int_equal(train_deep(model, segments[i], 0, &bbw_mem_libc, losses, got, &stats), BBW_OK);
+    assert_memory_equal(losses, want_losses, sizeof losses);
+    assert_memory_equal(got, want, 6 * 144 * sizeof *got);
+    if (segments[i] == 1) {
+      assert_int_equal(stats.step_bytes, whole.step_bytes);
+      continue;
+    }
+    assert_int_equal(stats.whole_bytes, whole.step_bytes);
+    assert_true(stats.live_bytes <= stats.step_bytes);
+    if (segments[i] == UINT32_MAX || segments[i] == 5) {
+      if (!(stats.step_bytes < whole.step_bytes * 2 / 3 && stats.node_count > whole.node_count)) {
+        print_error("%u segments: %zu of %zu bytes\n", segments[i], stats.step_bytes, whole.step_bytes);
+        fail();
+      }
+    }
+  }
+  /* What is frozen was packed for its kernels, which copies of nodes share. */
+  assert_int_equal(train_deep(model, 0, 3, &bbw_mem_libc, want_losses, want, &whole), BBW_OK);
+  assert_int_equal(train_deep(model, 4, 3, &bbw_mem_libc, losses, got, &stats), BBW_OK);
+  assert_memory_equal(losses, want_losses, sizeof losses);
+  assert_memory_equal(got, want, 3 * 144 * sizeof *got);
+  assert_int_equal(stats.constant_bytes, whole.constant_bytes);
+  test_mem mem;
+  test_mem_init(&mem);
+  bbw_status rv = BBW_E_NOMEM;
+  for (size_t nth = 0; rv == BBW_E_NOMEM; nth++) {
+    rv = train_deep(model, UINT32_MAX, 3, test_mem_fail_at(&mem, nth), losses, got, &stats);
+    assert_int_equal(mem.live_bytes, 0);
+  }
+  assert_int_equal(rv, BBW_OK);
+  onnx_file_free(&file);
+}
+
 /* Every cap below what training takes is refused by E_LIMIT, and held. */
 static void test_a_cap_is_kept(void **state) {
   (void)state;
@@ -552,17 +673,17 @@ static void test_missing_gradients(void **state) {
   bbw_trainer *t = NULL;
   bbw_error err;
   onnx_file_init(&file);
-  onnx_weights(&file, "a", "3 3", 1, 1.0f, true);
+  onnx_weights(&file, "a", "3", 1, 1.0f, true);
   onnx_weights(&file, "b", "1", 2, 1.0f, true);
-  onnx_node(&file, "Det", "det", "a", "d");
+  onnx_node(&file, "Unique", "set", "a", "d");
   onnx_node(&file, "Mul", "mul", "d b", "y");
   onnx_output(&file, "y");
   bbw_bytes model = onnx_bytes(&file);
   bbw_trainer_options o = {.loss = BBW_TRAINER_OUTPUT, .rate = 0.1f};
   assert_int_equal(bbw_trainer_new(&t, model, &o, &bbw_mem_libc, &err), BBW_E_ONNX_UNSUPPORTED);
   bbw_str node = bbw_error_field(&err, "node"), op = bbw_error_field(&err, "op_type");
-  assert_memory_equal(node.ptr, "det", 3);
-  assert_memory_equal(op.ptr, "Det", 3);
+  assert_memory_equal(node.ptr, "set", 3);
+  assert_memory_equal(op.ptr, "Unique", 6);
   static const bbw_str freeze[] = {{"a*", 2}};
   o.freeze = freeze;
   o.freeze_count = 1;
@@ -579,6 +700,7 @@ int main(void) {
       cmocka_unit_test(test_losses),
       cmocka_unit_test(test_rates),
       cmocka_unit_test(test_every_allocation_may_fail),
+      cmocka_unit_test(test_checkpoints),
       cmocka_unit_test(test_a_cap_is_kept),
       cmocka_unit_test(test_steps),
       cmocka_unit_test(test_state_of_others_is_refused),

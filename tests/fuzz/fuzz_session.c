@@ -108,7 +108,11 @@ static void check_training(bbw_bytes model, bbw_trainer_loss loss) {
   bbw_trainer *t = NULL;
   test_mem_init(&mem);
   mem.limit_bytes = 4u * BYTES_MAX;
-  bbw_trainer_options options = {.loss = loss, .rate = 1e-3f, .momentum = 0.5f, .memory_bytes_max = BYTES_MAX};
+  bbw_trainer_options options = {.loss = loss,
+                                 .rate = 1e-3f,
+                                 .momentum = 0.5f,
+                                 .memory_bytes_max = BYTES_MAX,
+                                 .checkpoints = loss != BBW_TRAINER_OUTPUT ? 2 : 0};
   bbw_status rv = bbw_trainer_new(&t, model, &options, &mem.mem, &err);
   REQUIRE((rv == BBW_OK) == (t != NULL));
   check_status(rv, &err);

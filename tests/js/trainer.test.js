@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import { createRuntime, createSessionIn, createTrainer, createTrainerIn, DATA_TYPE, encodeModel, isBbwError } from '../../js/index.js';
-import { encoder, lenet5 } from '../models/models.js';
+import { denseClassifier, encoder, lenet5 } from '../models/models.js';
 
 const module = new WebAssembly.Module(readFileSync('build/wasm/bb.wasm'));
 const runtime = createRuntime(module);
@@ -227,9 +227,9 @@ test('the gradient of a whole encoder is its slope', () => {
 test('what has no gradient is said by name', () => {
   const model = encodeModel({
     irVersion: 8, opsetImport: [{ version: 17 }],
-    graph: { name: 'det', input: [], output: [port('y', [])], initializer: [weights('a', [3, 3], 1)], node: [{ opType: 'Det', name: 'det', input: ['a'], output: ['y'] }] },
+    graph: { name: 'set', input: [], output: [port('y', ['n'])], initializer: [weights('a', [3], 1)], node: [{ opType: 'Unique', name: 'set', input: ['a'], output: ['y'] }] },
   });
-  assert.throws(() => createTrainerIn(runtime, model, { loss: 'output' }), fails('E_ONNX_UNSUPPORTED', { node: 'det', opType: 'Det', input: 0 }));
+  assert.throws(() => createTrainerIn(runtime, model, { loss: 'output' }), fails('E_ONNX_UNSUPPORTED', { node: 'set', opType: 'Unique', input: 0 }));
 });
 
 test('weights are drawn anew within their bounds, from the seed', () => {
@@ -282,4 +282,49 @@ test('the engine gives back what trainers take', () => {
   round();
   const used = round();
   for (let i = 0; i < 5; i++) assert.equal(round(), used);
+});
+
+/** Three steps of a model. @param {Uint8Array} file @param {object} options @param {Record<string, any>} given @param {any} wanted */
+function threeSteps(file, options, given, wanted) {
+  const trainer = createTrainerIn(runtime, file, options);
+  const losses = Array.from({ length: 3 }, () => trainer.step(given, wanted).loss);
+  const answer = { losses, values: trainer.parameters(), stats: trainer.stats };
+  trainer.free();
+  return answer;
+}
+
+const MODELS = {
+  'a dense network': [() => denseClassifier(), { loss: 'softmax-cross-entropy', optimizer: 'sgd' }, { x: { data: Float32Array.from(numbers(64 * 784, 2)), dims: [64, 784] } }, labels(64)],
+  'LeNet-5': [() => lenet5(), { loss: 'softmax-cross-entropy', optimizer: 'adam', seed: 5 }, { image: { data: Float32Array.from(numbers(32 * 784, 3)), dims: [32, 1, 28, 28] } }, labels(32)],
+  'an encoder': [
+    () => encoder({ layers: 4, width: 32, heads: 4, vocabulary: 50, positions: 32 }), { loss: 'mse', optimizer: 'adam', freeze: ['embeddings.*'] },
+    { input_ids: { data: BigInt64Array.from({ length: 8 * 32 }, (_, i) => BigInt(i % 50)), dims: [8, 32] }, attention_mask: { data: new BigInt64Array(8 * 32).fill(1n), dims: [8, 32] } },
+    { data: Float32Array.from(numbers(8 * 32 * 32, 4)), dims: [8, 32, 32] },
+  ],
+};
+
+for (const [name, [file, options, given, wanted]] of Object.entries(MODELS)) {
+  test(`checkpoints give ${name} the same bits, and the statistics say what they save`, () => {
+    const whole = threeSteps(file(), options, given, wanted);
+    assert.equal(whole.stats.withoutCheckpoints, 0);
+    for (const checkpoints of [2, true]) {
+      const split = threeSteps(file(), { ...options, checkpoints }, given, wanted);
+      assert.deepEqual(split.losses, whole.losses);
+      assert.deepEqual(split.values, whole.values);
+      assert.equal(split.stats.withoutCheckpoints, whole.stats.step);
+      if (name === 'an encoder') assert.ok(split.stats.step < 0.75 * whole.stats.step, `${split.stats.step} of ${whole.stats.step} bytes`);
+    }
+  });
+
+  test(`a step of ${name} takes little more memory than what is live in it`, () => {
+    const { stats } = threeSteps(file(), options, given, wanted);
+    const live = stats.live + stats.state;
+    assert.ok(stats.results + stats.state <= 1.5 * live, `${stats.results + stats.state} bytes are held, ${live} are live`);
+  });
+}
+
+test('checkpoints are a number of segments, or yes or no', () => {
+  for (const checkpoints of [-1, 1.5, 'yes', NaN]) {
+    assert.throws(() => createTrainerIn(runtime, mlp(), { loss: 'mse', checkpoints: /** @type {any} */ (checkpoints) }), fails('E_ARG', { field: 'checkpoints' }));
+  }
 });

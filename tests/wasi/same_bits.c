@@ -271,7 +271,12 @@ static void trainer(void) {
   static const int32_t classes[4] = {0, 2, 1, 2};
   static const bbw_trainer_options options[] = {
       {.rate = 0.05f, .momentum = 0.9f, .clip_norm = 1.0f, .seed = 5, .weight_decay = 0.01f},
-      {.optimizer = BBW_TRAINER_ADAM, .rate = 0.01f, .seed = 6, .schedule = BBW_TRAINER_COSINE, .schedule_steps = 8, .label_smoothing = 0.1f}};
+      {.optimizer = BBW_TRAINER_ADAM,
+       .rate = 0.01f,
+       .seed = 6,
+       .schedule = BBW_TRAINER_COSINE,
+       .schedule_steps = 8,
+       .label_smoothing = 0.1f}};
   onnx_file file;
   onnx_file_init(&file);
   onnx_input(&file, "x", "n 1 8 8");
@@ -326,6 +331,58 @@ static void trainer(void) {
   onnx_file_free(&file);
 }
 
+/* Back through time, in segments, and what else has a gradient of its own. */
+static void sequences(void) {
+  static float data[5 * 3 * 4];
+  static const bbw_trainer_options options = {
+      .loss = BBW_TRAINER_OUTPUT, .optimizer = BBW_TRAINER_ADAM, .rate = 0.01f, .checkpoints = UINT32_MAX};
+  onnx_file file;
+  onnx_file_init(&file);
+  onnx_input(&file, "x", "5 3 4");
+  onnx_weights(&file, "lw", "1 24 4", 1, 0.5f, true);
+  onnx_weights(&file, "lr", "1 24 6", 2, 0.5f, true);
+  onnx_weights(&file, "lb", "1 48", 3, 0.5f, true);
+  onnx_weights(&file, "gw", "1 15 6", 4, 0.5f, true);
+  onnx_weights(&file, "gr", "1 15 5", 5, 0.5f, true);
+  onnx_weights(&file, "hw", "1 15 5", 6, 0.5f, true);
+  onnx_weights(&file, "hr", "1 15 5", 7, 0.5f, true);
+  onnx_weights(&file, "rw", "1 4 5", 8, 0.5f, true);
+  onnx_weights(&file, "rr", "1 4 4", 9, 0.5f, true);
+  onnx_weights(&file, "grid", "5 2 2 2", 10, 1.2f, true);
+  onnx_ints(&file, "one", (const int64_t[]){1}, 1);
+  onnx_ints(&file, "k", (const int64_t[]){3}, 1);
+  onnx_node(&file, "LSTM", "lstm", "x lw lr lb", "l");
+  onnx_node(&file, "Squeeze", "s1", "l one", "l1");
+  onnx_node(&file, "GRU", "gru", "l1 gw gr", "g");
+  onnx_node(&file, "Squeeze", "s2", "g one", "g1");
+  onnx_attribute_int(&file, onnx_node(&file, "GRU", "late", "g1 hw hr", "h"), "linear_before_reset", 1);
+  onnx_node(&file, "Squeeze", "s3", "h one", "h1");
+  onnx_node(&file, "RNN", "rnn", "h1 rw rr", "r");
+  onnx_attribute_int(&file, onnx_node(&file, "LRN", "lrn", "r", "n"), "size", 3);
+  onnx_node(&file, "LpNormalization", "lp", "n", "p");
+  onnx_node(&file, "GridSample", "sample", "p grid", "q");
+  onnx_node(&file, "TopK", "top", "p k", "t i");
+  onnx_node(&file, "ReduceProd", "product", "t", "z");
+  onnx_node(&file, "ReduceMean", "mean", "q", "m");
+  onnx_node(&file, "Add", "sum", "m z", "y");
+  onnx_output(&file, "y");
+  kernel_fill(data, 5 * 3 * 4, 11, -1.0f, 1.0f);
+  bbw_trainer *t;
+  bbw_array x = {0};
+  size_t count;
+  double loss;
+  bbw_array_shape(&x, BBW_DTYPE_F32, 3, (const size_t[]){5, 3, 4});
+  x.data = data;
+  if (bbw_trainer_new(&t, onnx_bytes(&file), &options, &bbw_mem_libc, NULL) != BBW_OK) { abort(); }
+  for (int step = 0; step < 4; step++) {
+    if (bbw_trainer_step(t, &x, 1, NULL, &loss, NULL, NULL) != BBW_OK) { abort(); }
+  }
+  const float *values = bbw_trainer_values(t, &count);
+  print("sequences", values, count);
+  bbw_trainer_del(t);
+  onnx_file_free(&file);
+}
+
 int main(void) {
   elementwise();
   reductions();
@@ -335,5 +392,6 @@ int main(void) {
   attention_pool_and_norm();
   training();
   trainer();
+  sequences();
   return 0;
 }

@@ -172,8 +172,11 @@ for (const [name, file, input, x, flops] of /** @type {[string, Uint8Array, stri
   }
   const best = sides.findLast(({ name: side }) => builds.some((build) => build.name === side));
   for (const side of sides) {
-    const ms = median(side.times);
-    console.log(JSON.stringify({ name: `train.${name}.${side.name}.${engine}`, value: Number(ms.toPrecision(4)), unit: 'ms', gflops: Number((flops / ms / 1e6).toPrecision(4)), ...(side.prepared.stats?.() ?? {}) }));
+    const ms = median(side.times), stats = side.prepared.stats?.();
+    console.log(JSON.stringify({ name: `train.${name}.${side.name}.${engine}`, value: Number(ms.toPrecision(4)), unit: 'ms', gflops: Number((flops / ms / 1e6).toPrecision(4)), ...(stats ?? {}) }));
+    if (stats !== undefined) { // what is held for a step, over activations and gradients that are live at one time and the state of the optimizer
+      console.log(JSON.stringify({ name: `train.${name}.memory.${side.name}.${engine}`, value: Number(((stats.results + stats.state) / (stats.live + stats.state)).toPrecision(4)), unit: 'times what is live' }));
+    }
     if (!builds.some((build) => build.name === side.name)) {
       for (const ourSide of sides.filter(({ name: own }) => builds.some((build) => build.name === own))) {
         const label = ourSide === best ? '' : `.${ourSide.name}`;
