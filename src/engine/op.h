@@ -36,6 +36,7 @@ struct bbw_ctx {
   const bbw_inbound *inbound;
   bbw_component *component;
   bool is_later;
+  bool is_resumed;       /* later already; cmd_id is its command */
   bool is_later_as;      /* under an id that the host was told before */
   bool is_out_of_memory; /* a helper without a status ran out of memory */
   uint64_t cmd_id;
