@@ -21,6 +21,7 @@ const CANARIES = [
   ['round that does not end', 'src/components/fedavg.c', 'bbw_ctx_set_output(ctx, 0, params);', 'if (samples % 4 == 2) { bbw_value_release(params, f->mem); bbw_value_release(metadata, f->mem); uint64_t cmd; return bbw_ctx_later(ctx, &cmd) == BBW_OK ? BBW_LATER : BBW_E_NOMEM; }\n  bbw_ctx_set_output(ctx, 0, params);'],
   ['state wrong after a restore', 'src/node/snapshot_rebuild.c', 'requests->next_token = r->snap->next_token;', 'requests->next_token = r->snap->next_token + 1;'],
   ['component wrong after a restore', 'src/components/onnx_state.c', 'm->trainings = l.trainings;', 'm->trainings = l.trainings / 2;'],
+  ['training goes on elsewhere after a restore', 'src/components/onnx_state.c', 'at->epoch = words[3];', 'at->epoch = 0;'],
   ['repeat let through', 'src/peers/dedup.c', 'if (bbw_dedup_contains(dedup, hash)) {', 'if (hash % 4 != 0 && bbw_dedup_contains(dedup, hash)) {'],
   ['identity taken from the envelope', 'src/node/node.c', 'event->inbound.src_peer = *peer;',
     'event->inbound.src_peer = *peer;\n  if (event->envelope.src_peer_bytes.len != 0) { (void)bbw_peer_id_decode(&event->inbound.src_peer, event->envelope.src_peer_bytes, NULL); }'],
