@@ -90,7 +90,7 @@ typedef struct bbw_onnx_run {
 } bbw_onnx_run;
 
 /*
- * Begins a run, or goes on where `at` says; a net has one run at a time.  Everything is checked before: BBW_E_ARG (field "detail"), BBW_E_EMPTY, BBW_E_INVALID_VALUE (a label; offset = its place; or a
+ * Begins a run, or goes on where `at` says; a net has one run at a time.  Everything is checked before: BBW_E_ARG (field "detail"), BBW_E_EMPTY, BBW_E_INVALID_VALUE (a label; offset = its place), BBW_E_RESTORE_COMPONENT (a
  * position that these options cannot reach), BBW_E_LIMIT, BBW_E_NOMEM; the run is as before then.  Once it was begun, steps of shapes that were seen before allocate nothing.
  */
 bbw_status bbw_onnx_run_begin(bbw_onnx_run *run, bbw_onnx_net *net, const float *x, bbw_labels labels, size_t samples,

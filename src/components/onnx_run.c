@@ -31,7 +31,7 @@ static bbw_status check(const bbw_onnx_run *run, bbw_error *err) {
   BBW_TRY(bbw_onnx_check_labels(run->net, run->labels, run->samples, err));
   bool is_there = at->epoch < o->epochs && at->done < run->samples && at->done % o->batch_size == 0 &&
                   (at->steps == 0 || run->net->good.items != NULL);
-  return is_there ? BBW_OK : bbw_onnx_refuse(err, BBW_E_INVALID_VALUE, "the run cannot have come to this position");
+  return is_there ? BBW_OK : bbw_onnx_refuse(err, BBW_E_RESTORE_COMPONENT, "the run cannot have come to this position");
 }
 
 static bbw_status take_memory(bbw_onnx_run *run, bbw_error *err) {

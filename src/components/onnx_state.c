@@ -159,6 +159,13 @@ static bool take_job(bbw_onnx_job *job, bbw_bytes *rest) {
   return true;
 }
 
+/* Where the file fixes the shape of a sample, fitting to another one does nothing. */
+static bool has_shape(const bbw_onnx_net *net, const layout *l) {
+  bool is = l->rank == (net->is_fit ? net->x.rank : 0);
+  for (uint32_t d = 0; is && d < l->rank; d++) { is = l->dims[d] == net->x.dims[d]; }
+  return is || l->rank == 0;
+}
+
 typedef struct parts {
   bbw_bytes optimizer;
   float *kept, *good, *parameters;
@@ -195,6 +202,7 @@ bbw_status bbw_onnx_model_restore(void *self, bbw_bytes state, const bbw_mem *me
   BBW_TRY(read_head(net, state, &l, &rest, err));
   size_t count = (size_t)l.parameters;
   bbw_status rv = l.rank > 0 ? bbw_onnx_net_fit(net, l.dims, l.rank, err) : BBW_OK;
+  if (rv == BBW_OK && !has_shape(net, &l)) { rv = refuse(err, "the samples have another shape"); }
   if (rv == BBW_OK) { rv = take_parts(net, &l, rest, &p, err); }
   /* Room for what is kept; then nothing fails but the optimizer's state, which changes nothing when it does. */
   if (rv == BBW_OK) { rv = bbw_onnx_grow(net, &net->kept, p.kept_floats, sizeof(float), err); }

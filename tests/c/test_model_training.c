@@ -12,7 +12,9 @@
 #include "artifact.h"
 #include "base/mem.h"
 #include "format/value.h"
+#include "base/bytes.h"
 #include "kernel_data.h"
+#include "node/node.h"
 #include "onnx_build.h"
 #include "session.h"
 
@@ -272,6 +274,54 @@ static void a_snapshot_in_the_middle_of_an_epoch_ends_with_the_same_bits(void **
   free(want);
 }
 
+/* A state in the middle of a training, cut anywhere or with any byte changed, is taken or refused; what is refused changes nothing, and what is taken can be used. */
+static void damaged_states_are_refused_or_used(void **state) {
+  (void)state;
+  session s;
+  install(&s, sliced, NULL);
+  (void)start_training(&s);
+  for (unsigned i = 0; i < 4; i++) { (void)session_poll(&s); }
+  const bbw_component *model = bbw_engine_component(&s.node->engine, 0);
+  const bbw_component_type *type = model->type;
+  assert_string_equal(type->type_name, "OnnxModel");
+  uint8_t *saved, *copy, *before, *after;
+  size_t len, before_len, after_len, taken = 0;
+  assert_int_equal(type->save(model->self, &bbw_mem_libc, &saved, &len), BBW_OK);
+  copy = malloc(len);
+  assert_non_null(copy);
+  onnx_file f;
+  onnx_file_init(&f);
+  network(&f);
+  void *other;
+  assert_int_equal(type->construct(&other, type, true, onnx_bytes(&f), &bbw_mem_libc, NULL), BBW_OK);
+  for (size_t i = 0; i < len; i++) {
+    assert_int_equal(type->restore(other, (bbw_bytes){saved, i}, &bbw_mem_libc, NULL), BBW_E_RESTORE_COMPONENT);
+    memcpy(copy, saved, len);
+    copy[i] ^= (uint8_t)(1u << i % 8);
+    assert_int_equal(type->save(other, &bbw_mem_libc, &before, &before_len), BBW_OK);
+    bbw_status rv = type->restore(other, (bbw_bytes){copy, len}, &bbw_mem_libc, NULL);
+    assert_int_equal(type->save(other, &bbw_mem_libc, &after, &after_len), BBW_OK);
+    const uint8_t *want = rv == BBW_OK ? copy : before;
+    assert_int_equal(after_len, rv == BBW_OK ? len : before_len);
+    assert_memory_equal(after, want, after_len);
+    assert_true(rv == BBW_OK || rv == BBW_E_RESTORE_COMPONENT);
+    taken += rv == BBW_OK;
+    bbw_mem_libc.free(bbw_mem_libc.ctx, before, before_len);
+    bbw_mem_libc.free(bbw_mem_libc.ctx, after, after_len);
+  }
+  assert_true(taken > 4 * PARAMETERS && taken < len);
+  copy[8] = 1; /* an older version, named */
+  bbw_error err;
+  assert_int_equal(type->restore(other, (bbw_bytes){copy, len}, &bbw_mem_libc, &err), BBW_E_RESTORE_COMPONENT);
+  assert_true(bbw_str_equal(bbw_error_field(&err, "detail"), BBW_STR("the state has another version")));
+  type->destroy(other, &bbw_mem_libc);
+  onnx_file_free(&f);
+  free(copy);
+  bbw_mem_libc.free(bbw_mem_libc.ctx, saved, len);
+  (void)run(&s);
+  session_end(&s);
+}
+
 /* ---- what ends it early ---- */
 
 static void it_ends_with_its_execution_and_the_steps_stay(void **state) {
@@ -451,6 +501,7 @@ int main(void) {
       cmocka_unit_test(what_comes_while_it_trains_waits_for_its_turn),
       cmocka_unit_test(the_time_budget_of_the_host_ends_a_slice),
       cmocka_unit_test(a_snapshot_in_the_middle_of_an_epoch_ends_with_the_same_bits),
+      cmocka_unit_test(damaged_states_are_refused_or_used),
       cmocka_unit_test(it_ends_with_its_execution_and_the_steps_stay),
       cmocka_unit_test(a_deadline_ends_it_and_the_limit_of_the_node_does_not),
       cmocka_unit_test(bad_input_is_named_and_changes_nothing),

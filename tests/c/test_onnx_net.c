@@ -402,11 +402,11 @@ static void test_a_run_goes_on_from_any_place(void **state) {
     bbw_onnx_net_del(first);
   }
   bbw_onnx_run wrong = {.at = {.epoch = 3}};
-  assert_int_equal(bbw_onnx_run_begin(&wrong, net, x, all, COUNT, &options, NULL), BBW_E_INVALID_VALUE);
+  assert_int_equal(bbw_onnx_run_begin(&wrong, net, x, all, COUNT, &options, NULL), BBW_E_RESTORE_COMPONENT);
   wrong.at = (bbw_train_position){.done = 7};
-  assert_int_equal(bbw_onnx_run_begin(&wrong, net, x, all, COUNT, &options, NULL), BBW_E_INVALID_VALUE);
+  assert_int_equal(bbw_onnx_run_begin(&wrong, net, x, all, COUNT, &options, NULL), BBW_E_RESTORE_COMPONENT);
   wrong.at = (bbw_train_position){.done = 64};
-  assert_int_equal(bbw_onnx_run_begin(&wrong, net, x, all, COUNT, &options, NULL), BBW_E_INVALID_VALUE);
+  assert_int_equal(bbw_onnx_run_begin(&wrong, net, x, all, COUNT, &options, NULL), BBW_E_RESTORE_COMPONENT);
   bbw_onnx_net_del(net);
 }
 
