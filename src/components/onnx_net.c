@@ -14,6 +14,8 @@
 /* Samples that evaluate runs at once. */
 #define EVALUATE_PIECE 256u
 
+static const char not_fit[] = "nothing says how long a sample is";
+
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 bbw_status bbw_onnx_refuse(bbw_error *err, bbw_status status, const char *detail) {
@@ -239,7 +241,7 @@ const float *bbw_onnx_net_kept(const bbw_onnx_net *net, size_t *samples) {
 
 bbw_status bbw_onnx_net_forward(bbw_onnx_net *net, const float *x, size_t samples, float *y, bbw_error *err) {
   size_t in = net->x.count, out = net->y.count;
-  if (!net->is_fit) { return bbw_onnx_refuse(err, BBW_E_SHAPE, "nothing says how long a sample is"); }
+  if (!net->is_fit) { return bbw_onnx_refuse(err, BBW_E_SHAPE, not_fit); }
   for (size_t done = 0, part; done < samples; done += part) {
     bbw_array made;
     part = min_size(samples - done, BBW_ONNX_NET_KEPT_MAX);
@@ -274,6 +276,7 @@ static bool is_class(const bbw_onnx_net *net, float label) {
 }
 
 bbw_status bbw_onnx_check_labels(const bbw_onnx_net *net, bbw_labels labels, size_t samples, bbw_error *err) {
+  if (!net->is_fit) { return bbw_onnx_refuse(err, BBW_E_SHAPE, not_fit); }
   if (samples == 0) { return bbw_onnx_refuse(err, BBW_E_EMPTY, "there are no samples"); }
   if (net->loss == BBW_TRAINER_OUTPUT) { return BBW_OK; }
   size_t count = samples * bbw_onnx_net_label_width(net, labels.is_index); /* they are there, so it fits */

@@ -458,6 +458,11 @@ static void test_other_networks(void **state) {
   bbw_onnx_net_del(net);
   net = make(sequence);
   assert_int_equal(bbw_onnx_net_input_width(net), 0); /* the samples say how long they are */
+  bbw_labels all = {labels, true};
+  assert_int_equal(bbw_onnx_net_forward(net, x, 2, x, NULL), BBW_E_SHAPE);
+  assert_int_equal(bbw_onnx_net_loss(net, x, all, 2, &mean, NULL), BBW_E_SHAPE);
+  assert_int_equal(bbw_onnx_net_evaluate(net, x, all, 2, &mean, &accuracy, NULL), BBW_E_SHAPE);
+  assert_int_equal(bbw_onnx_net_train(net, x, all, 2, &options, &mean, NULL), BBW_E_SHAPE);
   const uint64_t fits[] = {8, 4, 3}, flat[] = {8, 12}, other[] = {8, 4, 2}, shorter[] = {4, 2, 3};
   assert_int_equal(bbw_onnx_net_fit(net, flat, 2, NULL), BBW_E_SHAPE);
   assert_int_equal(bbw_onnx_net_fit(net, other, 3, NULL), BBW_E_SHAPE);
