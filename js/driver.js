@@ -108,7 +108,7 @@ export function drive(node, {
   let waiters = [];
   /** Settle when the transports have ended. @type {Promise<void>[]} */
   let received = [];
-  let isScheduled = false, isStopped = false;
+  let isScheduled = false, isStopped = false, isFull = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
 
@@ -183,7 +183,8 @@ export function drive(node, {
     try {
       clearTimeout(timer);
       for (let i = 0; ; i++) {
-        if (queue.isRead && queue.length >= stepsMax) return; // goes on when the iterator has read
+        isFull = queue.isRead && queue.length >= stepsMax;
+        if (isFull) return; // goes on when the iterator has read
         if (i === POLLS_PER_TURN) return later();
         node.tick(now());
         const steps = node.poll(limits);
@@ -294,7 +295,8 @@ export function drive(node, {
   signal?.addEventListener('abort', onAbort, { once: true });
   node.onWake = wake;
   node.onDispose = () => stop();
-  queue.onDrain(() => { if (!queue.isRead || queue.length < stepsMax) wake(); });
+  // Only then: a node that works in slices is due again at once, and who reads its steps must not keep the other tasks of the host waiting.
+  queue.onDrain(() => { if (isFull && (!queue.isRead || queue.length < stepsMax)) wake(); });
   received = transports.map((transport) => receive(transport).catch((error) => {
     if (!isStopped) stop(error);
   }));

@@ -16,7 +16,7 @@ import { decodeModel } from './onnx.js';
  * @typedef {import('./graph.js').Slot} Slot
  */
 
-const { int, float, ints, tensor, graph } = attribute;
+const { int, float, ints, string, tensor, graph } = attribute;
 
 /** @param {Handle | undefined} after */
 const waits = (after) => (after === undefined ? [] : [after]);
@@ -52,14 +52,17 @@ function model() {
     /** @param {Graph} g @param {Handle} [after] @returns {Handle} */
     params: (g, after) => op(g, 'Params', waits(after), one)[0],
     /**
-     * Trains on a set of samples: `epochs` passes in batches, in an order drawn from `seed`.
+     * Trains on a set of samples: `epochs` passes in batches, in an order drawn from `seed`. Without a `learningRate` it is that of the model, which is 0.1 where nothing else is said.
+     * `batchesPerPoll` (64): after so many the node does other things first; with `progress` every such part is an event with that topic (`decodeProgress` of bb-wasm/training reads it).
      * @param {Graph} g @param {Handle} x @param {Handle} labels
-     * @param {{epochs?: number, batchSize?: number, learningRate?: number, seed?: number}} [options]
+     * @param {{epochs?: number, batchSize?: number, learningRate?: number, seed?: number, shuffle?: boolean, batchesPerPoll?: number, progress?: string}} [options]
      * @returns {[loss: Handle, meta: Handle]} mean loss of the last pass, and how many samples stand behind the new parameters
      */
-    train(g, x, labels, { epochs = 1, batchSize = 32, learningRate = 0.1, seed = 0 } = {}) {
+    train(g, x, labels, { epochs = 1, batchSize = 32, learningRate, seed = 0, shuffle = true, batchesPerPoll, progress } = {}) {
       const [loss, meta] = op(g, 'Train', [x, labels], [types.tensor, types.tensor], [
-        int('epochs', epochs), int('batch_size', batchSize), float('learning_rate', learningRate), int('seed', seed),
+        int('epochs', epochs), int('batch_size', batchSize), ...(learningRate === undefined ? [] : [float('learning_rate', learningRate)]), int('seed', seed),
+        ...(shuffle ? [] : [int('shuffle', 0)]), ...(batchesPerPoll === undefined ? [] : [int('batches_per_poll', batchesPerPoll)]),
+        ...(progress === undefined ? [] : [string('progress', progress)]),
       ]);
       return [loss, meta];
     },

@@ -24,7 +24,7 @@ import { fit } from './training/fit.js';
 /**
  * 'sgd' (lr 0.01), 'momentum' and 'nesterov' (lr 0.01, momentum 0.9), 'adam' (lr 0.001), 'adamw' (lr 0.001, weightDecay 0.01, taken from the parameters directly).
  * @typedef {{type: OptimizerName, lr?: number, momentum?: number, beta1?: number, beta2?: number, epsilon?: number, weightDecay?: number, clipNorm?: number,
- *   clipValue?: number, schedule?: Schedule}} Optimizer
+ *   clipValue?: number, schedule?: Schedule, state?: 'f32' | 'f16'}} Optimizer  `state`: how the moments are kept; f16 takes half the memory
  * @typedef {'sgd' | 'momentum' | 'nesterov' | 'adam' | 'adamw'} OptimizerName
  */
 
@@ -40,6 +40,7 @@ import { fit } from './training/fit.js';
  * @property {OptimizerName | Optimizer} [optimizer]  default: 'sgd'
  * @property {readonly string[]} [freeze]  names of initializers that stay as they are; one that ends in '*' stands for all that begin so
  * @property {number | bigint} [seed]  of everything that draws random numbers
+ * @property {boolean} [backward]  `backward` may be called: it takes one graph more
  * @property {boolean} [outputs]  `step` gives the outputs of the model too
  * @property {boolean | number} [checkpoints]  less memory for a step, about one more forward pass of time, the same bits: the model is split into so many segments (`true`: the square root
  *   of the number of its nodes), whose results are dropped on the way forward and made again on the way back. `stats` says what it saves
@@ -57,7 +58,7 @@ import { fit } from './training/fit.js';
 
 /** The order is that of trainer.h. @type {readonly LossName[]} */
 const LOSSES = ['softmax-cross-entropy', 'bce-with-logits', 'mse', 'huber', 'output'];
-const SCHEDULES = ['constant', 'step', 'cosine'];
+const SCHEDULES = ['constant', 'step', 'cosine'], KINDS = ['sgd', 'adam'], STATES = ['f32', 'f16'];
 /** @type {Record<OptimizerName, {kind: number, lr: number, momentum?: number, isNesterov?: boolean, weightDecay?: number, isDecoupled?: boolean}>} */
 const OPTIMIZERS = {
   sgd: { kind: 0, lr: 0.01 },
@@ -99,47 +100,76 @@ function countOf(field, value) {
   return /** @type {number} */ (value);
 }
 
-/** The pack of abi.h. @param {TrainerOptions} options */
-function packOptions(options) {
+/** Everything that the options say, by the names of trainer.h, checked and with the defaults filled in. @param {TrainerOptions} options */
+export function trainingFields(options) {
   const loss = typed('loss', options.loss), optimizer = typed('optimizer', options.optimizer ?? 'sgd'), schedule = optimizer.schedule ?? {};
   checkKeys(loss, ['type', 'output', 'ignoreIndex', 'labelSmoothing', 'classWeights', 'delta'], 'loss');
-  checkKeys(optimizer, ['type', 'lr', 'momentum', 'beta1', 'beta2', 'epsilon', 'weightDecay', 'clipNorm', 'clipValue', 'schedule'], 'optimizer');
+  checkKeys(optimizer, ['type', 'lr', 'momentum', 'beta1', 'beta2', 'epsilon', 'weightDecay', 'clipNorm', 'clipValue', 'schedule', 'state'], 'optimizer');
   checkKeys(schedule, ['type', 'steps', 'factor', 'warmup'], 'optimizer.schedule');
-  const kind = LOSSES.indexOf(loss.type), order = SCHEDULES.indexOf(schedule.type ?? 'constant');
-  if (kind < 0) refuse('loss', loss.type, `one of ${LOSSES.join(', ')}`);
+  if (!LOSSES.includes(loss.type)) refuse('loss', loss.type, `one of ${LOSSES.join(', ')}`);
   if (!Object.hasOwn(OPTIMIZERS, optimizer.type)) refuse('optimizer', optimizer.type, `one of ${Object.keys(OPTIMIZERS).join(', ')}`);
-  if (order < 0) refuse('optimizer.schedule.type', schedule.type, `one of ${SCHEDULES.join(', ')}`);
-  const row = OPTIMIZERS[optimizer.type];
+  if (!SCHEDULES.includes(schedule.type ?? 'constant')) refuse('optimizer.schedule.type', schedule.type, `one of ${SCHEDULES.join(', ')}`);
+  if (optimizer.state !== undefined && !STATES.includes(optimizer.state)) refuse('optimizer.state', optimizer.state, `one of ${STATES.join(', ')}`);
   if (loss.ignoreIndex !== undefined && !Number.isSafeInteger(loss.ignoreIndex)) refuse('loss.ignoreIndex', loss.ignoreIndex, 'a whole number');
-  const memory = options.maxMemoryBytes ?? 0;
+  const row = OPTIMIZERS[optimizer.type];
+  return {
+    loss: loss.type,
+    output: loss.output ?? '',
+    ignored: loss.ignoreIndex,
+    label_smoothing: numberOf('loss.labelSmoothing', loss.labelSmoothing, 0),
+    huber_delta: numberOf('loss.delta', loss.delta, 0),
+    class_weights: Float32Array.from(listOf(loss.classWeights ?? [], 'loss.classWeights'), (weight) => numberOf('loss.classWeights', weight, 0)),
+    optimizer: KINDS[row.kind],
+    rate: numberOf('optimizer.lr', optimizer.lr, row.lr),
+    momentum: numberOf('optimizer.momentum', optimizer.momentum, row.momentum ?? 0),
+    nesterov: row.isNesterov ? 1 : 0,
+    beta1: numberOf('optimizer.beta1', optimizer.beta1, 0),
+    beta2: numberOf('optimizer.beta2', optimizer.beta2, 0),
+    epsilon: numberOf('optimizer.epsilon', optimizer.epsilon, 0),
+    weight_decay: numberOf('optimizer.weightDecay', optimizer.weightDecay, row.weightDecay ?? 0),
+    decoupled: row.isDecoupled ? 1 : 0,
+    clip_norm: numberOf('optimizer.clipNorm', optimizer.clipNorm, 0),
+    clip_value: numberOf('optimizer.clipValue', optimizer.clipValue, 0),
+    schedule: schedule.type ?? 'constant',
+    warmup_steps: countOf('optimizer.schedule.warmup', schedule.warmup),
+    schedule_steps: countOf('optimizer.schedule.steps', schedule.steps),
+    schedule_factor: numberOf('optimizer.schedule.factor', schedule.factor, 0),
+    state: optimizer.state ?? 'f32',
+    seed: u64Of(options.seed ?? 0, 'seed'),
+  };
+}
+
+/** The pack of abi.h. @param {TrainerOptions} options */
+function packOptions(options) {
+  const fields = trainingFields(options), memory = options.maxMemoryBytes ?? 0;
   if (memory >>> 0 !== memory) refuse('maxMemoryBytes', memory, 'an integer from 0 (no limit) to 2^32 - 1');
   return pack((out) => {
-    out.u32(kind);
-    out.text32(loss.output ?? '', 'loss.output');
-    out.u32(loss.ignoreIndex === undefined ? 0 : 1);
-    out.u64(BigInt.asUintN(64, BigInt(loss.ignoreIndex ?? 0)));
-    out.f32(numberOf('loss.labelSmoothing', loss.labelSmoothing, 0));
-    out.f32(numberOf('loss.delta', loss.delta, 0));
-    const weights = Float32Array.from(listOf(loss.classWeights ?? [], 'loss.classWeights'), (weight) => numberOf('loss.classWeights', weight, 0));
-    out.bytes32(new Uint8Array(weights.buffer));
-    out.u32(row.kind);
-    out.f32(numberOf('optimizer.lr', optimizer.lr, row.lr));
-    out.f32(numberOf('optimizer.momentum', optimizer.momentum, row.momentum ?? 0));
-    out.u32(row.isNesterov ? 1 : 0);
-    for (const field of /** @type {const} */ (['beta1', 'beta2', 'epsilon'])) out.f32(numberOf(`optimizer.${field}`, optimizer[field], 0));
-    out.f32(numberOf('optimizer.weightDecay', optimizer.weightDecay, row.weightDecay ?? 0));
-    out.u32(row.isDecoupled ? 1 : 0);
-    out.f32(numberOf('optimizer.clipNorm', optimizer.clipNorm, 0));
-    out.f32(numberOf('optimizer.clipValue', optimizer.clipValue, 0));
-    out.u32(order);
-    out.u64(BigInt(countOf('optimizer.schedule.warmup', schedule.warmup)));
-    out.u64(BigInt(countOf('optimizer.schedule.steps', schedule.steps)));
-    out.f32(numberOf('optimizer.schedule.factor', schedule.factor, 0));
+    out.u32(LOSSES.indexOf(fields.loss));
+    out.text32(fields.output, 'loss.output');
+    out.u32(fields.ignored === undefined ? 0 : 1);
+    out.u64(BigInt.asUintN(64, BigInt(fields.ignored ?? 0)));
+    out.f32(fields.label_smoothing);
+    out.f32(fields.huber_delta);
+    out.bytes32(new Uint8Array(fields.class_weights.buffer));
+    out.u32(KINDS.indexOf(fields.optimizer));
+    out.f32(fields.rate);
+    out.f32(fields.momentum);
+    out.u32(fields.nesterov);
+    for (const field of /** @type {const} */ (['beta1', 'beta2', 'epsilon', 'weight_decay'])) out.f32(fields[field]);
+    out.u32(fields.decoupled);
+    out.f32(fields.clip_norm);
+    out.f32(fields.clip_value);
+    out.u32(SCHEDULES.indexOf(fields.schedule));
+    out.u64(BigInt(fields.warmup_steps));
+    out.u64(BigInt(fields.schedule_steps));
+    out.f32(fields.schedule_factor);
     packList(out, options.freeze ?? [], (name) => out.bytes32(encodeUtf8(name, 'freeze')), 'freeze');
-    out.u64(options.seed ?? 0n, 'seed');
+    out.u64(fields.seed, 'seed');
     out.u32(memory);
     out.u32(options.outputs ? 1 : 0);
     out.u32(options.checkpoints === true ? 0xffffffff : options.checkpoints === false ? 0 : Math.min(countOf('checkpoints', options.checkpoints), 0xfffffffe));
+    out.u32(fields.state === 'f16' ? 1 : 0);
+    out.u32(options.backward ? 1 : 0);
   });
 }
 
@@ -195,6 +225,8 @@ function trainerOf(runtime, handle, file, isUnlabelled, keepsOutputs) {
   });
   const size = parameters.reduce((sum, { count }) => sum + count, 0);
   const frame = createFrame({ runtime, inputs, extras: [{ name: 'labels' }], outputCount: outputs.length, alive });
+  /** Of a prediction and its labels; made when it is needed. @type {ReturnType<typeof createFrame> | undefined} */
+  let pair;
 
   const readOutputs = () => Object.fromEntries(outputs.map(({ name }, i) => [name, frame.read(i, false)]));
 
@@ -259,6 +291,30 @@ function trainerOf(runtime, handle, file, isUnlabelled, keepsOutputs) {
         place.free();
       }
     },
+    /**
+     * The gradient of all parameters from that of the prediction, of the model as it infers. The prediction is the output itself here, behind a last Softmax too.
+     * @param {Record<string, ArrayInput>} given @param {ArrayInput} slope  like the output
+     * @returns {Float32Array}
+     * @throws {BbwError} E_STATE unless the trainer was made with `backward: true`
+     */
+    backward(given, slope) {
+      if (slope === undefined) refuse('slope', slope, 'an array');
+      const place = runtime.region(4 * size);
+      try {
+        run(given, slope, 4, place.ptr);
+        return floats(place.bytes().slice());
+      } finally {
+        place.free();
+      }
+    },
+    /** The loss of a prediction as the model gave it. @param {ArrayInput} prediction @param {ArrayInput} [labels] @returns {number} */
+    lossOf(prediction, labels) {
+      alive();
+      pair ??= createFrame({ runtime, inputs: [{ name: 'prediction' }], extras: [{ name: 'labels' }], outputCount: 0, alive });
+      pair.write({ prediction }, [labels ?? undefined]);
+      runtime.call('bbw_abi_trainer_run', alive(), pair.ptr, 5, 0, OUT, ERR);
+      return runtime.outF64();
+    },
     /** All parameters as one vector: a copy. */
     parameters() {
       runtime.call('bbw_abi_trainer_values', alive(), OUT);
@@ -309,6 +365,7 @@ function trainerOf(runtime, handle, file, isUnlabelled, keepsOutputs) {
       if (runtime.isPoisoned) return;
       runtime.plain('bbw_abi_trainer_del', old);
       frame.free();
+      pair?.free();
     },
     /** The same under the name that sessions use. */
     dispose() { trainer.free(); },

@@ -90,9 +90,9 @@ function operators() {
   const onnx = onnxOperators();
   if (onnx.length < 100 || onnx.some(({ since, until }) => !(since <= until))) throw new Error('gen-docs: the table of ONNX operators was not found');
   const backend = rows(read('src/components/cpu_ops.c'), /\b(?:UNARY|BINARY|REDUCE|OTHER)\("(\w+)"/g).map(([name]) => name);
-  const network = rows(read('src/autodiff/onnx_plan.c'), /\{"(\w+)", \d, \d, on_\w+\}/g).map(([name]) => name);
+  const keys = rows(read('src/components/onnx_options.c'), /^ {4}\{"(\w+)", [A-Z]+, /gm).map(([name]) => name);
   const recorded = rows(/function backend\(\)[\s\S]*?\n}\n/.exec(read('js/slots.js'))?.[0] ?? '', /\b(?:unary|binary|filled|reduction|pool|op)\((?:g, )?'(\w+)'/g).map(([name]) => name);
-  if (recorded.length < 40 || backend.length < 10 || network.length < 10) throw new Error('gen-docs: the tables of operators were not found');
+  if (recorded.length < 40 || backend.length < 10 || keys.length < 20) throw new Error('gen-docs: the tables of operators were not found');
   return `# Operators
 
 Written by \`scripts/gen-docs.js\` from the tables in \`src/\`; do not edit. What differs from the reference is in [COMPATIBILITY.md](COMPATIBILITY.md).
@@ -140,9 +140,11 @@ The operators above, one at a time, on f32; and in the dialect of the reference,
 
 ## ONNX files that \`OnnxModel\` and \`createModel\` load, run and train
 
-${list(network)}
+Every file that \`createTrainer\` takes and that has one input. A file with an operator that is not supported is refused at install; the error lists all of them by node name; so is one
+with an operator between a parameter and the loss that has no gradient.
 
-A file with any other operator is refused at install; the error lists all of them by node name.
+How \`OnnxModel\` trains stands in the file, as pairs of texts in \`ModelProto.metadata_props\` (\`withTraining\` in \`bb-wasm/training\` writes them); other programs ignore these.
+Without any it is softmax cross entropy and SGD. The keys, behind \`bbw.train.\`: ${list(keys)}.
 `;
 }
 

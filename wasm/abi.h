@@ -166,14 +166,15 @@ void bbw_abi_session_stats(uint32_t session, uint32_t out);
 /* Training of standard ONNX models outside any node (trainer.h). */
 /* options = pack: u32 loss, text output, u32 has_ignored, u64 ignored, f32 label_smoothing, f32 huber_delta, bytes class_weights (f32), u32 optimizer, f32 rate, f32 momentum,
  * u32 is_nesterov, f32 beta1, f32 beta2, f32 epsilon, f32 weight_decay, u32 is_decoupled, f32 clip_norm, f32 clip_value, u32 schedule, u64 warmup_steps, u64 schedule_steps,
- * f32 schedule_factor, list of text freeze, u64 seed, u32 memory_bytes_max, u32 keeps_outputs, u32 checkpoints. *handle_out (u32). */
+ * f32 schedule_factor, list of text freeze, u64 seed, u32 memory_bytes_max, u32 keeps_outputs, u32 checkpoints, u32 has_f16_state, u32 has_backward. *handle_out (u32). */
 int32_t bbw_abi_trainer_new(uint32_t model, uint32_t model_len, uint32_t options, uint32_t options_len,
                             uint32_t handle_out, uint32_t err);
 void bbw_abi_trainer_del(uint32_t trainer);
 /* out = pack: inputs and outputs as in bbw_abi_session_ports, then list of parameters {text name, u32 offset, u32 count, u32 rank, rank times u32}. */
 int32_t bbw_abi_trainer_ports(uint32_t trainer, uint32_t out);
 /* frame as in bbw_abi_session_run, with one array for the labels between inputs and outputs (dtype 0: none).  mode 0: a step; 1: evaluation, with the loss if there are labels;
- * 2: evaluation with the loss of the output itself; 3: loss and gradient, which goes to `gradient` (one f32 per parameter).  loss = f64. */
+ * 2: evaluation with the loss of the output itself; 3: loss and gradient, which goes to `gradient` (one f32 per parameter); 4: the gradient from that of the prediction, which stands where labels do.
+ * 5: the loss of a prediction; the frame holds it and the labels.  loss = f64. */
 int32_t bbw_abi_trainer_run(uint32_t trainer, uint32_t frame, uint32_t mode, uint32_t gradient, uint32_t loss,
                             uint32_t err);
 /* out = the vector of parameters, f32; a view until the next call. */

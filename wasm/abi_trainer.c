@@ -68,6 +68,8 @@ int32_t bbw_abi_trainer_new(uint32_t model, uint32_t model_len, uint32_t options
   o.memory_bytes_max = bbw_pack_u32(&pack);
   o.keeps_outputs = bbw_pack_u32(&pack) != 0;
   o.checkpoints = bbw_pack_u32(&pack);
+  o.has_f16_state = bbw_pack_u32(&pack) != 0;
+  o.has_backward = bbw_pack_u32(&pack) != 0;
   if (rv == BBW_OK && !bbw_pack_is_done(&pack)) { rv = BBW_E_ARG; }
   if (rv == BBW_OK) {
     rv = bbw_trainer_new(&trainer, bytes_at(model, model_len), &o, &bbw_wasm_mem, error_at(err));
@@ -112,7 +114,7 @@ int32_t bbw_abi_trainer_run(uint32_t trainer, uint32_t frame, uint32_t mode, uin
                             uint32_t err) {
   bbw_trainer *t = trainer_at(trainer);
   bbw_array *inputs = address(frame);
-  size_t count = bbw_trainer_input_count(t);
+  size_t count = mode == 5 ? 1 : bbw_trainer_input_count(t);
   const bbw_array *labels = inputs[count].dtype != BBW_DTYPE_NONE ? &inputs[count] : NULL;
   bbw_array *outputs = inputs + count + 1;
   double *to = address(loss);
@@ -122,6 +124,10 @@ int32_t bbw_abi_trainer_run(uint32_t trainer, uint32_t frame, uint32_t mode, uin
   case 1: return bbw_trainer_evaluate(t, inputs, count, labels, labels != NULL ? to : NULL, outputs, error_at(err));
   case 2: return bbw_trainer_evaluate(t, inputs, count, NULL, to, outputs, error_at(err));
   case 3: return bbw_trainer_gradient(t, inputs, count, labels, to, address(gradient), error_at(err));
+  case 4:
+    return labels == NULL ? bbw_error_set(error_at(err), BBW_E_ARG)
+                          : bbw_trainer_backward(t, inputs, count, labels, address(gradient), error_at(err));
+  case 5: return bbw_trainer_loss_of(t, inputs, labels, to, error_at(err));
   default: return bbw_error_set(error_at(err), BBW_E_ARG);
   }
 }

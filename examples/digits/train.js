@@ -77,9 +77,12 @@ async function train(onnx, shares, log) {
     try {
       for (let i = 0; i < epochs; i++) {
         node.deliverEvent('Epoch', 'go', trigger());
-        const steps = node.poll();
-        const failure = steps.find((step) => step.type === 'OpFailed');
-        const done = steps.find((step) => step.type === 'AppEvent' && step.topic === 'trained');
+        let failure, done; // an epoch takes several polls
+        for (let polls = 0; polls < 1000 && !failure && !done; polls++) {
+          const steps = node.poll();
+          failure = steps.find((step) => step.type === 'OpFailed');
+          done = steps.find((step) => step.type === 'AppEvent' && step.topic === 'trained');
+        }
         if (failure?.type === 'OpFailed') throw new Error(`training failed: ${failure.reason} ${failure.detail}`);
         if (done?.type !== 'AppEvent') throw new Error('training gave no result');
         const [loss, params] = readBundle(done.valueBytes);

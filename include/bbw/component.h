@@ -94,6 +94,21 @@ void *bbw_ctx_dependency(const bbw_ctx *ctx, bbw_str slot, bbw_str type_name);
  * operators, memory) dispatch returns that error. */
 bbw_status bbw_ctx_later(bbw_ctx *ctx, uint64_t *cmd_id);
 
+/*
+ * For components that work in slices (resumes, below): is this an operator that answered BBW_LATER before, and under which command; is a command still waited for; and is the host's time for this poll over.
+ * A slice is what one call of dispatch does; without a time budget of the host the component bounds it itself.
+ */
+bool bbw_ctx_resumed(const bbw_ctx *ctx, uint64_t *cmd_id);
+bool bbw_ctx_waits(const bbw_ctx *ctx, uint64_t cmd_id);
+bool bbw_ctx_is_time_up(const bbw_ctx *ctx);
+bool bbw_ctx_has_time_budget(const bbw_ctx *ctx);
+
+/*
+ * An event for the application; its topic is the text of an attribute of the operator, "name" or "progress".  Takes over one reference of `value` on BBW_OK; NULL: no bytes.  BBW_E_NOMEM, or the answer of
+ * bbw_ctx_fail for a topic that is reserved.
+ */
+bbw_status bbw_ctx_emit(bbw_ctx *ctx, const char *attribute, bbw_value *value);
+
 /* Records why the operator fails; detail is cut to 512 bytes at a character boundary.  Returns BBW_E_COMPONENT, to be returned from dispatch. */
 bbw_status bbw_ctx_fail(bbw_ctx *ctx, bbw_op_error_kind kind, const char *reason, bbw_str detail);
 /* The error of operator specification §4.4: TypeMismatch, reason input_type_mismatch, detail "input N expected `T`". */
@@ -120,6 +135,8 @@ typedef struct bbw_dependency {
  *              attributes, and its role is BBW_ROLE_COUNT.  NULL: there is nothing to set up.
  *   cancel     nobody waits for this command any more: its deadline has passed, or the execution was ended; its completion would be refused.  It may free what works on it;
  *              it must not complete commands.  NULL: the component does not mind.
+ *   resumes    what answered BBW_LATER is dispatched again in every poll, with the same inputs and under the same command, until it answers something else.  The node's limit for answers of the outside does not
+ *              count for it, an own deadline does; bbw_node_next_timer says that it is due.
  *   supports   says whether an operator of a role has an implementation, so that install can list what is missing; NULL: everything.
  *   prepare    sees every operator that is bound to the instance, once, at install; the node lives as long as the instance.  What it cannot run is an error of install, with its
  *              own fields (an ONNX graph: BBW_E_ONNX_UNSUPPORTED with all that is missing).  NULL: there is nothing to prepare.
@@ -138,6 +155,7 @@ typedef struct bbw_component_type {
   const bbw_dependency *dependencies;
   size_t dependency_count;
   uint32_t well_known;
+  bool resumes;
   void *type_ctx; /* for the functions below; not touched by the engine */
   bbw_status (*construct)(void **self, const struct bbw_component_type *type, bool has_config, bbw_bytes config,
                           const bbw_mem *mem, bbw_error *err);

@@ -72,6 +72,11 @@ typedef struct bbw_trainer_options {
   /* Segments of the model whose results are dropped on the way forward and made again on the way back: less memory, about one more forward pass of time, the same bits.  0: off; UINT32_MAX:
    * the square root of the number of nodes.  bbw_trainer_stats says what it saves. */
   uint32_t checkpoints;
+  bool
+      has_f16_state; /* the moments of the optimizer are kept as f16: half the memory.  Rounded up or down by chance that the seed decides, so that small changes add up */
+  bool has_backward; /* bbw_trainer_backward may be called: one graph more */
+  bool
+      frees_batch; /* the first dimension of every input may have any size, also where the file fixes it (an export with a batch of one) */
 } bbw_trainer_options;
 
 /*
@@ -99,6 +104,17 @@ bbw_status bbw_trainer_step(bbw_trainer *trainer, const bbw_array *inputs, size_
 /* Loss and gradient without a step: *gradient receives one number per parameter, in the order of the vector. */
 bbw_status bbw_trainer_gradient(bbw_trainer *trainer, const bbw_array *inputs, size_t count, const bbw_array *labels,
                                 double *loss, float *gradient, bbw_error *err);
+/*
+ * The gradient of the parameters from that of the prediction (`slope`, f32, as many numbers), of the model as it infers: nothing is dropped, statistics stay (their gradient is 0).  The prediction is the
+ * output itself here, behind a last Softmax too.  BBW_E_STATE unless the trainer was made with has_backward.
+ */
+bbw_status bbw_trainer_backward(bbw_trainer *trainer, const bbw_array *inputs, size_t count, const bbw_array *slope,
+                                float *gradient, bbw_error *err);
+/* The loss of a prediction that the model gave: of the output itself, from which the input of a last Softmax or Sigmoid is computed back. */
+bbw_status bbw_trainer_loss_of(bbw_trainer *trainer, const bbw_array *prediction, const bbw_array *labels, double *loss,
+                               bbw_error *err);
+/* Which output the prediction is; *is_inner: the loss takes what goes into the last Softmax or Sigmoid before it. */
+size_t bbw_trainer_prediction(const bbw_trainer *trainer, bool *is_inner);
 /* Runs the model as it infers.  labels and loss: both NULL, or the loss is computed too.  outputs: room for all; views until the next call. */
 bbw_status bbw_trainer_evaluate(bbw_trainer *trainer, const bbw_array *inputs, size_t count, const bbw_array *labels,
                                 double *loss, bbw_array *outputs, bbw_error *err);
@@ -128,6 +144,11 @@ bbw_status bbw_trainer_add(bbw_trainer *trainer, const float *delta, size_t coun
  */
 typedef enum bbw_trainer_initial { BBW_TRAINER_GLOROT, BBW_TRAINER_HE } bbw_trainer_initial;
 void bbw_trainer_initialize(bbw_trainer *trainer, bbw_trainer_initial kind, uint64_t seed);
+
+/* Another rate of learning, which the schedule goes on from.  BBW_E_ARG unless it is finite and not negative. */
+bbw_status bbw_trainer_set_rate(bbw_trainer *trainer, float rate, bbw_error *err);
+/* Begins the optimizer anew: no moments, no steps. */
+void bbw_trainer_state_reset(bbw_trainer *trainer);
 
 /* The state of the optimizer as bytes of bbw_trainer_state_bytes, with version and checksum; without the parameters. */
 size_t bbw_trainer_state_bytes(const bbw_trainer *trainer);

@@ -4,13 +4,13 @@
 // takes its turns: the node goes on polling while it runs, and it stops when nobody waits for the answer any more.
 //
 //   Forward(x) -> y                        x holds whole samples; it takes the shape that the model declares
+//   Backward(gradient of y) -> gradient    of the parameters, for the last Forward, while they have not changed since
+//   ComputeLoss(y, labels) -> loss
 //   Params() -> parameters                 one tensor of rank 1
 //   LoadParameters(p), ApplyDelta(d)       loading also begins the optimizer anew: its state belongs to the parameters that are gone
 //   Train(x, labels) -> loss, samples      attributes epochs, batch_size, seed (and the number of calls so far, so that each has an order of its own); the learning
 //                                          rate is the optimizer's, the attribute learning_rate is not asked
 //   Evaluate(x, labels) -> loss, accuracy
-//
-// Backward and ComputeLoss are not there: a trainer takes whole steps only.
 
 import { defineComponent } from '../component.js';
 import { BbwError } from '../errors.js';
@@ -28,6 +28,8 @@ import { createTurns } from './turns.js';
 const STATE_VERSION = 1;
 /** Samples that run at once where nothing is trained. */
 const PIECE = 256;
+/** Samples that Forward keeps for Backward at most. */
+const KEPT_MAX = 1024;
 
 /** What is left when the methods of a node that is gone are collected. @type {FinalizationRegistry<{free: () => void}> | undefined} */
 let leftovers;
@@ -56,7 +58,7 @@ function floatsOf(value, name) {
  * @throws {BbwError} what createTrainer throws; E_UNSUPPORTED for a model of several inputs
  */
 export function trainableModel(runtime, onnx, { typeName = 'TrainableModel', budgetMs = 12, budgetBatches = 64, onProgress, ...options }) {
-  const make = () => createTrainerIn(runtime, onnx, options);
+  const make = () => createTrainerIn(runtime, onnx, { ...options, backward: true });
   const probe = make(); // what is wrong with the model is said now, not when a node is installed
   const { inputs } = probe;
   probe.free();
@@ -95,6 +97,8 @@ export function trainableModel(runtime, onnx, { typeName = 'TrainableModel', bud
       const trainer = make(), fresh = trainer.saveState(), output = options.loss && typeof options.loss === 'object' ? options.loss.output : undefined;
       const name = output ?? trainer.outputs[0].name;
       let calls = 0;
+      /** What went into the last Forward, for Backward. @type {Tensor | undefined} */
+      let kept;
       /** One after the other. @type {Promise<unknown>} */
       let last = Promise.resolve();
       /** @template T @param {() => T | Promise<T>} work @returns {Promise<T>} */
@@ -108,25 +112,39 @@ export function trainableModel(runtime, onnx, { typeName = 'TrainableModel', bud
       const methods = {
         /** @param {(Value | undefined)[]} given */
         forward: ([x]) => inTurn(() => {
-          const { data, dims } = trainer.evaluate({ [input.name]: toSamples(x) }).outputs[name];
+          const samples = toSamples(x), { data, dims } = trainer.evaluate({ [input.name]: samples }).outputs[name];
+          kept = samples.dims[0] <= KEPT_MAX ? { data: samples.data.slice(), dims: samples.dims } : undefined;
           return tensor(/** @type {Float32Array} */ (data), dims);
+        }),
+        /** @param {(Value | undefined)[]} given */
+        backward: ([slope]) => inTurn(() => {
+          if (kept === undefined) throw new BbwError('E_STATE', 'no Forward with these parameters came before');
+          return tensor(trainer.backward({ [input.name]: kept }, floatsOf(slope, 'gradient')));
+        }),
+        /** @param {(Value | undefined)[]} given */
+        computeLoss: ([y, labels]) => inTurn(() => {
+          const prediction = floatsOf(y, 'y');
+          return trainer.lossOf(prediction, toLabels(labels, prediction.dims[0]));
         }),
         params: () => inTurn(() => trainer.parameters()),
         /** @param {(Value | undefined)[]} given */
         loadParameters: ([p]) => inTurn(() => {
           trainer.load(floatsOf(p, 'parameters').data);
           trainer.loadState(fresh);
+          kept = undefined;
           return trigger();
         }),
         /** @param {(Value | undefined)[]} given */
         applyDelta: ([d]) => inTurn(() => {
           trainer.add(floatsOf(d, 'delta').data);
+          kept = undefined;
           return trigger();
         }),
         /** @param {(Value | undefined)[]} given @param {CallContext} context */
         train(given, context) {
           const { signal } = context;
           return inTurn(async () => {
+            kept = undefined;
             const data = toSet(given), seed = number(context, 'seed', 0) + calls;
             let loss = NaN;
             for await (const { meanLoss } of fit(trainer, data, {
@@ -167,6 +185,7 @@ export function trainableModel(runtime, onnx, { typeName = 'TrainableModel', bud
         restore(bytes) {
           const state = new Reader(bytes), version = state.u32();
           if (version !== STATE_VERSION) throw new BbwError('E_RESTORE_COMPONENT', `${typeName}: the state is of version ${version}`, { version, expected: STATE_VERSION });
+          kept = undefined;
           const count = Number(state.u64()), parameters = state.blob().slice();
           trainer.load(new Float32Array(parameters.buffer, 0, Math.floor(parameters.length / 4)));
           trainer.loadState(state.blob());

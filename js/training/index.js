@@ -3,6 +3,7 @@
 export { trainableModel } from './component.js';
 export { evaluate } from './evaluate.js';
 export { fit } from './fit.js';
+export { decodeProgress, withTraining } from './model-file.js';
 export { createAccuracy, createAuc, createConfusion, createMae, createRmse } from './metrics.js';
 
 /**

@@ -10,6 +10,7 @@
 #include "kernels/elementwise.h"
 #include "kernels/math_f64.h"
 #include "kernels/optimizer.h"
+#include "onnx/convert.h"
 #include "onnx/ops.h"
 #include "onnx/session.h"
 
@@ -66,15 +67,14 @@ static bbw_status check_options(const bbw_trainer_options *o, bbw_error *err) {
 
 /* ---- life ---- */
 
-static bbw_status take(bbw_trainer *t, size_t count, float **out, bbw_error *err) {
-  size_t bytes, sum;
-  if (!bbw_size_mul(count, sizeof(float), &bytes) || !bbw_size_add(t->budget.bytes, bytes, &sum) ||
-      sum > t->budget.bytes_max) {
+static bbw_status take(bbw_trainer *t, size_t bytes, uint8_t **out, bbw_error *err) {
+  size_t sum;
+  if (!bbw_size_add(t->budget.bytes, bytes, &sum) || sum > t->budget.bytes_max) {
     bbw_error_set(err, BBW_E_LIMIT);
     bbw_error_add_u64(err, "cap", t->budget.bytes_max);
     return BBW_E_LIMIT;
   }
-  *out = bbw_mem_array(t->mem, count, sizeof(float));
+  *out = bbw_mem_array(t->mem, bytes, 1);
   if (*out == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
   t->budget.bytes = sum;
   return BBW_OK;
@@ -92,12 +92,15 @@ static bbw_status open(bbw_trainer *t, const bbw_trainer_options *o, bbw_error *
   g->initial = NULL;
   t->budget.bytes = g->value_count * sizeof(float);
   t->moment_count = o->optimizer == BBW_TRAINER_ADAM ? 2 : o->momentum > 0.0f ? 1 : 0;
-  for (uint32_t i = 0; i < t->moment_count; i++) { BBW_TRY(take(t, g->value_count, &t->moments[i], err)); }
+  t->moment_bytes = g->value_count *
+                    (o->has_f16_state ? sizeof(uint16_t) : sizeof(float)); /* no more than the vector */
+  for (uint32_t i = 0; i < t->moment_count; i++) { BBW_TRY(take(t, t->moment_bytes, &t->moments[i], err)); }
   t->slot_count = (size_t)g->input_count + 2 + g->parameter_count;
   t->result_count = (size_t)g->output_count + 1 + g->parameter_count;
   t->slots = bbw_mem_array(t->mem, t->slot_count, sizeof *t->slots);
   t->results = bbw_mem_array(t->mem, t->result_count, sizeof *t->results);
   if (t->slots == NULL || t->results == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
+  if (g->backward != NULL) { BBW_TRY(bbw_runner_new(&t->backward, g->program, g->backward, &t->budget, err)); }
   BBW_TRY(bbw_runner_new(&t->step, g->program, g->step, &t->budget, err));
   return bbw_runner_new(&t->inference, g->program, g->inference, &t->budget, err);
 }
@@ -132,10 +135,12 @@ void bbw_trainer_del(bbw_trainer *t) {
   size_t count = t->graph.value_count;
   bbw_runner_del(t->step);
   bbw_runner_del(t->inference);
+  bbw_runner_del(t->backward);
   bbw_mem_array_free(t->mem, t->values, count, sizeof(float));
-  for (uint32_t i = 0; i < t->moment_count; i++) { bbw_mem_array_free(t->mem, t->moments[i], count, sizeof(float)); }
+  for (uint32_t i = 0; i < t->moment_count; i++) { bbw_mem_array_free(t->mem, t->moments[i], t->moment_bytes, 1); }
   bbw_mem_array_free(t->mem, t->slots, t->slot_count, sizeof *t->slots);
   bbw_mem_array_free(t->mem, t->results, t->result_count, sizeof *t->results);
+  bbw_mem_array_free(t->mem, t->scratch, t->scratch_bytes, 1);
   bbw_training_graph_free(&t->graph);
   t->mem->free(t->mem->ctx, t, sizeof *t);
 }
@@ -251,12 +256,53 @@ static bbw_descent descent_of(const bbw_trainer *t) {
   return d;
 }
 
+/*
+ * Moments as f16, times 256, so that what matters lies above the denormals (2e-7 to 255); of the mean square the root, whose exponents are those of the gradient.  A moment changes by less than f16 can
+ * tell in most steps, so it is rounded up or down by chance: on average nothing is lost.  The chance is drawn from the seed, the step and the place.
+ */
+#define HALF_SCALE 256.0f
+enum { HALF_BLOCK = 256 };
+
+static uint16_t half_of(float x, uint32_t chance) {
+  uint32_t bits, size;
+  memcpy(&bits, &x, sizeof bits);
+  size = bits & 0x7fffffffu;
+  if (size > 0x477fe000u) { /* 65504, the largest */
+    bits = (bits & 0x80000000u) | 0x477fe000u;
+  } else if (size >= 0x38800000u) { /* the others are denormal and rounded to the nearest */
+    bits = (bits + (chance & 0x1fffu)) & ~0x1fffu;
+  }
+  memcpy(&x, &bits, sizeof x);
+  return bbw_f32_to_f16(x);
+}
+
+static void descend_half(bbw_descent_f32_fn *descent, const bbw_descent *d, const float *gradient, float *x,
+                         uint16_t *m, uint16_t *v, size_t count, bbw_rng *rng) {
+  float mean[HALF_BLOCK], square[HALF_BLOCK];
+  for (size_t at = 0; at < count; at += HALF_BLOCK) {
+    size_t n = count - at < HALF_BLOCK ? count - at : HALF_BLOCK;
+    for (size_t i = 0; i < n; i++) {
+      float root = v != NULL ? bbw_f16_to_f32(v[at + i]) / HALF_SCALE : 0.0f;
+      mean[i] = bbw_f16_to_f32(m[at + i]) / HALF_SCALE;
+      square[i] = root * root;
+    }
+    descent(d, gradient + at, x + at, mean, square, n);
+    for (size_t i = 0; i < n; i++) {
+      uint64_t chance = bbw_rng_next(rng);
+      m[at + i] = half_of(mean[i] * HALF_SCALE, (uint32_t)chance);
+      if (v != NULL) { v[at + i] = half_of(sqrtf(square[i]) * HALF_SCALE, (uint32_t)(chance >> 32)); }
+    }
+  }
+}
+
 static void descend(bbw_trainer *t) {
   const bbw_training_graph *g = &t->graph;
   bbw_descent_f32_fn *descent = t->moment_count == 2   ? bbw_adam_f32_simd128
                                 : t->moment_count == 1 ? bbw_momentum_f32_simd128
                                                        : bbw_sgd_f32_simd128;
   bbw_descent d = descent_of(t);
+  bbw_rng rng;
+  bbw_rng_init(&rng, t->options.seed ^ (t->steps + 1) * 0x9e6c63d0876a9a47u);
   for (uint32_t i = 0; i < g->parameter_count; i++) {
     const bbw_array *gradient = &t->results[1 + g->kept_count + i];
     size_t at = g->parameters[i].offset;
@@ -264,9 +310,15 @@ static void descend(bbw_trainer *t) {
       memcpy(t->values + at, gradient->data, gradient->count * sizeof(float));
       continue;
     }
-    float *m = t->moments[0] != NULL ? t->moments[0] + at : NULL,
-          *v = t->moments[1] != NULL ? t->moments[1] + at : NULL;
-    descent(&d, gradient->data, t->values + at, m, v, gradient->count);
+    if (t->options.has_f16_state && t->moment_count > 0) {
+      uint16_t *half[2] = {(void *)t->moments[0], (void *)t->moments[1]};
+      descend_half(descent, &d, gradient->data, t->values + at, half[0] + at, half[1] != NULL ? half[1] + at : NULL,
+                   gradient->count, &rng);
+      continue;
+    }
+    float *moments[2] = {(void *)t->moments[0], (void *)t->moments[1]};
+    descent(&d, gradient->data, t->values + at, moments[0] != NULL ? moments[0] + at : NULL,
+            moments[1] != NULL ? moments[1] + at : NULL, gradient->count);
   }
   t->steps++;
 }
@@ -300,6 +352,30 @@ bbw_status bbw_trainer_gradient(bbw_trainer *t, const bbw_array *inputs, size_t 
   return BBW_OK;
 }
 
+bbw_status bbw_trainer_backward(bbw_trainer *t, const bbw_array *inputs, size_t count, const bbw_array *slope,
+                                float *gradient, bbw_error *err) {
+  const bbw_training_graph *g = &t->graph;
+  if (g->backward == NULL) { return bbw_error_set(err, BBW_E_STATE); }
+  BBW_TRY(fill_slots(t, inputs, count, false, slope, err));
+  BBW_TRY(bbw_runner_run(t->backward, t->slots, g->backward->input_count, t->results, err));
+  uint32_t made = g->backward->output_count;
+  for (uint32_t i = 0; i < made; i++) {
+    if (!bbw_is_finite_f32(t->results[i].data, t->results[i].count)) {
+      return not_finite(t, "the gradient of the batch is not finite", err);
+    }
+  }
+  const bbw_array *from = t->results;
+  for (uint32_t i = 0; i < g->parameter_count; i++) {
+    const bbw_trainer_parameter *p = &g->parameters[i];
+    if (p->is_statistic) {
+      memset(gradient + p->offset, 0, p->count * sizeof(float));
+    } else {
+      memcpy(gradient + p->offset, (from++)->data, p->count * sizeof(float));
+    }
+  }
+  return BBW_OK;
+}
+
 /* The operator of the loss by itself, over a prediction that was made. */
 static bbw_status loss_of(bbw_trainer *t, const bbw_array *prediction, const bbw_array *labels, double *loss,
                           bbw_error *err) {
@@ -318,20 +394,56 @@ static bbw_status loss_of(bbw_trainer *t, const bbw_array *prediction, const bbw
                    .input = -1};
   double made = 0.0;
   bbw_status rv = op->infer(&call);
-  size_t scratch_bytes = rv == BBW_OK ? call.scratch_bytes : 0;
-  if (scratch_bytes > 0) {
-    call.scratch = t->mem->alloc(t->mem->ctx, scratch_bytes);
-    if (call.scratch == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
+  if (rv == BBW_OK && call.scratch_bytes > t->scratch_bytes) { /* one row: it is kept */
+    uint8_t *larger = bbw_mem_array(t->mem, call.scratch_bytes, 1);
+    if (larger == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
+    bbw_mem_array_free(t->mem, t->scratch, t->scratch_bytes, 1);
+    t->scratch = larger;
+    t->scratch_bytes = call.scratch_bytes;
   }
+  call.scratch = t->scratch;
   result.data = &made;
   if (rv == BBW_OK) { rv = op->run(&call); }
-  if (scratch_bytes > 0) { t->mem->free(t->mem->ctx, call.scratch, scratch_bytes); }
   if (rv != BBW_OK) {
     const bbw_op_node node = {.op = op, .name = BBW_STR("loss")};
     return bbw_op_node_error(err, rv, &node, NULL, call.input, call.detail);
   }
   *loss = made;
   return BBW_OK;
+}
+
+/* What Softmax or Sigmoid was given, up to a constant that the loss does not see. */
+static void undo_activation(bbw_trainer_loss loss, float *x, size_t count) {
+  for (size_t i = 0; i < count && loss == BBW_TRAINER_BCE_WITH_LOGITS; i++) {
+    double p = (double)x[i], most = 1.0 - 0x1p-25;
+    p = p < 0x1p-140 ? 0x1p-140 : p > most ? most : p; /* what rounded to 0 or 1 */
+    x[i] = (float)(bbw_log_f64(p) - bbw_log1p_f64(-p));
+  }
+  if (loss == BBW_TRAINER_SOFTMAX_CROSS_ENTROPY) { bbw_log_f32_simd128(x, x, count); }
+}
+
+bbw_status bbw_trainer_loss_of(bbw_trainer *t, const bbw_array *prediction, const bbw_array *labels, double *loss,
+                               bbw_error *err) {
+  BBW_TRY(check_labels(t, labels, err));
+  bbw_array own = *prediction;
+  bool copies = t->graph.is_inner && prediction->dtype == BBW_DTYPE_F32 && prediction->count > 0;
+  if (copies) {
+    own.data = bbw_mem_array(t->mem, own.count, sizeof(float));
+    if (own.data == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
+    memcpy(own.data, prediction->data, own.count * sizeof(float));
+    undo_activation(t->options.loss, own.data, own.count);
+  }
+  double made = 0.0;
+  bbw_status rv = loss_of(t, &own, labels, &made, err);
+  if (copies) { bbw_mem_array_free(t->mem, own.data, own.count, sizeof(float)); }
+  if (rv == BBW_OK && !(fabs(made) < INFINITY)) { rv = not_finite(t, "the loss of the prediction is not finite", err); }
+  if (rv == BBW_OK) { *loss = made; }
+  return rv;
+}
+
+size_t bbw_trainer_prediction(const bbw_trainer *t, bool *is_inner) {
+  *is_inner = t->graph.is_inner;
+  return t->graph.output;
 }
 
 bbw_status bbw_trainer_evaluate(bbw_trainer *t, const bbw_array *inputs, size_t count, const bbw_array *labels,
@@ -390,7 +502,11 @@ void bbw_trainer_initialize(bbw_trainer *t, bbw_trainer_initial kind, uint64_t s
       t->values[p->offset + k] = (float)(unit * bound);
     }
   }
-  for (uint32_t i = 0; i < t->moment_count; i++) { memset(t->moments[i], 0, t->graph.value_count * sizeof(float)); }
+  bbw_trainer_state_reset(t);
+}
+
+void bbw_trainer_state_reset(bbw_trainer *t) {
+  for (uint32_t i = 0; i < t->moment_count; i++) { memset(t->moments[i], 0, t->moment_bytes); }
   t->steps = 0;
 }
 
@@ -407,12 +523,19 @@ static size_t whole_bytes(const bbw_trainer *t, const bbw_schedule *like) {
   return bytes;
 }
 
+bbw_status bbw_trainer_set_rate(bbw_trainer *t, float rate, bbw_error *err) {
+  if (!(rate >= 0.0f && rate < INFINITY)) { return refuse(err, "rate", "must be finite and not negative"); }
+  t->options.rate = rate;
+  return BBW_OK;
+}
+
 bbw_trainer_stats bbw_trainer_stats_of(const bbw_trainer *t) {
   const bbw_schedule *last = bbw_runner_schedule(t->step);
-  size_t vector = t->graph.value_count * sizeof(float), held = vector * (1 + t->moment_count);
+  size_t vector = t->graph.value_count * sizeof(float), state = t->moment_bytes * t->moment_count,
+         held = vector + state;
   return (bbw_trainer_stats){.constant_bytes = t->graph.program->constant_bytes,
                              .parameter_bytes = vector,
-                             .state_bytes = vector * t->moment_count,
+                             .state_bytes = state,
                              .run_bytes = t->budget.bytes - held,
                              .run_bytes_peak = t->budget.peak > held ? t->budget.peak - held : 0,
                              .step_bytes = last != NULL ? last->memory_bytes : 0,

@@ -14,15 +14,16 @@ uint64_t bbw_trainer_hash(bbw_bytes bytes) {
   return bbw_siphash_finish(&hash);
 }
 
-/* ---- state: magic, u32 version, u32 moments, u32 optimizer, u64 numbers each, u64 steps, u64 names and shapes; the moments as f32; u64 checksum.  Little-endian. ---- */
+/* ---- state: magic, u32 version, u32 moments, u32 optimizer, u64 numbers each, u64 steps, u64 names and shapes; the moments as f32, or f16; u64 checksum.  Little-endian. ---- */
 
 #define STATE_HEAD    44u
 #define STATE_TAIL    8u
 #define STATE_VERSION 1u
+#define STATE_F16     0x100u /* in the number of the optimizer: moments are f16 */
 static const uint8_t state_magic[8] = {'B', 'B', 'W', 'T', 'R', 'A', 'I', 'N'};
 
 size_t bbw_trainer_state_bytes(const bbw_trainer *t) {
-  return STATE_HEAD + t->moment_count * t->graph.value_count * sizeof(float) + STATE_TAIL;
+  return STATE_HEAD + t->moment_count * t->moment_bytes + STATE_TAIL;
 }
 
 /* Names and sizes of the parameters: the moments of another model do not fit. */
@@ -45,14 +46,14 @@ static void write_head(const bbw_trainer *t, uint8_t *out) {
   memcpy(out, state_magic, 8);
   bbw_store_u32le(out + 8, STATE_VERSION);
   bbw_store_u32le(out + 12, t->moment_count);
-  bbw_store_u32le(out + 16, (uint32_t)t->options.optimizer);
+  bbw_store_u32le(out + 16, (uint32_t)t->options.optimizer | (t->options.has_f16_state ? STATE_F16 : 0));
   bbw_store_u64le(out + 20, t->graph.value_count);
   bbw_store_u64le(out + 28, t->steps);
   bbw_store_u64le(out + 36, layout_of(t));
 }
 
 void bbw_trainer_state_save(const bbw_trainer *t, uint8_t *out) {
-  size_t each = t->graph.value_count * sizeof(float), at = STATE_HEAD;
+  size_t each = t->moment_bytes, at = STATE_HEAD;
   write_head(t, out);
   for (uint32_t i = 0; i < t->moment_count; i++, at += each) { memcpy(out + at, t->moments[i], each); }
   bbw_store_u64le(out + at, bbw_trainer_hash((bbw_bytes){out, at}));
@@ -65,7 +66,7 @@ static bbw_status unfit(bbw_error *err, const char *detail) {
 }
 
 bbw_status bbw_trainer_state_load(bbw_trainer *t, bbw_bytes state, bbw_error *err) {
-  size_t each = t->graph.value_count * sizeof(float), at = STATE_HEAD;
+  size_t each = t->moment_bytes, at = STATE_HEAD;
   const uint8_t *p = state.ptr;
   if (state.len < STATE_HEAD + STATE_TAIL || memcmp(p, state_magic, 8) != 0) {
     return bbw_error_set(err, BBW_E_DECODE);
@@ -77,7 +78,9 @@ bbw_status bbw_trainer_state_load(bbw_trainer *t, bbw_bytes state, bbw_error *er
   }
   uint8_t head[STATE_HEAD];
   write_head(t, head);
-  if (memcmp(p + 12, head + 12, 8) != 0) { return unfit(err, "the state is that of another optimizer"); }
+  if (memcmp(p + 12, head + 12, 8) != 0) {
+    return unfit(err, "the state is that of another optimizer, or kept in another type");
+  }
   if (memcmp(p + 20, head + 20, 8) != 0 || memcmp(p + 36, head + 36, 8) != 0) {
     return unfit(err, "the state is that of another model");
   }

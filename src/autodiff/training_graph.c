@@ -14,6 +14,7 @@ typedef struct maker {
   const bbw_mem *mem;
   bbw_error *err;
   uint32_t prediction; /* value */
+  uint32_t output;     /* value of the output that it is, or that it goes into */
   uint32_t *values;    /* of the parameters, in the arena of the program */
 } maker;
 
@@ -128,7 +129,10 @@ static bbw_status find_prediction(maker *m, const bbw_body *body) {
   bbw_str name = m->options->output;
   for (uint32_t i = 0; i < body->output_count; i++) {
     if (name.len > 0 && !bbw_str_equal(body->outputs[i].name, name)) { continue; }
+    m->output = body->outputs[i].value;
     m->prediction = logits_of(m, body, &body->outputs[i]);
+    m->g->output = i;
+    m->g->is_inner = m->prediction != m->output;
     return BBW_OK;
   }
   return refuse(m->err, "output", name, "the model has no such output");
@@ -364,6 +368,56 @@ static bbw_status start_training(const maker *m, bbw_body *body, uint32_t draw, 
   return BBW_OK;
 }
 
+/* made[0]: the loss, made[1]: the gradient of what is read first. */
+static bbw_status add_loss(const maker *m, bbw_body *body, const bbw_loss_params *kind, const uint32_t *reads,
+                           uint32_t count, uint32_t made[2]) {
+  bbw_loss_params *params = bbw_arena_array(&m->g->program->arena, 1, sizeof *params);
+  if (params == NULL) { return no_memory(m); }
+  *params = *kind;
+  bbw_new_node loss = {.op = bbw_onnx_op_find(BBW_STR("bbw"), BBW_STR("Loss"), 1, NULL),
+                       .name = BBW_STR("loss"),
+                       .opset = 1,
+                       .params = params,
+                       .params_bytes = sizeof *params,
+                       .inputs = reads,
+                       .input_count = count,
+                       .output_count = 2,
+                       .outputs = made};
+  return bbw_body_append(m->g->program, body, &loss, m->err);
+}
+
+static bbw_status no_gradient(const maker *m, bbw_str name) {
+  bbw_error_set(m->err, BBW_E_ONNX_UNSUPPORTED);
+  bbw_error_add_str(m->err, "value", name);
+  bbw_error_add_str(m->err, "detail", BBW_STR("no gradient reaches this initializer: freeze it"));
+  return BBW_E_ONNX_UNSUPPORTED;
+}
+
+/* A loss whose gradient is what it is given checks that it has the size of the output. */
+static bbw_status make_backward(const maker *m, bbw_body *body, bbw_arena *scratch) {
+  bbw_training_graph *g = m->g;
+  const bbw_loss_params given = {.kind = BBW_LOSS_GIVEN};
+  uint32_t reads[2] = {m->output, BBW_VALUE_NONE}, made[2] = {0, 0}, count = 0;
+  uint32_t *wanted = bbw_arena_array(scratch, g->parameter_count, sizeof *wanted);
+  uint32_t *gradients = bbw_arena_array(scratch, g->parameter_count, sizeof *gradients);
+  if (wanted == NULL || gradients == NULL) { return no_memory(m); }
+  BBW_TRY(widen_inputs(m, body));
+  BBW_TRY(new_input(m, body, &reads[1]));
+  add_parameters(m, body);
+  BBW_TRY(add_loss(m, body, &given, reads, 2, made));
+  for (uint32_t i = 0; i < g->parameter_count; i++) {
+    if (!g->parameters[i].is_statistic) { wanted[count++] = m->values[i]; }
+  }
+  BBW_TRY(bbw_gradient_build(g->program, body, m->output, made[1], wanted, count, gradients, m->err));
+  for (uint32_t i = 0, k = 0; i < g->parameter_count; i++) {
+    if (g->parameters[i].is_statistic) { continue; }
+    if (gradients[k++] == BBW_VALUE_NONE) { return no_gradient(m, g->parameters[i].name); }
+  }
+  BBW_TRY(set_outputs(m, body, gradients, count));
+  BBW_TRY(bbw_program_fuse(g->program, body, m->err));
+  return bbw_program_pack(g->program, body, m->err);
+}
+
 static bbw_status make_step(const maker *m, bbw_body *body, bbw_arena *scratch) {
   bbw_training_graph *g = m->g;
   uint32_t count = body->output_count, made[2] = {0, 0}, reads[2] = {m->prediction, BBW_VALUE_NONE}, draw;
@@ -374,19 +428,7 @@ static bbw_status make_step(const maker *m, bbw_body *body, bbw_arena *scratch) 
   BBW_TRY(new_input(m, body, &draw));
   add_parameters(m, body);
   BBW_TRY(start_training(m, body, draw, moved));
-  bbw_loss_params *params = bbw_arena_array(&g->program->arena, 1, sizeof *params);
-  if (params == NULL) { return no_memory(m); }
-  *params = g->loss;
-  bbw_new_node loss = {.op = bbw_onnx_op_find(BBW_STR("bbw"), BBW_STR("Loss"), 1, NULL),
-                       .name = BBW_STR("loss"),
-                       .opset = 1,
-                       .params = params,
-                       .params_bytes = sizeof *params,
-                       .inputs = reads,
-                       .input_count = 1 + g->label_count,
-                       .output_count = 2,
-                       .outputs = made};
-  BBW_TRY(bbw_body_append(g->program, body, &loss, m->err));
+  BBW_TRY(add_loss(m, body, &g->loss, reads, 1 + g->label_count, made));
   g->kept_count = m->options->keeps_outputs ? count : 0;
   uint32_t *outputs = bbw_arena_array(scratch, 1u + count + g->parameter_count, sizeof *outputs);
   if (outputs == NULL) { return no_memory(m); }
@@ -398,10 +440,7 @@ static bbw_status make_step(const maker *m, bbw_body *body, bbw_arena *scratch) 
   for (uint32_t i = 0; i < g->parameter_count; i++) {
     if (g->parameters[i].is_statistic) { gradients[i] = moved[i]; }
     if (gradients[i] == BBW_VALUE_NONE) { /* every way to the loss ends in something constant */
-      bbw_error_set(m->err, BBW_E_ONNX_UNSUPPORTED);
-      bbw_error_add_str(m->err, "value", g->parameters[i].name);
-      bbw_error_add_str(m->err, "detail", BBW_STR("no gradient reaches this initializer: freeze it"));
-      return BBW_E_ONNX_UNSUPPORTED;
+      return no_gradient(m, g->parameters[i].name);
     }
   }
   BBW_TRY(set_outputs(m, body, outputs, 1 + g->kept_count + g->parameter_count));
@@ -449,6 +488,7 @@ static bbw_status simplify_inner(const maker *m) {
 static bbw_status make(maker *m, bbw_arena *scratch) {
   bbw_training_graph *g = m->g;
   bbw_body *body = bbw_program_main(g->program);
+  for (uint32_t i = 0; i < body->input_count && m->options->frees_batch; i++) { body->inputs[i].dims[0] = -1; }
   g->input_count = body->input_count;
   g->output_count = body->output_count;
   BBW_TRY(keep_loss(m));
@@ -463,6 +503,11 @@ static bbw_status make(maker *m, bbw_arena *scratch) {
   BBW_TRY(bbw_program_fuse_forward(g->program, body, m->err));
   g->step = body;
   BBW_TRY(clone_body(m, body, &g->inference));
+  if (m->options->has_backward) {
+    BBW_TRY(clone_body(m, body, &g->backward));
+    BBW_TRY(make_backward(m, g->backward, scratch));
+    bbw_body_release_value(g->program, g->backward, m->prediction);
+  }
   BBW_TRY(make_inference(m, g->inference, scratch));
   BBW_TRY(make_step(m, g->step, scratch));
   bbw_body_release_value(g->program, g->step, m->prediction);

@@ -4,14 +4,16 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
-#include "components/onnx_net.h"
+#include "components/onnx_private.h"
 #include "kernels/elementwise.h"
 
-typedef struct model {
-  const bbw_mem *mem;
-  bbw_onnx_net *net;
-  uint64_t trainings;
-} model;
+/* Batches that one poll trains, unless the operator says another number. */
+#define SLICE_BATCHES 64
+
+typedef bbw_onnx_job job;
+typedef struct bbw_onnx_component model;
+
+static void close_job(model *m) { bbw_onnx_job_close(&m->job, m->mem); }
 
 /* ---- life ---- */
 
@@ -27,11 +29,11 @@ static void append(char *text, size_t size, size_t *used, bbw_str part) {
  */
 static bbw_status refuse_file(bbw_error *err, bbw_status cause) {
   if (cause == BBW_E_NOMEM || err == NULL) { return cause == BBW_E_NOMEM ? cause : BBW_E_INST_CONSTRUCTION; }
-  if (cause != BBW_E_ONNX_UNSUPPORTED) {
+  if (cause != BBW_E_ONNX_UNSUPPORTED || bbw_error_item(err, "nodes", 0).len == 0) {
     char text[256];
     size_t used = 0;
     bbw_str detail = bbw_error_field(err, "detail"), place = bbw_error_field(err, "node");
-    if (place.ptr == NULL) { place = bbw_error_field(err, "value"); }
+    if (place.len == 0) { place = bbw_error_field(err, "value"); }
     append(text, sizeof text - 1, &used, detail.ptr != NULL ? detail : bbw_status_text(cause));
     if (place.len != 0) {
       append(text, sizeof text - 1, &used, BBW_STR(" ("));
@@ -71,81 +73,15 @@ static bbw_status construct(void **self, const bbw_component_type *type, bool ha
 static void destroy(void *self, const bbw_mem *mem) {
   model *m = self;
   if (m == NULL) { return; }
+  close_job(m);
   bbw_onnx_net_del(m->net);
   bbw_mem_array_free(mem, m, 1, sizeof *m);
 }
 
-/*
- * The saved state, little-endian: u64 trainings, u64 count of parameters, u64 count of kept samples, the parameters, the samples.  What a forward leaves for
- * backward is not saved but computed again from the samples that went into it, which gives the same bits.
- */
-#define STATE_HEADER_BYTES 24u
-
-static void store_floats(uint8_t *to, const float *from, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    uint32_t bits;
-    memcpy(&bits, &from[i], sizeof bits);
-    bbw_store_u32le(to + 4 * i, bits);
-  }
-}
-
-static void load_floats(float *to, const uint8_t *from, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    uint32_t bits = bbw_load_u32le(from + 4 * i);
-    memcpy(&to[i], &bits, sizeof bits);
-  }
-}
-
-static bbw_status save(const void *self, const bbw_mem *mem, uint8_t **out, size_t *len) {
-  const model *m = self;
-  size_t count = bbw_onnx_net_parameter_count(m->net), samples, inputs, bytes;
-  const float *kept = bbw_onnx_net_kept(m->net, &samples);
-  bool fits = bbw_size_mul(samples, bbw_onnx_net_input_width(m->net), &inputs) && bbw_size_add(count, inputs, &bytes) &&
-              bbw_size_mul(bytes, 4, &bytes) && bbw_size_add(bytes, STATE_HEADER_BYTES, &bytes);
-  uint8_t *state = fits ? mem->alloc(mem->ctx, bytes) : NULL;
-  if (state == NULL) { return BBW_E_NOMEM; }
-  bbw_store_u64le(state, m->trainings);
-  bbw_store_u64le(state + 8, count);
-  bbw_store_u64le(state + 16, samples);
-  store_floats(state + STATE_HEADER_BYTES, bbw_onnx_net_parameters(m->net), count);
-  store_floats(state + STATE_HEADER_BYTES + 4 * count, kept, inputs);
-  *out = state;
-  *len = bytes;
-  return BBW_OK;
-}
-
-/* Takes the parameters and runs the kept samples again, so that backward may follow. */
-static bbw_status take_state(model *m, const float *parameters, size_t count, const float *x, size_t samples) {
-  size_t width = bbw_onnx_net_output_width(m->net), outputs;
-  if (!bbw_is_finite_f32(parameters, count)) { return BBW_E_NOT_FINITE; }
-  if (!bbw_size_mul(samples, width, &outputs) || !bbw_size_add(outputs, 1, &outputs)) { return BBW_E_NOMEM; }
-  float *y = bbw_mem_array(m->mem, outputs, sizeof(float));
-  if (y == NULL) { return BBW_E_NOMEM; }
-  /* The first time is for the memory that it takes: what follows cannot fail any more. */
-  bbw_status rv = bbw_onnx_net_forward(m->net, x, samples, y, NULL);
-  if (rv == BBW_OK) { rv = bbw_onnx_net_load_parameters(m->net, parameters, count, NULL); }
-  if (rv == BBW_OK) { rv = bbw_onnx_net_forward(m->net, x, samples, y, NULL); }
-  bbw_mem_array_free(m->mem, y, outputs, sizeof(float));
-  return rv;
-}
-
-static bbw_status restore(void *self, bbw_bytes state, const bbw_mem *mem, bbw_error *err) {
+/* The steps that were made stay. */
+static void cancel(void *self, uint64_t cmd_id) {
   model *m = self;
-  size_t count = bbw_onnx_net_parameter_count(m->net), width = bbw_onnx_net_input_width(m->net), floats;
-  if (state.len < STATE_HEADER_BYTES) { return bbw_error_set(err, BBW_E_RESTORE_COMPONENT); }
-  uint64_t samples = bbw_load_u64le(state.ptr + 16);
-  bool fits = bbw_load_u64le(state.ptr + 8) == count && samples <= BBW_ONNX_NET_KEPT_MAX &&
-              bbw_size_mul((size_t)samples, width, &floats) && bbw_size_add(floats, count, &floats) &&
-              (state.len - STATE_HEADER_BYTES) % 4 == 0 && (state.len - STATE_HEADER_BYTES) / 4 == floats;
-  if (!fits) { return bbw_error_set(err, BBW_E_RESTORE_COMPONENT); }
-  float *values = bbw_mem_array(mem, floats + 1, sizeof(float));
-  if (values == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
-  load_floats(values, state.ptr + STATE_HEADER_BYTES, floats);
-  bbw_status rv = take_state(m, values, count, values + count, (size_t)samples);
-  bbw_mem_array_free(mem, values, floats + 1, sizeof(float));
-  if (rv != BBW_OK) { return bbw_error_set(err, rv == BBW_E_NOMEM ? rv : BBW_E_RESTORE_COMPONENT); }
-  m->trainings = bbw_load_u64le(state.ptr);
-  return BBW_OK;
+  if (m->job.is_open && m->job.cmd_id == cmd_id) { close_job(m); }
 }
 
 /* ---- operators ---- */
@@ -185,26 +121,29 @@ static bool count_samples(const bbw_tensor *t, size_t width, size_t *samples) {
   return t->rank < 2 || t->dims[0] == *samples || *samples == 1;
 }
 
-static bool as_labels(const bbw_tensor *t, size_t samples, size_t classes, bbw_labels *labels) {
-  *labels = (bbw_labels){t->data, t->count == samples};
-  return labels->is_index || (samples != 0 && t->count % samples == 0 && t->count / samples == classes);
-}
-
-/* Inputs 0 and 1 as samples `width` wide and their labels. */
-static bbw_status read_samples(const model *m, bbw_ctx *ctx, size_t width, const float **x, bbw_labels *labels,
-                               size_t *samples) {
+/* Input `index` as samples of the model. */
+static bbw_status read_inputs(model *m, bbw_ctx *ctx, const float **x, size_t *samples) {
   const bbw_tensor *given = bbw_ctx_input_tensor(ctx, 0);
   if (given == NULL) { return bbw_ctx_fail_input(ctx, 0, "CpuTensor"); }
-  const bbw_tensor *wanted = bbw_ctx_input_tensor(ctx, 1);
-  if (wanted == NULL) { return bbw_ctx_fail_input(ctx, 1, "CpuTensor"); }
-  if (!count_samples(given, width, samples)) {
+  bbw_error err;
+  bbw_status rv = bbw_onnx_net_fit(m->net, given->dims, given->rank, &err);
+  if (rv != BBW_OK) { return fail(ctx, rv, &err); }
+  if (!count_samples(given, bbw_onnx_net_input_width(m->net), samples)) {
     return fail_shape(ctx, "input 0 does not hold whole samples of this model");
-  }
-  if (!as_labels(wanted, *samples, bbw_onnx_net_output_width(m->net), labels)) {
-    return fail_shape(ctx, "input 1 holds neither a class nor a distribution for each sample");
   }
   *x = given->data;
   return BBW_OK;
+}
+
+/* Input 1 as the labels of that many samples; all models but those whose loss takes none need it. */
+static bbw_status read_labels(const model *m, bbw_ctx *ctx, size_t samples, bbw_labels *labels) {
+  const bbw_tensor *t = bbw_ctx_input_tensor(ctx, 1);
+  size_t index_width = bbw_onnx_net_label_width(m->net, true), width = bbw_onnx_net_label_width(m->net, false);
+  if (t == NULL) { return bbw_ctx_fail_input(ctx, 1, "CpuTensor"); }
+  *labels = (bbw_labels){t->data, index_width != 0 && t->count == samples * index_width};
+  bool is_whole = samples != 0 && t->count % samples == 0 && t->count / samples == width;
+  bool fits = labels->is_index || is_whole || (samples == 0 && t->count == 0);
+  return fits ? BBW_OK : fail_shape(ctx, "input 1 holds neither a class nor a number per output for each sample");
 }
 
 static bbw_status set_numbers(bbw_ctx *ctx, float first, bbw_type second_type, uint64_t count, float second) {
@@ -224,19 +163,17 @@ static bbw_status set_numbers(bbw_ctx *ctx, float first, bbw_type second_type, u
 }
 
 static bbw_status forward(model *m, bbw_ctx *ctx) {
-  const bbw_tensor *x = bbw_ctx_input_tensor(ctx, 0);
-  if (x == NULL) { return bbw_ctx_fail_input(ctx, 0, "CpuTensor"); }
+  const float *x;
   size_t samples;
-  if (!count_samples(x, bbw_onnx_net_input_width(m->net), &samples)) {
-    return fail_shape(ctx, "input 0 does not hold whole samples of this model");
-  }
+  bbw_status rv = read_inputs(m, ctx, &x, &samples);
+  if (rv != BBW_OK) { return rv; }
   const uint64_t dims[] = {samples, bbw_onnx_net_output_width(m->net)};
   bbw_value *y;
   float *data;
   bbw_error err;
-  bbw_status rv = bbw_value_new_tensor(&y, &data, BBW_TYPE_CPU_TENSOR, dims, 2, m->mem);
+  rv = bbw_value_new_tensor(&y, &data, BBW_TYPE_CPU_TENSOR, dims, 2, m->mem);
   if (rv != BBW_OK) { return rv; }
-  rv = bbw_onnx_net_forward(m->net, x->data, samples, data, &err);
+  rv = bbw_onnx_net_forward(m->net, x, samples, data, &err);
   if (rv != BBW_OK) {
     bbw_value_release(y, m->mem);
     return fail(ctx, rv, &err);
@@ -268,14 +205,18 @@ static bbw_status backward(model *m, bbw_ctx *ctx) {
 }
 
 static bbw_status compute_loss(model *m, bbw_ctx *ctx) {
-  const float *y;
+  const bbw_tensor *y = bbw_ctx_input_tensor(ctx, 0);
   bbw_labels labels;
   size_t samples;
-  bbw_status rv = read_samples(m, ctx, bbw_onnx_net_output_width(m->net), &y, &labels, &samples);
+  if (y == NULL) { return bbw_ctx_fail_input(ctx, 0, "CpuTensor"); }
+  if (!count_samples(y, bbw_onnx_net_output_width(m->net), &samples)) {
+    return fail_shape(ctx, "input 0 does not hold whole outputs of this model");
+  }
+  bbw_status rv = read_labels(m, ctx, samples, &labels);
   if (rv != BBW_OK) { return rv; }
   double loss;
   bbw_error err;
-  rv = bbw_onnx_net_loss(m->net, y, labels, samples, &loss, &err);
+  rv = bbw_onnx_net_loss(m->net, y->data, labels, samples, &loss, &err);
   if (rv != BBW_OK) { return fail(ctx, rv, &err); }
   bbw_value *value;
   rv = bbw_value_new_f32(&value, (float)loss, m->mem);
@@ -311,39 +252,141 @@ static bbw_status change(model *m, bbw_ctx *ctx, change_parameters *how) {
 static bbw_status load_parameters(model *m, bbw_ctx *ctx) { return change(m, ctx, bbw_onnx_net_load_parameters); }
 static bbw_status apply_delta(model *m, bbw_ctx *ctx) { return change(m, ctx, bbw_onnx_net_apply_delta); }
 
-static bbw_status train(model *m, bbw_ctx *ctx) {
-  int64_t epochs = 1, batch_size = 32, seed;
-  float rate = 0.1f;
+/* ---- training, in slices ---- */
+
+static bbw_status fail_attribute(bbw_ctx *ctx, const char *detail) {
+  return bbw_ctx_fail(ctx, BBW_OP_BAD_INPUT, "invalid_attribute", (bbw_str){detail, strlen(detail)});
+}
+
+static bbw_status read_options(const model *m, bbw_ctx *ctx, bbw_train_options *options, uint64_t *slice) {
+  int64_t epochs = 1, batch_size = 32, shuffle = 1, batches = SLICE_BATCHES;
+  *options = (bbw_train_options){.rate = bbw_onnx_net_rate(m->net)};
   bbw_ctx_attr_i64(ctx, "epochs", &epochs);
   bbw_ctx_attr_i64(ctx, "batch_size", &batch_size);
-  bbw_ctx_attr_f32(ctx, "learning_rate", &rate);
-  uint64_t start = bbw_ctx_attr_i64(ctx, "seed", &seed) ? (uint64_t)seed : bbw_ctx_random(ctx);
-  if (epochs < 1 || epochs > BBW_ONNX_MODEL_EPOCHS_MAX) {
-    return bbw_ctx_fail(ctx, BBW_OP_BAD_INPUT, "invalid_attribute", BBW_STR("epochs is out of range"));
-  }
-  if (batch_size < 1 || (uint64_t)batch_size > UINT32_MAX) {
-    return bbw_ctx_fail(ctx, BBW_OP_BAD_INPUT, "invalid_attribute", BBW_STR("batch_size is out of range"));
-  }
+  bbw_ctx_attr_i64(ctx, "shuffle", &shuffle);
+  bbw_ctx_attr_i64(ctx, "batches_per_poll", &batches);
+  bbw_ctx_attr_f32(ctx, "learning_rate", &options->rate);
+  if (epochs < 1 || epochs > BBW_ONNX_MODEL_EPOCHS_MAX) { return fail_attribute(ctx, "epochs is out of range"); }
+  if (batch_size < 1 || (uint64_t)batch_size > UINT32_MAX) { return fail_attribute(ctx, "batch_size is out of range"); }
+  if (batches < 1) { return fail_attribute(ctx, "batches_per_poll is out of range"); }
+  options->epochs = (size_t)epochs;
+  options->batch_size = (size_t)batch_size;
+  options->keeps_order = shuffle == 0;
+  *slice = (uint64_t)batches;
+  return BBW_OK;
+}
+
+/* Begins the run of the job, or goes on with it after a restore. */
+static bbw_status begin(model *m, bbw_ctx *ctx, bbw_train_options *options) {
+  job *j = &m->job;
   const float *x;
   bbw_labels labels;
   size_t samples;
-  bbw_status rv = read_samples(m, ctx, bbw_onnx_net_input_width(m->net), &x, &labels, &samples);
-  if (rv != BBW_OK) { return rv; }
-  bbw_train_options options = {
-      .epochs = (size_t)epochs, .batch_size = (size_t)batch_size, .rate = rate, .seed = start + m->trainings};
-  double loss;
   bbw_error err;
-  rv = bbw_onnx_net_train(m->net, x, labels, samples, &options, &loss, &err);
+  bbw_status rv = read_inputs(m, ctx, &x, &samples);
+  if (rv == BBW_OK) { rv = read_labels(m, ctx, samples, &labels); }
+  if (rv != BBW_OK) { return rv; }
+  options->seed = j->seed;
+  rv = bbw_onnx_run_begin(&j->run, m->net, x, labels, samples, options, &err);
   if (rv != BBW_OK) { return fail(ctx, rv, &err); }
+  j->x = bbw_value_retain(bbw_ctx_input(ctx, 0)); /* decoded by now, where it came as bytes */
+  j->labels = bbw_value_retain(bbw_ctx_input(ctx, 1));
+  return BBW_OK;
+}
+
+static uint64_t batches_of(const bbw_onnx_run *run) {
+  return (run->samples + run->options.batch_size - 1) / run->options.batch_size;
+}
+
+/* How far it is, as an event for the application: epoch, epochs, batch, batches per epoch, loss of the last batch, samples per second, seconds that are left. */
+static bbw_status tell(const model *m, bbw_ctx *ctx) {
+  const bbw_onnx_run *run = &m->job.run;
+  bbw_bytes topic;
+  bbw_value *value;
+  float *to;
+  const uint64_t dims[] = {7};
+  if (!bbw_ctx_attr_bytes(ctx, "progress", &topic)) { return BBW_OK; }
+  bbw_status rv = bbw_value_new_tensor(&value, &to, BBW_TYPE_CPU_TENSOR, dims, 1, m->mem);
+  if (rv != BBW_OK) { return rv; }
+  uint64_t now_ns = bbw_ctx_now_ns(ctx), ns = now_ns > m->job.started_ns ? now_ns - m->job.started_ns : 0;
+  bool is_done = bbw_onnx_run_is_done(run);
+  uint64_t epoch = is_done ? run->options.epochs - 1 : run->at.epoch;
+  double seen = (double)run->samples * (double)run->at.epoch + (double)run->at.done;
+  double rate = ns > 0 ? seen * 1e9 / (double)ns : 0.0;
+  double left = (double)run->samples * (double)run->options.epochs - seen;
+  to[0] = (float)epoch;
+  to[1] = (float)run->options.epochs;
+  to[2] = (float)(is_done ? batches_of(run) : run->at.done / run->options.batch_size);
+  to[3] = (float)batches_of(run);
+  to[4] = (float)run->at.batch_loss;
+  to[5] = (float)rate;
+  to[6] = rate > 0.0 ? (float)(left / rate) : 0.0f;
+  rv = bbw_ctx_emit(ctx, "progress", value);
+  if (rv != BBW_OK) { bbw_value_release(value, m->mem); }
+  return rv;
+}
+
+/* Says which batch it was. */
+static bbw_status fail_batch(bbw_ctx *ctx, bbw_status rv, const bbw_error *err) {
+  if (rv != BBW_E_NOT_FINITE) { return fail(ctx, rv, err); }
+  char text[160];
+  size_t used = 0;
+  const bbw_str parts[] = {BBW_STR("epoch "),   bbw_error_field(err, "epoch"),
+                           BBW_STR(", batch "), bbw_error_field(err, "batch"),
+                           BBW_STR(": "),       bbw_error_field(err, "detail")};
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) { append(text, sizeof text, &used, parts[i]); }
+  return bbw_ctx_fail(ctx, BBW_OP_EXECUTION_FAILED, "not_finite", (bbw_str){text, used});
+}
+
+static bbw_status finish(model *m, bbw_ctx *ctx) {
+  const bbw_onnx_run *run = &m->job.run;
   m->trainings++;
-  return set_numbers(ctx, (float)loss, BBW_TYPE_FEDAVG_META, samples, 0.0f);
+  return set_numbers(ctx, (float)(run->at.loss / (double)run->samples), BBW_TYPE_FEDAVG_META, run->samples, 0.0f);
+}
+
+/* One slice. */
+static bbw_status run_slice(model *m, bbw_ctx *ctx, uint64_t batches) {
+  bbw_onnx_run *run = &m->job.run;
+  bbw_error err;
+  bbw_error_set(&err, BBW_OK);
+  bbw_status rv = BBW_OK;
+  for (uint64_t n = 0; rv == BBW_OK && n < batches && !bbw_onnx_run_is_done(run); n++) {
+    if (n > 0 && bbw_ctx_is_time_up(ctx)) { break; }
+    rv = bbw_onnx_run_step(run, &err);
+  }
+  if (rv != BBW_OK) { return fail_batch(ctx, rv, &err); }
+  rv = tell(m, ctx);
+  if (rv != BBW_OK) { return rv; }
+  return bbw_onnx_run_is_done(run) ? finish(m, ctx) : BBW_LATER;
+}
+
+static bbw_status train(model *m, bbw_ctx *ctx) {
+  job *j = &m->job;
+  bbw_train_options options;
+  uint64_t batches = 0, cmd_id;
+  bool is_next = bbw_ctx_resumed(ctx, &cmd_id) && j->is_open && j->cmd_id == cmd_id;
+  bbw_status rv = read_options(m, ctx, &options, &batches);
+  if (rv == BBW_OK && !is_next) {
+    int64_t seed;
+    close_job(m);
+    *j = (job){.is_open = true, .cmd_id = cmd_id, .started_ns = bbw_ctx_now_ns(ctx)};
+    j->seed = (bbw_ctx_attr_i64(ctx, "seed", &seed) ? (uint64_t)seed : bbw_ctx_random(ctx)) + m->trainings;
+  }
+  if (rv == BBW_OK && j->run.order == NULL) { rv = begin(m, ctx, &options); }
+  /* What may not be done in one slice needs a command first: without one nothing is begun. */
+  bool is_long = rv == BBW_OK && (bbw_ctx_has_time_budget(ctx) || batches / options.epochs < batches_of(&j->run));
+  if (is_long && !is_next) { rv = bbw_ctx_later(ctx, &j->cmd_id); }
+  if (rv == BBW_OK) { rv = run_slice(m, ctx, is_long ? batches : UINT64_MAX); }
+  if (rv != BBW_LATER) { close_job(m); }
+  return rv;
 }
 
 static bbw_status evaluate(model *m, bbw_ctx *ctx) {
   const float *x;
   bbw_labels labels;
   size_t samples;
-  bbw_status rv = read_samples(m, ctx, bbw_onnx_net_input_width(m->net), &x, &labels, &samples);
+  bbw_status rv = read_inputs(m, ctx, &x, &samples);
+  if (rv == BBW_OK) { rv = read_labels(m, ctx, samples, &labels); }
   if (rv != BBW_OK) { return rv; }
   double loss, accuracy;
   bbw_error err;
@@ -380,10 +423,20 @@ static bool supports(const void *self, bbw_role role, bbw_str op_type) {
   return role == BBW_ROLE_MODEL && find_operator(op_type) < OPERATOR_COUNT;
 }
 
+/*
+ * While an operator trains, those that come after it wait for their turn, so that none sees or changes what is half done.  They are resumed in the order of their commands.  A training that nobody waits for any more
+ * (the host answered its command, or a snapshot made it up) ends here.
+ */
 static bbw_status dispatch(void *self, bbw_ctx *ctx) {
+  model *m = self;
+  uint64_t cmd_id;
   size_t i = find_operator(bbw_ctx_op_type(ctx));
   if (i == OPERATOR_COUNT) { return bbw_ctx_fail(ctx, BBW_OP_OTHER, "unknown op_type", bbw_ctx_op_type(ctx)); }
-  return operators[i].run(self, ctx);
+  if (m->job.is_open && !bbw_ctx_waits(ctx, m->job.cmd_id)) { close_job(m); }
+  bool is_resumed = bbw_ctx_resumed(ctx, &cmd_id);
+  if (!m->job.is_open || (is_resumed && m->job.cmd_id == cmd_id)) { return operators[i].run(m, ctx); }
+  bbw_status rv = bbw_ctx_later(ctx, &cmd_id);
+  return rv == BBW_OK ? BBW_LATER : rv;
 }
 
 const bbw_component_type bbw_onnx_model_component = {
@@ -393,6 +446,8 @@ const bbw_component_type bbw_onnx_model_component = {
     .destroy = destroy,
     .dispatch = dispatch,
     .supports = supports,
-    .save = save,
-    .restore = restore,
+    .save = bbw_onnx_model_save,
+    .restore = bbw_onnx_model_restore,
+    .cancel = cancel,
+    .resumes = true,
 };

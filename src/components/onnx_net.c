@@ -3,78 +3,87 @@
 #include <math.h>
 #include <string.h>
 
-#include "autodiff/onnx_plan.h"
 #include "base/mem.h"
-#include "base/rng.h"
+#include "components/onnx_options.h"
+#include "components/onnx_private.h"
 #include "kernels/elementwise.h"
 #include "kernels/reduce.h"
-#include "kernels/softmax.h"
+#include "onnx/convert.h"
+#include "onnx/op.h"
 
 /* Samples that evaluate runs at once. */
 #define EVALUATE_PIECE 256u
 
-struct bbw_onnx_net {
-  const bbw_mem *mem;
-  bbw_plan plan;
-  bbw_plan_workspace ws;
-  bool has_probabilities; /* the graph ends in Softmax */
-  float *parameters;
-  float *spare;    /* as many: what the parameters become, or were */
-  float *gradient; /* as many; NULL before the first training */
-  uint32_t *order; /* of the samples in training */
-  size_t order_count;
-  size_t kept; /* samples of the last forward whose activations are still there, 0 if none */
-};
+static const char not_fit[] = "nothing says how long a sample is";
 
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
-static bbw_status refuse(bbw_error *err, bbw_status status, const char *detail) {
+bbw_status bbw_onnx_refuse(bbw_error *err, bbw_status status, const char *detail) {
   bbw_error_set(err, status);
   bbw_error_add_str(err, "detail", (bbw_str){detail, strlen(detail)});
   return status;
 }
 
-/* ---- making and freeing ---- */
-
-static bool ends_in_softmax(const bbw_plan *plan) {
-  if (plan->logits == plan->output) { return false; }
-  const bbw_plan_step *s = NULL;
-  for (size_t i = 0; i < plan->steps.count; i++) {
-    s = BBW_VEC_AT(&plan->steps, bbw_plan_step, i);
-    if (s->out == plan->output) { break; }
-  }
-  return s != NULL && s->kind == BBW_PLAN_SOFTMAX;
+bbw_status bbw_onnx_grow(bbw_onnx_net *net, bbw_onnx_buffer *buffer, size_t count, size_t size, bbw_error *err) {
+  size_t bytes;
+  if (!bbw_size_mul(count, size, &bytes)) { return bbw_error_set(err, BBW_E_LIMIT); }
+  if (bytes <= buffer->bytes) { return BBW_OK; }
+  void *items = bbw_mem_array(net->mem, bytes, 1);
+  if (items == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
+  bbw_mem_array_free(net->mem, buffer->items, buffer->bytes, 1);
+  *buffer = (bbw_onnx_buffer){items, bytes};
+  return BBW_OK;
 }
 
-/* The parts that need the decoded model; the arena holds it and dies with the caller. */
-static bbw_status read_model(bbw_onnx_net *net, bbw_bytes bytes, bbw_arena *arena, bbw_error *err) {
-  bbw_onnx_model model;
-  bbw_status rv = bbw_proto_decode(&model, &bbw_onnx_model_type, bytes, arena, err);
-  if (rv != BBW_OK) { return rv; }
-  rv = bbw_onnx_plan_build(&net->plan, &model, arena, err);
-  if (rv != BBW_OK) { return rv; }
-  size_t count = net->plan.parameter_count;
-  net->has_probabilities = ends_in_softmax(&net->plan);
-  if (count == 0) { return BBW_OK; }
-  net->parameters = bbw_mem_array(net->mem, count, sizeof(float));
-  net->spare = bbw_mem_array(net->mem, count, sizeof(float));
-  if (net->parameters == NULL || net->spare == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
-  bbw_onnx_plan_parameters(&model, net->parameters);
-  if (!bbw_is_finite_f32(net->parameters, count)) {
-    return refuse(err, BBW_E_NOT_FINITE, "an initializer is not finite");
+/* ---- making and freeing ---- */
+
+static bbw_status make_trainer(bbw_onnx_net *net, bbw_bytes model, bbw_error *err) {
+  bbw_trainer_options options = {.has_backward = true, .frees_batch = true};
+  bbw_arena arena;
+  bbw_arena_init(&arena, net->mem);
+  bbw_status rv = bbw_onnx_options_read(&options, model, &arena, err);
+  if (rv == BBW_OK) { rv = bbw_trainer_new(&net->trainer, model, &options, net->mem, err); }
+  bbw_arena_free(&arena);
+  net->loss = options.loss;
+  net->has_ignored = options.has_ignored;
+  net->ignored = options.ignored;
+  net->rate = options.rate;
+  return rv;
+}
+
+/* The dimensions behind the first, when the file says them all. */
+static bool is_fixed(const bbw_port_info *port) {
+  bool is = port->has_shape && port->rank > 0;
+  for (uint32_t d = 1; is && d < port->rank; d++) { is = port->dims[d] >= 0; }
+  return is;
+}
+
+static bbw_status open(bbw_onnx_net *net, bbw_bytes model, bbw_error *err) {
+  BBW_TRY(make_trainer(net, model, err));
+  const bbw_trainer *t = net->trainer;
+  if (bbw_trainer_input_count(t) != 1) {
+    bbw_onnx_refuse(err, BBW_E_ONNX_INVALID, "a Model takes files with one input");
+    if (bbw_trainer_input_count(t) > 1) { bbw_error_add_str(err, "value", bbw_trainer_input(t, 1).name); }
+    return BBW_E_ONNX_INVALID;
   }
-  return BBW_OK;
+  net->input = bbw_trainer_input(t, 0);
+  net->prediction = bbw_trainer_prediction(t, &net->is_inner);
+  net->output_count = bbw_trainer_output_count(t);
+  net->outputs = bbw_mem_array(net->mem, net->output_count, sizeof *net->outputs);
+  if (net->outputs == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
+  if (!bbw_is_finite_f32(bbw_onnx_net_parameters(net), bbw_onnx_net_parameter_count(net))) {
+    return bbw_onnx_refuse(err, BBW_E_NOT_FINITE, "an initializer is not finite");
+  }
+  uint64_t dims[BBW_ARRAY_RANK_MAX] = {1};
+  for (uint32_t d = 1; d < net->input.rank; d++) { dims[d] = (uint64_t)net->input.dims[d]; }
+  return is_fixed(&net->input) ? bbw_onnx_net_fit(net, dims, net->input.rank, err) : BBW_OK;
 }
 
 bbw_status bbw_onnx_net_new(bbw_onnx_net **out, bbw_bytes model, const bbw_mem *mem, bbw_error *err) {
   bbw_onnx_net *net = bbw_mem_array(mem, 1, sizeof *net);
   if (net == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
   net->mem = mem;
-  bbw_plan_init(&net->plan, mem);
-  bbw_arena arena;
-  bbw_arena_init(&arena, mem);
-  bbw_status rv = read_model(net, model, &arena, err);
-  bbw_arena_free(&arena);
+  bbw_status rv = open(net, model, err);
   if (rv != BBW_OK) {
     bbw_onnx_net_del(net);
     return rv;
@@ -86,313 +95,272 @@ bbw_status bbw_onnx_net_new(bbw_onnx_net **out, bbw_bytes model, const bbw_mem *
 void bbw_onnx_net_del(bbw_onnx_net *net) {
   if (net == NULL) { return; }
   const bbw_mem *mem = net->mem;
-  size_t count = net->plan.parameter_count;
-  bbw_mem_array_free(mem, net->parameters, count, sizeof(float));
-  bbw_mem_array_free(mem, net->spare, count, sizeof(float));
-  bbw_mem_array_free(mem, net->gradient, count, sizeof(float));
-  bbw_mem_array_free(mem, net->order, net->order_count, sizeof(uint32_t));
-  if (net->ws.mem != NULL) { bbw_plan_workspace_free(&net->ws); }
-  bbw_plan_free(&net->plan);
-  mem->free(mem->ctx, net, sizeof *net);
+  const bbw_onnx_buffer buffers[] = {net->data, net->kept, net->picked, net->wanted, net->order, net->good, net->spare};
+  for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) {
+    bbw_mem_array_free(mem, buffers[i].items, buffers[i].bytes, 1);
+  }
+  bbw_mem_array_free(mem, net->outputs, net->output_count, sizeof *net->outputs);
+  bbw_trainer_del(net->trainer);
+  bbw_mem_array_free(mem, net, 1, sizeof *net);
+}
+
+/* ---- shapes ---- */
+
+/* An array of `samples` times the shape of one. */
+static bool batch_of(bbw_array *out, const bbw_array *one, bbw_dtype dtype, uint32_t rank, size_t samples) {
+  size_t dims[BBW_ARRAY_RANK_MAX];
+  memcpy(dims, one->dims, sizeof dims);
+  dims[0] = samples;
+  return bbw_array_shape(out, dtype, rank, dims);
+}
+
+bbw_status bbw_onnx_inputs(bbw_onnx_net *net, const float *x, size_t samples, bbw_array *out, bbw_error *err) {
+  if (!batch_of(out, &net->x, net->x.dtype, net->x.rank, samples)) { return bbw_error_set(err, BBW_E_LIMIT); }
+  out->data = (void *)(uintptr_t)x; /* only read */
+  if (out->dtype == BBW_DTYPE_F32) { return BBW_OK; }
+  BBW_TRY(bbw_onnx_grow(net, &net->data, bbw_array_bytes(out), 1, err));
+  out->data = net->data.items;
+  bbw_store_f32(out, 0, out->count, x);
+  return BBW_OK;
+}
+
+/* Runs the samples as the model infers; *y is a view until the next run. */
+static bbw_status infer(bbw_onnx_net *net, const float *x, size_t samples, const bbw_array *labels, double *loss,
+                        bbw_array *y, bbw_error *err) {
+  bbw_array in;
+  BBW_TRY(bbw_onnx_inputs(net, x, samples, &in, err));
+  BBW_TRY(bbw_trainer_evaluate(net->trainer, &in, 1, labels, loss, net->outputs, err));
+  *y = net->outputs[net->prediction];
+  if (y->dtype != BBW_DTYPE_F32 || y->rank == 0 || y->dims[0] != samples) {
+    return bbw_onnx_refuse(err, BBW_E_ONNX_INVALID, "the output is not one row of f32 for each sample");
+  }
+  return BBW_OK;
+}
+
+/* Runs one sample of zeros, to see what comes out. */
+static bbw_status probe(bbw_onnx_net *net, bbw_error *err) {
+  bbw_array y;
+  BBW_TRY(bbw_onnx_grow(net, &net->picked, net->x.count, sizeof(float), err));
+  if (net->x.count > 0) { memset(net->picked.items, 0, net->x.count * sizeof(float)); }
+  BBW_TRY(infer(net, net->picked.items, 1, NULL, NULL, &y, err));
+  bool has_classes = net->loss != BBW_TRAINER_SOFTMAX_CROSS_ENTROPY || y.rank > 1;
+  if (!has_classes || y.count == 0) {
+    return bbw_onnx_refuse(err, BBW_E_ONNX_INVALID, "the output has no classes, or is empty");
+  }
+  net->y = y;
+  net->y.data = NULL;
+  return BBW_OK;
+}
+
+bbw_status bbw_onnx_net_fit(bbw_onnx_net *net, const uint64_t *dims, uint32_t rank, bbw_error *err) {
+  const bbw_port_info *port = &net->input;
+  if (net->is_fit && is_fixed(port)) { return BBW_OK; }
+  size_t sizes[BBW_ARRAY_RANK_MAX] = {1};
+  bool fits = rank > 0 && rank <= BBW_ARRAY_RANK_MAX && (!port->has_shape || rank == port->rank);
+  for (uint32_t d = 1; fits && d < rank; d++) {
+    sizes[d] = (size_t)dims[d];
+    fits = sizes[d] == dims[d] && (!port->has_shape || port->dims[d] < 0 || (uint64_t)port->dims[d] == dims[d]);
+  }
+  bbw_array x;
+  bbw_dtype dtype = port->dtype == BBW_DTYPE_NONE ? BBW_DTYPE_F32 : port->dtype;
+  if (!fits || !bbw_array_shape(&x, dtype, rank, sizes) || x.count == 0) {
+    return bbw_onnx_refuse(err, BBW_E_SHAPE, "the samples have not the shape of the input");
+  }
+  if (net->is_fit && bbw_array_same_shape(&x, &net->x)) { return BBW_OK; }
+  bbw_array before = net->x;
+  net->x = x;
+  bbw_status rv = probe(net, err);
+  if (rv != BBW_OK) {
+    net->x = before;
+    return rv;
+  }
+  net->is_fit = true;
+  net->kept_samples = 0; /* they had another shape */
+  return BBW_OK;
+}
+
+size_t bbw_onnx_net_input_width(const bbw_onnx_net *net) { return net->is_fit ? net->x.count : 0; }
+size_t bbw_onnx_net_output_width(const bbw_onnx_net *net) { return net->is_fit ? net->y.count : 0; }
+
+static size_t classes_of(const bbw_onnx_net *net) { return net->y.dims[net->y.rank - 1]; }
+
+size_t bbw_onnx_net_label_width(const bbw_onnx_net *net, bool is_index) {
+  if (!is_index || !net->is_fit) { return bbw_onnx_net_output_width(net); }
+  return net->loss == BBW_TRAINER_SOFTMAX_CROSS_ENTROPY ? net->y.count / classes_of(net) : 0;
 }
 
 /* ---- parameters ---- */
 
-static size_t width_of(const bbw_onnx_net *net, uint32_t buffer) {
-  return bbw_plan_buffer_at(&net->plan, buffer)->width;
+size_t bbw_onnx_net_parameter_count(const bbw_onnx_net *net) {
+  size_t count;
+  bbw_trainer_values(net->trainer, &count);
+  return count;
 }
 
-size_t bbw_onnx_net_input_width(const bbw_onnx_net *net) { return width_of(net, net->plan.input); }
-size_t bbw_onnx_net_output_width(const bbw_onnx_net *net) { return width_of(net, net->plan.output); }
-size_t bbw_onnx_net_parameter_count(const bbw_onnx_net *net) { return net->plan.parameter_count; }
-const float *bbw_onnx_net_parameters(const bbw_onnx_net *net) { return net->parameters; }
-
-static bbw_status check_count(const bbw_onnx_net *net, size_t count, bbw_error *err) {
-  if (count == net->plan.parameter_count) { return BBW_OK; }
-  bbw_error_set(err, BBW_E_SHAPE);
-  bbw_error_add_u64(err, "expected", net->plan.parameter_count);
-  bbw_error_add_u64(err, "got", count);
-  return BBW_E_SHAPE;
+const float *bbw_onnx_net_parameters(const bbw_onnx_net *net) {
+  size_t count;
+  return bbw_trainer_values(net->trainer, &count);
 }
 
-static void swap_parameters(bbw_onnx_net *net) {
-  float *before = net->parameters;
-  net->parameters = net->spare;
-  net->spare = before;
-  net->kept = 0;
-}
+bbw_trainer *bbw_onnx_net_trainer(const bbw_onnx_net *net) { return net->trainer; }
+float bbw_onnx_net_rate(const bbw_onnx_net *net) { return net->rate; }
 
 bbw_status bbw_onnx_net_load_parameters(bbw_onnx_net *net, const float *parameters, size_t count, bbw_error *err) {
-  bbw_status rv = check_count(net, count, err);
-  if (rv != BBW_OK || count == 0) { return rv; }
-  if (!bbw_is_finite_f32(parameters, count)) { return refuse(err, BBW_E_NOT_FINITE, "a parameter is not finite"); }
-  memcpy(net->parameters, parameters, count * sizeof(float));
-  net->kept = 0;
+  BBW_TRY(bbw_trainer_load(net->trainer, parameters, count, err));
+  bbw_trainer_state_reset(net->trainer);
+  net->kept_samples = 0;
   return BBW_OK;
 }
 
 bbw_status bbw_onnx_net_apply_delta(bbw_onnx_net *net, const float *delta, size_t count, bbw_error *err) {
-  bbw_status rv = check_count(net, count, err);
-  if (rv != BBW_OK || count == 0) { return rv; }
-  bbw_add_f32_simd128(net->parameters, delta, net->spare, count);
-  if (!bbw_is_finite_f32(net->spare, count)) {
-    return refuse(err, BBW_E_NOT_FINITE, "a parameter would not be finite");
+  const float *values = bbw_onnx_net_parameters(net);
+  for (size_t i = 0; i < count && count == bbw_onnx_net_parameter_count(net); i++) {
+    if (!isfinite(values[i] + delta[i])) {
+      return bbw_onnx_refuse(err, BBW_E_NOT_FINITE, "a parameter would not be finite");
+    }
   }
-  swap_parameters(net);
+  BBW_TRY(bbw_trainer_add(net->trainer, delta, count, err));
+  net->kept_samples = 0;
   return BBW_OK;
 }
 
 /* ---- running ---- */
 
-/* Sees to a workspace for that many samples. */
-static bbw_status ensure_workspace(bbw_onnx_net *net, size_t samples, bool with_gradients, bbw_error *err) {
-  bbw_status rv = BBW_OK;
-  if (net->ws.batch_max < samples) {
-    bbw_plan_workspace larger;
-    rv = bbw_plan_workspace_init(&larger, &net->plan, samples, net->mem);
-    if (rv == BBW_OK) {
-      if (net->ws.mem != NULL) { bbw_plan_workspace_free(&net->ws); }
-      net->ws = larger;
-      net->kept = 0;
-    }
-  }
-  if (rv == BBW_OK && with_gradients) { rv = bbw_plan_workspace_add_gradients(&net->ws, &net->plan); }
-  return rv == BBW_OK ? BBW_OK : bbw_error_set(err, rv);
-}
-
-/* Runs samples that lie one after the other. */
-static void run_samples(bbw_onnx_net *net, const float *x, size_t samples) {
-  memcpy(bbw_plan_values(&net->plan, &net->ws, net->plan.input), x,
-         samples * bbw_onnx_net_input_width(net) * sizeof(float));
-  net->kept = 0;
-  bbw_plan_forward(&net->plan, &net->ws, net->parameters, samples);
-}
-
-bbw_status bbw_onnx_net_forward(bbw_onnx_net *net, const float *x, size_t samples, float *y, bbw_error *err) {
-  if (samples == 0) { return BBW_OK; }
-  bbw_status rv = ensure_workspace(net, min_size(samples, BBW_ONNX_NET_KEPT_MAX), false, err);
-  if (rv != BBW_OK) { return rv; }
-  size_t in = bbw_onnx_net_input_width(net), out = bbw_onnx_net_output_width(net);
-  for (size_t done = 0; done < samples;) {
-    size_t part = min_size(samples - done, net->ws.batch_max);
-    run_samples(net, x + done * in, part);
-    memcpy(y + done * out, bbw_plan_values(&net->plan, &net->ws, net->plan.output), part * out * sizeof(float));
-    done += part;
-    net->kept = part == samples ? samples : 0;
-  }
+bbw_status bbw_onnx_net_keep(bbw_onnx_net *net, const float *x, size_t samples) {
+  size_t bytes = samples * net->x.count * sizeof(float); /* the samples are there, so it fits */
+  BBW_TRY(bbw_onnx_grow(net, &net->kept, bytes, 1, NULL));
+  if (bytes > 0) { memcpy(net->kept.items, x, bytes); }
+  net->kept_samples = samples;
   return BBW_OK;
 }
 
 const float *bbw_onnx_net_kept(const bbw_onnx_net *net, size_t *samples) {
-  *samples = net->kept;
-  return net->kept == 0 ? NULL : bbw_plan_values(&net->plan, &net->ws, net->plan.input);
+  *samples = net->kept_samples;
+  return net->kept_samples == 0 ? NULL : net->kept.items;
 }
 
-static bbw_status check_labels(const bbw_onnx_net *net, bbw_labels labels, size_t samples, bbw_error *err) {
-  size_t classes = bbw_onnx_net_output_width(net);
-  if (samples == 0) { return refuse(err, BBW_E_EMPTY, "there are no samples"); }
-  for (size_t i = 0; i < samples; i++) {
-    bool is_good;
-    if (labels.is_index) {
-      float c = labels.data[i];
-      is_good = c >= 0.0f && c < (float)classes && floorf(c) == c;
-    } else {
-      is_good = bbw_is_finite_f32(labels.data + i * classes, classes);
+bbw_status bbw_onnx_net_forward(bbw_onnx_net *net, const float *x, size_t samples, float *y, bbw_error *err) {
+  size_t in = net->x.count, out = net->y.count;
+  if (!net->is_fit) { return bbw_onnx_refuse(err, BBW_E_SHAPE, not_fit); }
+  for (size_t done = 0, part; done < samples; done += part) {
+    bbw_array made;
+    part = min_size(samples - done, BBW_ONNX_NET_KEPT_MAX);
+    BBW_TRY(infer(net, x + done * in, part, NULL, NULL, &made, err));
+    if (made.count != part * out) {
+      return bbw_onnx_refuse(err, BBW_E_ONNX_INVALID, "the output is not one row of f32 for each sample");
     }
-    if (!is_good) {
-      bbw_error_set_at(err, BBW_E_INVALID_VALUE, i);
-      const char *detail = labels.is_index ? "a label is not the number of a class" : "a label is not finite";
-      bbw_error_add_str(err, "detail", (bbw_str){detail, strlen(detail)});
-      return BBW_E_INVALID_VALUE;
-    }
+    memcpy(y + done * out, made.data, made.count * sizeof(float));
   }
+  net->kept_samples = 0;
+  if (samples > BBW_ONNX_NET_KEPT_MAX) { return BBW_OK; }
+  return bbw_error_set(err, bbw_onnx_net_keep(net, x, samples));
+}
+
+bbw_status bbw_onnx_net_backward(bbw_onnx_net *net, const float *y_gradient, size_t samples, float *gradient,
+                                 bbw_error *err) {
+  if (samples == 0 || net->kept_samples != samples) {
+    return bbw_onnx_refuse(err, BBW_E_STATE, "no forward of as many samples came before");
+  }
+  bbw_array in, slope;
+  BBW_TRY(bbw_onnx_inputs(net, net->kept.items, samples, &in, err));
+  if (!batch_of(&slope, &net->y, BBW_DTYPE_F32, net->y.rank, samples)) { return bbw_error_set(err, BBW_E_LIMIT); }
+  slope.data = (void *)(uintptr_t)y_gradient; /* only read */
+  return bbw_trainer_backward(net->trainer, &in, 1, &slope, gradient, err);
+}
+
+/* ---- labels ---- */
+
+static bool is_class(const bbw_onnx_net *net, float label) {
+  if (net->has_ignored && label == (float)net->ignored) { return true; }
+  return label >= 0.0f && label < (float)classes_of(net) && floorf(label) == label;
+}
+
+bbw_status bbw_onnx_check_labels(const bbw_onnx_net *net, bbw_labels labels, size_t samples, bbw_error *err) {
+  if (!net->is_fit) { return bbw_onnx_refuse(err, BBW_E_SHAPE, not_fit); }
+  if (samples == 0) { return bbw_onnx_refuse(err, BBW_E_EMPTY, "there are no samples"); }
+  if (net->loss == BBW_TRAINER_OUTPUT) { return BBW_OK; }
+  size_t count = samples * bbw_onnx_net_label_width(net, labels.is_index); /* they are there, so it fits */
+  for (size_t i = 0; i < count; i++) {
+    if (labels.is_index ? is_class(net, labels.data[i]) : isfinite(labels.data[i])) { continue; }
+    bbw_error_set_at(err, BBW_E_INVALID_VALUE, i);
+    const char *detail = labels.is_index ? "a label is not the number of a class" : "a label is not finite";
+    bbw_error_add_str(err, "detail", (bbw_str){detail, strlen(detail)});
+    bbw_error_add_u64(err, "label", i);
+    return BBW_E_INVALID_VALUE;
+  }
+  return BBW_OK;
+}
+
+bbw_status bbw_onnx_wanted(bbw_onnx_net *net, bbw_labels labels, size_t samples, bbw_array *out, bbw_error *err) {
+  *out = (bbw_array){.dtype = BBW_DTYPE_NONE};
+  if (net->loss == BBW_TRAINER_OUTPUT) { return BBW_OK; }
+  uint32_t rank = labels.is_index ? net->y.rank - 1 : net->y.rank;
+  bbw_dtype dtype = labels.is_index ? BBW_DTYPE_I64 : BBW_DTYPE_F32;
+  if (!batch_of(out, &net->y, dtype, rank, samples)) { return bbw_error_set(err, BBW_E_LIMIT); }
+  if (!labels.is_index) {
+    out->data = (void *)(uintptr_t)labels.data; /* only read */
+    return BBW_OK;
+  }
+  BBW_TRY(bbw_onnx_grow(net, &net->wanted, out->count, sizeof(int64_t), err));
+  out->data = net->wanted.items;
+  bbw_store_f32(out, 0, out->count, labels.data);
   return BBW_OK;
 }
 
 /* The labels of the samples from `first` on. */
 static bbw_labels labels_from(const bbw_onnx_net *net, bbw_labels labels, size_t first) {
-  return (bbw_labels){labels.data + first * (labels.is_index ? 1 : bbw_onnx_net_output_width(net)), labels.is_index};
+  size_t width = net->loss == BBW_TRAINER_OUTPUT ? 0 : bbw_onnx_net_label_width(net, labels.is_index);
+  return (bbw_labels){width != 0 ? labels.data + first * width : labels.data, labels.is_index};
 }
 
 bbw_status bbw_onnx_net_loss(bbw_onnx_net *net, const float *y, bbw_labels labels, size_t samples, double *loss,
                              bbw_error *err) {
-  bbw_status rv = check_labels(net, labels, samples, err);
-  if (rv != BBW_OK) { return rv; }
-  size_t classes = bbw_onnx_net_output_width(net);
-  double total = 0.0;
-  if (net->has_probabilities) { /* softmax(log p) is p again */
-    rv = ensure_workspace(net, 1, true, err);
-    if (rv != BBW_OK) { return rv; }
-    float *row = bbw_plan_gradient(&net->plan, &net->ws, net->plan.output);
-    for (size_t i = 0; i < samples; i++) {
-      bbw_labels one = labels_from(net, labels, i);
-      bbw_log_f32_simd128(y + i * classes, row, classes);
-      total += bbw_cross_entropy_f32_simd128(row, one.data, one.is_index, NULL, 1.0f, 1, classes);
-    }
-  } else {
-    total = bbw_cross_entropy_f32_simd128(y, labels.data, labels.is_index, NULL, 1.0f, samples, classes);
-  }
-  if (!isfinite(total)) { return refuse(err, BBW_E_NOT_FINITE, "the loss is not finite"); }
-  *loss = total / (double)samples;
-  return BBW_OK;
+  BBW_TRY(bbw_onnx_check_labels(net, labels, samples, err));
+  bbw_array made, wanted;
+  if (!batch_of(&made, &net->y, BBW_DTYPE_F32, net->y.rank, samples)) { return bbw_error_set(err, BBW_E_LIMIT); }
+  made.data = (void *)(uintptr_t)y; /* only read */
+  BBW_TRY(bbw_onnx_wanted(net, labels, samples, &wanted, err));
+  return bbw_trainer_loss_of(net->trainer, &made, wanted.dtype != BBW_DTYPE_NONE ? &wanted : NULL, loss, err);
 }
 
-bbw_status bbw_onnx_net_backward(bbw_onnx_net *net, const float *y_gradient, size_t samples, float *gradient,
-                                 bbw_error *err) {
-  if (samples == 0 || net->kept != samples) {
-    return refuse(err, BBW_E_STATE, "no forward of as many samples came before");
+/* Adds to *right and *counted what of a run's outputs counts, and is right. */
+static void count_right(const bbw_onnx_net *net, const bbw_array *y, bbw_labels labels, size_t *right,
+                        size_t *counted) {
+  const float *from = y->data;
+  if (net->loss == BBW_TRAINER_BCE_WITH_LOGITS) {
+    float middle = net->is_inner ? 0.5f : 0.0f;
+    for (size_t i = 0; i < y->count; i++) { *right += (from[i] > middle) == (labels.data[i] > 0.5f); }
+    *counted += y->count;
   }
-  bbw_status rv = ensure_workspace(net, samples, true, err);
-  if (rv != BBW_OK) { return rv; }
-  float *to = bbw_plan_gradient(&net->plan, &net->ws, net->plan.output);
-  memcpy(to, y_gradient, samples * bbw_onnx_net_output_width(net) * sizeof(float));
-  bbw_plan_backward(&net->plan, &net->ws, net->parameters, samples, net->plan.output, gradient);
-  return BBW_OK;
-}
-
-/* Summed loss of the batch that was run, and the gradient of its mean by the parameters. */
-static double batch_gradient(bbw_onnx_net *net, bbw_labels labels, size_t samples, float *gradient) {
-  const float *logits = bbw_plan_values(&net->plan, &net->ws, net->plan.logits);
-  float *to = bbw_plan_gradient(&net->plan, &net->ws, net->plan.logits);
-  double loss = bbw_cross_entropy_f32_simd128(logits, labels.data, labels.is_index, to, 1.0f / (float)samples, samples,
-                                              bbw_onnx_net_output_width(net));
-  if (isfinite(loss)) { bbw_plan_backward(&net->plan, &net->ws, net->parameters, samples, net->plan.logits, gradient); }
-  return loss;
-}
-
-bbw_status bbw_onnx_net_loss_gradient(bbw_onnx_net *net, const float *x, bbw_labels labels, size_t samples,
-                                      double *loss, float *gradient, bbw_error *err) {
-  bbw_status rv = check_labels(net, labels, samples, err);
-  if (rv == BBW_OK) { rv = ensure_workspace(net, samples, true, err); }
-  if (rv != BBW_OK) { return rv; }
-  run_samples(net, x, samples);
-  double total = batch_gradient(net, labels, samples, gradient);
-  if (!isfinite(total)) { return refuse(err, BBW_E_NOT_FINITE, "the loss is not finite"); }
-  *loss = total / (double)samples;
-  return BBW_OK;
-}
-
-/* ---- training ---- */
-
-static bbw_status ensure_training(bbw_onnx_net *net, size_t samples, size_t batch_size, bbw_error *err) {
-  bbw_status rv = ensure_workspace(net, batch_size, true, err);
-  if (rv != BBW_OK) { return rv; }
-  size_t count = net->plan.parameter_count;
-  if (net->gradient == NULL && count > 0) {
-    net->gradient = bbw_mem_array(net->mem, count, sizeof(float));
-    if (net->gradient == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
+  size_t classes = classes_of(net), rows = y->count / classes;
+  for (size_t i = 0; i < rows && net->loss == BBW_TRAINER_SOFTMAX_CROSS_ENTROPY; i++) {
+    float best, wanted = labels.data[labels.is_index ? i : 0];
+    if (!labels.is_index) { bbw_argmax_f32(labels.data + i * classes, &wanted, 1, classes, 1); }
+    if (labels.is_index && net->has_ignored && wanted == (float)net->ignored) { continue; }
+    bbw_argmax_f32(from + i * classes, &best, 1, classes, 1);
+    *right += best == wanted;
+    *counted += 1;
   }
-  if (net->order_count < samples) {
-    uint32_t *order = bbw_mem_array(net->mem, samples, sizeof(uint32_t));
-    if (order == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
-    bbw_mem_array_free(net->mem, net->order, net->order_count, sizeof(uint32_t));
-    net->order = order;
-    net->order_count = samples;
-  }
-  return BBW_OK;
-}
-
-static void shuffle(uint32_t *order, size_t count, bbw_rng *rng) {
-  for (size_t i = count; i > 1; i--) {
-    size_t j = (size_t)bbw_rng_below(rng, i);
-    uint32_t moved = order[i - 1];
-    order[i - 1] = order[j];
-    order[j] = moved;
-  }
-}
-
-/* One step on the samples order[0..count); adds their losses to *loss.  False when that is not finite. */
-static bool train_step(bbw_onnx_net *net, const float *x, bbw_labels labels, const uint32_t *order, size_t count,
-                       float rate, double *loss) {
-  size_t in = bbw_onnx_net_input_width(net), label_width = labels.is_index ? 1 : bbw_onnx_net_output_width(net);
-  float *to = bbw_plan_values(&net->plan, &net->ws, net->plan.input);
-  /* The gradient of the output is not in use yet and has room for one row of labels per sample. */
-  float *picked = bbw_plan_gradient(&net->plan, &net->ws, net->plan.output);
-  bool is_shared = net->plan.output == net->plan.logits;
-  if (is_shared) { picked = net->ws.sum; }
-  for (size_t i = 0; i < count; i++) {
-    memcpy(to + i * in, x + order[i] * in, in * sizeof(float));
-    memcpy(picked + i * label_width, labels.data + order[i] * label_width, label_width * sizeof(float));
-  }
-  bbw_plan_forward(&net->plan, &net->ws, net->parameters, count);
-  double batch_loss = batch_gradient(net, (bbw_labels){picked, labels.is_index}, count, net->gradient);
-  if (!isfinite(batch_loss)) { return false; }
-  if (net->plan.parameter_count > 0) {
-    bbw_axpy_f32_simd128(-rate, net->gradient, net->parameters, net->parameters, net->plan.parameter_count);
-  }
-  *loss += batch_loss;
-  return true;
-}
-
-bbw_status bbw_onnx_net_train(bbw_onnx_net *net, const float *x, bbw_labels labels, size_t samples,
-                              const bbw_train_options *options, double *mean_loss, bbw_error *err) {
-  if (options->epochs == 0) { return refuse(err, BBW_E_ARG, "epochs is 0"); }
-  if (options->batch_size == 0) { return refuse(err, BBW_E_ARG, "batch_size is 0"); }
-  if (!isfinite(options->rate)) { return refuse(err, BBW_E_ARG, "rate is not finite"); }
-  if (samples > UINT32_MAX) { return refuse(err, BBW_E_LIMIT, "too many samples"); }
-  bbw_status rv = check_labels(net, labels, samples, err);
-  if (rv != BBW_OK) { return rv; }
-  size_t batch = min_size(options->batch_size, samples), count = net->plan.parameter_count;
-  rv = ensure_training(net, samples, batch, err);
-  if (rv != BBW_OK) { return rv; }
-  if (count > 0) { memcpy(net->spare, net->parameters, count * sizeof(float)); }
-  for (size_t i = 0; i < samples; i++) { net->order[i] = (uint32_t)i; }
-  bbw_rng rng;
-  bbw_rng_init(&rng, options->seed);
-  bool is_good = true;
-  double loss = 0.0;
-  for (size_t epoch = 0; is_good && epoch < options->epochs; epoch++) {
-    shuffle(net->order, samples, &rng);
-    loss = 0.0;
-    for (size_t done = 0; is_good && done < samples; done += batch) {
-      is_good = train_step(net, x, labels, net->order + done, min_size(batch, samples - done), options->rate, &loss);
-    }
-  }
-  is_good = is_good && bbw_is_finite_f32(net->parameters, count);
-  net->kept = 0;
-  if (!is_good) {
-    swap_parameters(net);
-    return refuse(err, BBW_E_NOT_FINITE, "training does not converge");
-  }
-  *mean_loss = loss / (double)samples;
-  return BBW_OK;
-}
-
-/* Samples of the batch that was run whose largest output is the right one. */
-static size_t count_right(const bbw_onnx_net *net, bbw_labels labels, size_t samples) {
-  size_t classes = bbw_onnx_net_output_width(net), right = 0;
-  const float *logits = bbw_plan_values(&net->plan, &net->ws, net->plan.logits);
-  for (size_t i = 0; i < samples; i++) {
-    float best, wanted;
-    bbw_argmax_f32(logits + i * classes, &best, 1, classes, 1);
-    if (labels.is_index) {
-      wanted = labels.data[i];
-    } else {
-      bbw_argmax_f32(labels.data + i * classes, &wanted, 1, classes, 1);
-    }
-    right += best == wanted ? 1 : 0;
-  }
-  return right;
 }
 
 bbw_status bbw_onnx_net_evaluate(bbw_onnx_net *net, const float *x, bbw_labels labels, size_t samples,
                                  double *mean_loss, double *accuracy, bbw_error *err) {
-  bbw_status rv = check_labels(net, labels, samples, err);
-  if (rv == BBW_OK) { rv = ensure_workspace(net, min_size(samples, EVALUATE_PIECE), false, err); }
-  if (rv != BBW_OK) { return rv; }
-  size_t in = bbw_onnx_net_input_width(net), classes = bbw_onnx_net_output_width(net), right = 0;
-  double loss = 0.0;
-  for (size_t done = 0; done < samples;) {
-    size_t part = min_size(samples - done, net->ws.batch_max);
+  BBW_TRY(bbw_onnx_check_labels(net, labels, samples, err));
+  size_t right = 0, counted = 0;
+  double sum = 0.0;
+  for (size_t done = 0, part; done < samples; done += part) {
+    bbw_array wanted, y;
+    double loss;
+    part = min_size(samples - done, EVALUATE_PIECE);
     bbw_labels own = labels_from(net, labels, done);
-    run_samples(net, x + done * in, part);
-    const float *logits = bbw_plan_values(&net->plan, &net->ws, net->plan.logits);
-    loss += bbw_cross_entropy_f32_simd128(logits, own.data, own.is_index, NULL, 1.0f, part, classes);
-    right += count_right(net, own, part);
-    done += part;
+    BBW_TRY(bbw_onnx_wanted(net, own, part, &wanted, err));
+    const bbw_array *given = wanted.dtype != BBW_DTYPE_NONE ? &wanted : NULL;
+    BBW_TRY(infer(net, x + done * net->x.count, part, given, &loss, &y, err));
+    sum += loss * (double)part;
+    count_right(net, &y, own, &right, &counted);
   }
-  if (!isfinite(loss)) { return refuse(err, BBW_E_NOT_FINITE, "the loss is not finite"); }
-  *mean_loss = loss / (double)samples;
-  *accuracy = (double)right / (double)samples;
+  if (!isfinite(sum)) { return bbw_onnx_refuse(err, BBW_E_NOT_FINITE, "the loss is not finite"); }
+  *mean_loss = sum / (double)samples;
+  *accuracy = counted > 0 ? (double)right / (double)counted : (double)NAN;
   return BBW_OK;
 }

@@ -80,6 +80,29 @@ bbw_parked *bbw_async_next_deadline(const bbw_async *async) {
   return async->heap.count == 0 ? NULL : entry_at(async, *heap_at(async, 0));
 }
 
+/* ---- slices ---------------------------------------------------------------------------------------------------------- */
+
+void bbw_async_resume(bbw_async *async, bbw_parked *parked) {
+  parked->is_resumed = true;
+  async->resuming++;
+}
+
+static void stop_resuming(bbw_async *async, bbw_parked *parked) {
+  async->resuming -= parked->is_resumed;
+  parked->is_resumed = false;
+}
+
+bbw_parked *bbw_async_next_resumed(const bbw_async *async, uint64_t from) {
+  bbw_parked *first = NULL;
+  for (size_t i = 0; i < async->entries.count; i++) {
+    bbw_parked *parked = entry_at(async, i);
+    if (parked->is_resumed && parked->cmd_id >= from && (first == NULL || parked->cmd_id < first->cmd_id)) {
+      first = parked;
+    }
+  }
+  return first;
+}
+
 /* ---- commands -------------------------------------------------------------------------------------------------------- */
 
 void bbw_async_free(bbw_async *async) {
@@ -129,6 +152,7 @@ void bbw_async_close(bbw_async *async, uint64_t cmd_id) {
   uint64_t index;
   if (!bbw_map_get(&async->by_cmd, cmd_id, &index)) { return; }
   bbw_map_remove(&async->by_cmd, cmd_id);
+  stop_resuming(async, entry_at(async, (size_t)index));
   heap_remove(async, entry_at(async, (size_t)index));
   parked_clear(async, BBW_VEC_AT(&async->entries, bbw_parked, (size_t)index));
   uint32_t idle = (uint32_t)index;
@@ -175,6 +199,7 @@ bbw_str bbw_async_why(bbw_async *async, uint64_t cmd_id) {
 
 void bbw_async_settle(bbw_async *async, bbw_parked *parked, bbw_parked_state state) {
   heap_remove(async, parked);
+  stop_resuming(async, parked);
   parked->state = (uint32_t)state;
 }
 

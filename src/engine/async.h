@@ -37,6 +37,7 @@ typedef struct bbw_parked {
   uint32_t op;
   uint32_t state;   /* bbw_parked_state */
   uint32_t heap_at; /* its place in the heap; UINT32_MAX: it is not there */
+  bool is_resumed;  /* it waits, and every poll dispatches it again */
 } bbw_parked;
 
 typedef struct bbw_async {
@@ -47,6 +48,7 @@ typedef struct bbw_async {
   bbw_vec heap;    /* uint32_t: waiting entries with a deadline, the one that passes first in front */
   bbw_map by_cmd;  /* cmd_id -> entry */
   uint64_t next_cmd_id;
+  uint64_t resuming;              /* entries that are resumed */
   uint64_t count;                 /* parked ops, with and without outcome */
   uint64_t unknown_completions;   /* for ids that were never given */
   uint64_t late_completions;      /* for ids that nobody waits for any more, or not yet */
@@ -68,6 +70,9 @@ void bbw_async_close(bbw_async *async, uint64_t cmd_id);
 
 /* Lets a waiting command fail at deadline_ns.  Cannot fail itself: its room is reserved when the command is opened. */
 void bbw_async_set_deadline(bbw_async *async, bbw_parked *parked, uint64_t deadline_ns);
+/* Has a waiting command resumed by every poll; and the first of them from an id on, or NULL. */
+void bbw_async_resume(bbw_async *async, bbw_parked *parked);
+bbw_parked *bbw_async_next_resumed(const bbw_async *async, uint64_t from);
 /* The engine has the outcome itself (a timer, a deadline); the command is closed next. */
 void bbw_async_settle(bbw_async *async, bbw_parked *parked, bbw_parked_state state);
 /* The waiting command whose deadline passes first, or NULL; equal deadlines in order of their ids. */

@@ -221,6 +221,41 @@ bbw_status bbw_ctx_later(bbw_ctx *ctx, uint64_t *cmd_id) {
   return rv;
 }
 
+bool bbw_ctx_resumed(const bbw_ctx *ctx, uint64_t *cmd_id) {
+  *cmd_id = ctx->cmd_id;
+  return ctx->is_resumed;
+}
+
+bool bbw_ctx_waits(const bbw_ctx *ctx, uint64_t cmd_id) {
+  const bbw_parked *parked = bbw_async_find(&ctx->engine->async, cmd_id);
+  return parked != NULL && parked->is_resumed;
+}
+
+bool bbw_ctx_has_time_budget(const bbw_ctx *ctx) { return ctx->engine->time_is_up != NULL; }
+bool bbw_ctx_is_time_up(const bbw_ctx *ctx) {
+  return bbw_ctx_has_time_budget(ctx) && ctx->engine->time_is_up(ctx->engine->time_ctx);
+}
+
+/* The detail names the prefix; the topic itself is the node's attribute. */
+static const struct {
+  bbw_str prefix;
+  const char *detail;
+} reserved[] = {
+    {{"bb.", 3}, "the topic begins with `bb.`, which is reserved"},
+    {{"ai.bytesandbrains.", 18}, "the topic begins with `ai.bytesandbrains.`, which is reserved"},
+};
+
+bbw_status bbw_ctx_emit(bbw_ctx *ctx, const char *attribute, bbw_value *value) {
+  bbw_bytes text = {NULL, 0};
+  bbw_ctx_attr_bytes(ctx, attribute, &text);
+  for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
+    if (!bbw_str_starts_with(bbw_bytes_str(text), reserved[i].prefix)) { continue; }
+    bbw_str detail = {reserved[i].detail, strlen(reserved[i].detail)};
+    return bbw_ctx_fail(ctx, BBW_OP_BAD_INPUT, "reserved_topic_prefix", detail);
+  }
+  return bbw_engine_emit(ctx->engine, bbw_bytes_str(text), value);
+}
+
 bbw_status bbw_ctx_later_as(bbw_ctx *ctx, uint64_t cmd_id) {
   const bbw_async *async = &ctx->engine->async;
   if (cmd_id >= async->next_cmd_id || bbw_async_find(&ctx->engine->async, cmd_id) != NULL) {

@@ -115,11 +115,18 @@ static uint64_t deadline_of(const bbw_ctx *ctx) {
                           budget_ns < 1 ? 1 : (uint64_t)budget_ns); /* never 0, which snapshots read as none */
   }
   uint64_t limit_ns = ctx->engine->config.async_deadline_ns;
-  bool is_outside = ctx->op->kind == BBW_DISPATCH_COMPONENT || ctx->is_later_as;
+  bool is_component = ctx->op->kind == BBW_DISPATCH_COMPONENT && !bbw_engine_is_sliced(ctx->engine, ctx->op);
+  bool is_outside = is_component || ctx->is_later_as;
   return is_outside && limit_ns != 0 ? add_saturating(ctx->engine->now_ns, limit_ns) : BBW_NEVER_NS;
 }
 
-static void dispatch_run(bbw_engine *engine, bbw_frame *frame, uint32_t op_index, const bbw_outcome *outcome) {
+bool bbw_engine_is_sliced(const bbw_engine *engine, const bbw_op *op) {
+  return op->kind == BBW_DISPATCH_COMPONENT && bbw_engine_component(engine, op->component)->type->resumes;
+}
+
+/* resumed: the command of an op that works in slices and was dispatched before; NULL.  outcome: of the request that it waited for; NULL. */
+static void dispatch_run(bbw_engine *engine, bbw_frame *frame, uint32_t op_index, const uint64_t *resumed,
+                         const bbw_outcome *outcome) {
   const bbw_op *op = &frame->graph->ops[op_index];
   bbw_ctx ctx;
   ctx.error_reason = NULL; /* the text buffer stays unset: only its used part is ever read */
@@ -137,12 +144,13 @@ static void dispatch_run(bbw_engine *engine, bbw_frame *frame, uint32_t op_index
   ctx.output_count = op->output_count;
   ctx.inbound = frame->inbound;
   ctx.component = NULL;
-  ctx.is_later = false;
+  ctx.is_resumed = resumed != NULL;
+  ctx.is_later = ctx.is_resumed;
   ctx.is_later_as = false;
   ctx.is_out_of_memory = false;
   ctx.outcome = outcome;
   ctx.request_id = 0;
-  ctx.cmd_id = 0;
+  ctx.cmd_id = resumed != NULL ? *resumed : 0;
   for (uint32_t i = 0; i < op->input_count; i++) {
     ctx.inputs[i] = op->inputs[i] == BBW_NO_INDEX ? NULL : frame->slots[op->inputs[i]].value;
   }
@@ -158,6 +166,7 @@ static void dispatch_run(bbw_engine *engine, bbw_frame *frame, uint32_t op_index
                           BBW_STR("answered later without opening a command"));
   }
   ctx_finish(engine, &ctx, status);
+  if (status == BBW_LATER && resumed != NULL) { return; }
   if (status == BBW_LATER) {
     bbw_parked *parked = bbw_async_find(&engine->async, ctx.cmd_id);
     parked->frame = frame;
@@ -165,6 +174,7 @@ static void dispatch_run(bbw_engine *engine, bbw_frame *frame, uint32_t op_index
     parked->request_id = ctx.request_id;
     /* The request has a deadline of its own. */
     bbw_async_set_deadline(&engine->async, parked, ctx.request_id != 0 ? BBW_NEVER_NS : deadline_of(&ctx));
+    if (bbw_engine_is_sliced(engine, op)) { bbw_async_resume(&engine->async, parked); }
     if (bbw_step_begin(&engine->steps, BBW_STEP_ASYNC_SUSPENDED)) {
       bbw_step_put_u64(&engine->steps, bbw_graph_op_ref(frame->graph, op_index));
       bbw_step_put_u64(&engine->steps, frame->exec_id);
@@ -242,7 +252,7 @@ static void dispatch_unresolved(bbw_engine *engine, bbw_frame *frame, uint32_t o
 void bbw_engine_dispatch(bbw_engine *engine, bbw_frame *frame, uint32_t op) {
   switch ((bbw_dispatch_kind)frame->graph->ops[op].kind) {
   case BBW_DISPATCH_STATELESS:
-  case BBW_DISPATCH_COMPONENT: dispatch_run(engine, frame, op, NULL); break;
+  case BBW_DISPATCH_COMPONENT: dispatch_run(engine, frame, op, NULL, NULL); break;
   case BBW_DISPATCH_CALL: dispatch_call(engine, frame, op); break;
   case BBW_DISPATCH_UNRESOLVED: dispatch_unresolved(engine, frame, op); break;
   }
@@ -263,7 +273,12 @@ void bbw_engine_resume(bbw_engine *engine, const bbw_parked *waiter, const bbw_o
   bbw_frame *frame = waiter->frame;
   uint32_t op = waiter->op;
   bbw_async_close(&engine->async, waiter->cmd_id);
-  dispatch_run(engine, frame, op, outcome);
+  dispatch_run(engine, frame, op, NULL, outcome);
+}
+
+void bbw_engine_run_slice(bbw_engine *engine, const bbw_parked *parked) {
+  uint64_t cmd_id = parked->cmd_id;
+  dispatch_run(engine, parked->frame, parked->op, &cmd_id, NULL);
 }
 
 void bbw_engine_finish_parked(bbw_engine *engine, bbw_parked *parked) {

@@ -159,6 +159,10 @@ bbw_status bbw_engine_emit(bbw_engine *engine, bbw_str topic, bbw_value *value);
 
 /* Runs one ready op (dispatch.c).  The caller has reserved room for its step. */
 void bbw_engine_dispatch(bbw_engine *engine, bbw_frame *frame, uint32_t op);
+/* One more slice of an op that is resumed; the caller has reserved room for its step. */
+void bbw_engine_run_slice(bbw_engine *engine, const bbw_parked *parked);
+/* Does the component behind an op work in slices? */
+bool bbw_engine_is_sliced(const bbw_engine *engine, const bbw_op *op);
 /* Nobody waits for the command any more; tells the component behind it and forgets it. */
 void bbw_engine_abandon(bbw_engine *engine, const bbw_parked *parked);
 /*

@@ -45,6 +45,7 @@ struct bbw_ctx {
   const bbw_inbound *inbound;
   bbw_component *component;
   bool is_later;
+  bool is_resumed;            /* later already; cmd_id is its command */
   bool is_later_as;           /* under an id that the host was told before */
   const bbw_outcome *outcome; /* NULL at first */
   uint64_t request_id;        /* it answers later, when this request has its outcome; 0: when the command has */

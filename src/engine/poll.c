@@ -37,6 +37,16 @@ static void run_completions(bbw_engine *engine) {
   engine->async.done.count = left;
 }
 
+/* One slice of each op that works in slices, in the order of their commands. */
+static void run_slices(bbw_engine *engine) {
+  const bbw_parked *parked;
+  for (uint64_t from = 0; (parked = bbw_async_next_resumed(&engine->async, from)) != NULL; engine->ops_invoked++) {
+    from = parked->cmd_id + 1;
+    if (!reserve_steps(engine, parked->frame->graph->ops[parked->op].step_room)) { return; }
+    bbw_engine_run_slice(engine, parked);
+  }
+}
+
 /* Starts an execution in which a source op runs, or its output is filled with a Trigger. */
 static bool start_source(bbw_engine *engine, bbw_graph *graph, uint32_t op_index, bool is_run) {
   bbw_frame *frame;
@@ -459,6 +469,7 @@ bbw_status bbw_engine_poll(bbw_engine *engine) {
   run_timers(engine);
   run_completions(engine);
   (void)bbw_bootstrap_advance(engine);
+  if (engine->async.resuming != 0) { run_slices(engine); }
   if (!bbw_bootstrap_is_pending(&engine->bootstrap)) { run_ingress(engine); }
   drain(engine);
   run_bus(engine);
@@ -495,6 +506,7 @@ bool bbw_engine_next_timer(const bbw_engine *engine, uint64_t *at_ns) {
   if (bbw_requests_next_expiry(&engine->requests, &at) && at < next) { next = at; }
   const bbw_parked *parked = bbw_async_next_deadline(&engine->async);
   if (parked != NULL && parked->deadline_ns < next) { next = parked->deadline_ns; }
+  if (engine->async.resuming != 0 && engine->now_ns < next) { next = engine->now_ns; } /* one slice per poll */
   /* Silence is only worth waking up for when a graph listens. */
   if (bbw_rtt_next_due(&engine->rtt, &at) && at < next && is_liveness_wanted(engine)) { next = at; }
   if (next != BBW_NEVER_NS) { *at_ns = next; }

@@ -163,8 +163,11 @@ static bool find_topic(const bbw_engine *engine, bbw_str topic, bbw_str *out) {
     uint32_t site = bbw_graph_site_find(graph, topic);
     if (site != BBW_NO_INDEX) { *out = graph->sites[site].name; }
     for (uint32_t i = 0; out->ptr == NULL && i < graph->op_count; i++) {
-      const bbw_onnx_attribute *name = bbw_onnx_attribute_find(graph->ops[i].node, BBW_STR("name"));
-      if (name != NULL && bbw_str_equal(bbw_bytes_str(name->s), topic)) { *out = bbw_bytes_str(name->s); }
+      for (size_t k = 0; k < 2; k++) {
+        bbw_str field = k == 0 ? BBW_STR("name") : BBW_STR("progress");
+        const bbw_onnx_attribute *name = bbw_onnx_attribute_find(graph->ops[i].node, field);
+        if (name != NULL && bbw_str_equal(bbw_bytes_str(name->s), topic)) { *out = bbw_bytes_str(name->s); }
+      }
     }
     if (out->ptr != NULL) { return true; }
   }

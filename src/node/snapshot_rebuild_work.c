@@ -257,6 +257,7 @@ static bbw_status rebuild_parked_one(const bbw_rebuild *r, const bbw_snap_parked
   parked->op = from->op;
   parked->request_id = from->request_id;
   bbw_async_set_deadline(async, parked, from->deadline_ns == 0 ? BBW_NEVER_NS : from->deadline_ns);
+  if (bbw_engine_is_sliced(r->engine, &frame->graph->ops[from->op])) { bbw_async_resume(async, parked); }
   return BBW_OK;
 }
 

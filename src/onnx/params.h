@@ -107,6 +107,7 @@ typedef enum bbw_loss_kind {
   BBW_LOSS_MSE,
   BBW_LOSS_HUBER,
   BBW_LOSS_OUTPUT, /* the mean of the prediction itself; no labels */
+  BBW_LOSS_GIVEN,  /* the sum of the elements times labels: these are the gradient */
 } bbw_loss_kind;
 
 typedef struct bbw_loss_params {

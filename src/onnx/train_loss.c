@@ -141,6 +141,7 @@ static double element(const bbw_loss_params *p, double x, double label, double *
     *slope = d;
     return 0.5 * d * d;
   case BBW_LOSS_MSE: *slope = 2.0 * d; return d * d;
+  case BBW_LOSS_GIVEN: *slope = label; return x * label;
   default: *slope = 1.0; return x;
   }
 }
@@ -152,7 +153,7 @@ bbw_status bbw_train_loss_run(bbw_call *call) {
   float *gradient = slopes != NULL ? slopes->data : NULL;
   double *loss = call->outputs[0]->data;
   if (p->kind == BBW_LOSS_SOFTMAX_CROSS_ENTROPY) { return cross_entropy(call, p, loss, gradient); }
-  double sum = 0.0, count = (double)x->count;
+  double sum = 0.0, count = p->kind == BBW_LOSS_GIVEN ? 1.0 : (double)x->count;
   for (size_t i = 0; i < x->count; i++) {
     double slope, label = p->kind != BBW_LOSS_OUTPUT ? (double)((const float *)labels->data)[i] : 0.0;
     sum += element(p, (double)((const float *)x->data)[i], label, &slope);

@@ -5,23 +5,8 @@
 #include "engine/engine.h"
 #include "ops/ops.h"
 
-/* The detail names the prefix; the topic itself is the node's attribute. */
-static const struct {
-  bbw_str prefix;
-  const char *detail;
-} reserved[] = {
-    {{"bb.", 3}, "the topic begins with `bb.`, which is reserved"},
-    {{"ai.bytesandbrains.", 18}, "the topic begins with `ai.bytesandbrains.`, which is reserved"},
-};
-
 static bbw_status emit(bbw_ctx *ctx, bbw_value *value) {
-  bbw_str topic = bbw_op_attr_text(ctx, "name");
-  for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
-    if (!bbw_str_starts_with(topic, reserved[i].prefix)) { continue; }
-    bbw_str detail = {reserved[i].detail, strlen(reserved[i].detail)};
-    return bbw_ctx_fail(ctx, BBW_OP_BAD_INPUT, "reserved_topic_prefix", detail);
-  }
-  bbw_status rv = bbw_engine_emit(ctx->engine, topic, value);
+  bbw_status rv = bbw_ctx_emit(ctx, "name", value);
   if (rv != BBW_OK) { return rv; }
   if (value != NULL) { (void)bbw_value_retain(value); }
   bbw_ctx_set_trigger(ctx, 0); /* surplus unless the node declares an output */

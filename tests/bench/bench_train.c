@@ -55,7 +55,8 @@ static bbw_onnx_net *make_network(void) {
   };
   const bbw_onnx_graph graph = {
       .node = {nodes, 3}, .initializer = {initializers, 4}, .input = {&x, 1}, .output = {&y, 1}};
-  const bbw_onnx_model model = {.ir_version = 8, .graph = &graph};
+  static const bbw_onnx_opset opset = {.version = 17};
+  const bbw_onnx_model model = {.ir_version = 8, .graph = &graph, .opset_import = {&opset, 1}};
   bbw_bytes bytes;
   bbw_onnx_net *net;
   if (bbw_proto_encode(&bytes, &model, &bbw_onnx_model_type, &arena) != BBW_OK) { exit(1); }

@@ -151,6 +151,13 @@ void onnx_attribute_ints(onnx_file *file, bbw_onnx_node *node, const char *name,
   add_attribute(file, node, name, BBW_ONNX_ATTR_INTS)->ints = (bbw_proto_list){values, count};
 }
 
+void onnx_metadata(onnx_file *file, const char *key, const char *value) {
+  if (file->entry_count == ONNX_FILE_MAX) { abort(); }
+  char *copy = get(file, strlen(key) + 1, 1);
+  memcpy(copy, key, strlen(key) + 1);
+  file->entries[file->entry_count++] = (bbw_onnx_entry){.key = str(copy), .value = str(value)};
+}
+
 bbw_onnx_model onnx_model(onnx_file *file) {
   bbw_onnx_graph *graph = get(file, 1, sizeof *graph);
   bbw_onnx_opset *opset = get(file, 1, sizeof *opset);
@@ -162,7 +169,10 @@ bbw_onnx_model onnx_model(onnx_file *file) {
       .input = {file->inputs, file->input_count},
       .output = {file->outputs, file->output_count},
   };
-  return (bbw_onnx_model){.ir_version = 8, .graph = graph, .opset_import = {opset, 1}};
+  return (bbw_onnx_model){.ir_version = 8,
+                          .graph = graph,
+                          .opset_import = {opset, 1},
+                          .metadata_props = {file->entries, file->entry_count}};
 }
 
 bbw_bytes onnx_bytes(onnx_file *file) {

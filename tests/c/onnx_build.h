@@ -21,6 +21,8 @@ typedef struct onnx_file {
   size_t input_count;
   bbw_onnx_value_info outputs[4];
   size_t output_count;
+  bbw_onnx_entry entries[ONNX_FILE_MAX];
+  size_t entry_count;
   int64_t opset;
 } onnx_file;
 
@@ -41,6 +43,8 @@ void onnx_attribute_int(onnx_file *file, bbw_onnx_node *node, const char *name, 
 void onnx_attribute_float(onnx_file *file, bbw_onnx_node *node, const char *name, float value);
 void onnx_attribute_tensor(onnx_file *file, bbw_onnx_node *node, const char *name, const bbw_onnx_tensor *value);
 void onnx_attribute_ints(onnx_file *file, bbw_onnx_node *node, const char *name, const int64_t *values, size_t count);
+
+void onnx_metadata(onnx_file *file, const char *key, const char *value); /* the key is copied */
 
 /* The whole as a ModelProto; lives as long as the file. */
 bbw_onnx_model onnx_model(onnx_file *file);

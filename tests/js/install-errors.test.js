@@ -18,7 +18,7 @@ const withModel = compiled('WithModel', (g) => g.output('y', model.forward(g, g.
 const withPeers = compiled('WithPeers', (g) => g.output('y', peers.currentView(g, g.input('x'))), { view: { role: 'PeerSelector', type: 'ConstantView' } });
 const oddFile = () => {
   const file = decodeModel(denseNetwork([4, 3, 2]));
-  file.graph.node.push({ opType: 'Erf', name: 'first', input: ['logits'], output: ['a'] }, { opType: 'NonZero', name: 'second', input: ['a'], output: ['b'] });
+  file.graph.node.push({ opType: 'Fold', name: 'first', input: ['logits'], output: ['a'] }, { opType: 'Unfold', name: 'second', input: ['a'], output: ['b'] });
   return encodeModel(file);
 };
 
@@ -40,7 +40,7 @@ const cases = [
   ['a model component with garbage for a file', 'E_INST_CONSTRUCTION', { artifact: withModel, targets: ['WithModel'], config: { model: Uint8Array.of(1, 2, 3) } },
     { slot: 'model', typeName: 'OnnxModel', detail: /protobuf/ }],
   ['a model component with operators that it does not know', 'E_INST_CONSTRUCTION', { artifact: withModel, targets: ['WithModel'], config: { model: oddFile() } },
-    { slot: 'model', typeName: 'OnnxModel', detail: /ONNX/, nodes: ['first: Erf', 'second: NonZero'] }],
+    { slot: 'model', typeName: 'OnnxModel', detail: /ONNX/, nodes: ['first: Fold (opset 17)', 'second: Unfold (opset 17)'] }],
   ['targets that bind one slot to two types', 'E_INST_SLOT_CONFLICT',
     { artifact: vector('broken_slot_conflict_type'), targets: ['FedNetwork#b9fb9de4ac1fd191', 'FedNetwork_sink_peers#522925b233039e9b'] },
     { slot: 'model', conflicts: ['FedNetwork#b9fb9de4ac1fd191 StubModel Model', 'FedNetwork_sink_peers#522925b233039e9b MyModel Model'] }],

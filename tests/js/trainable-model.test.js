@@ -27,6 +27,8 @@ const artifact = await compile(defineModule('Learn', (g) => {
   g.output('loaded', model.loadParameters(g, g.input('load')));
   g.output('applied', model.applyDelta(g, g.input('apply')));
   g.output('y', model.forward(g, g.input('x')));
+  g.output('gradient', model.backward(g, g.input('slope')));
+  g.output('loss', model.computeLoss(g, g.input('predicted'), g.input('wanted')));
   g.output('echo', g.input('call'));
 }), { bindings: { model: { role: 'Model', type: 'TrainableModel' }, data: { role: 'DataSource', type: 'Rings' } } });
 
@@ -74,6 +76,27 @@ test('it trains, and its accuracy grows; parameters go out and in', async () => 
   const trainer = createTrainerIn(createRuntime(module), onnx, OPTIONS), [{ name }] = trainer.inputs;
   trainer.load(there.data);
   assert.deepEqual(data, Object.values(trainer.evaluate({ [name]: { data: x.slice(0, 6), dims: [3, 2] } }).outputs)[0].data);
+  node.dispose();
+});
+
+test('forward, loss and backward make the step that a trainer makes', async () => {
+  const { node, ask, numbers } = learner(), n = 8;
+  assert.match((await ask('slope', tensor(new Float32Array(2 * n), [n, 2]), 'gradient')).detail, /E_STATE/); // nothing was put forward
+  const { data } = numbers(await ask('x', tensor(x.subarray(0, 2 * n), [n, 2]), 'y'));
+  const slope = Float32Array.from(data, (v, i) => {
+    const row = data.subarray(i - (i % 2), i - (i % 2) + 2), total = Math.exp(row[0]) + Math.exp(row[1]);
+    return (Math.exp(v) / total - (labels[Math.floor(i / 2)] === i % 2 ? 1 : 0)) / n;
+  });
+  const { data: gradient } = numbers(await ask('slope', tensor(slope, [n, 2]), 'gradient'));
+  const trainer = createTrainerIn(createRuntime(module), onnx, OPTIONS), [{ name }] = trainer.inputs;
+  const given = { [name]: { data: x.slice(0, 2 * n), dims: [n, 2] } }, wanted = { data: Int32Array.from(labels.subarray(0, n)), dims: [n] };
+  const { loss, gradient: want } = trainer.gradient(given, wanted);
+  gradient.forEach((v, i) => assert.ok(Math.abs(v - want[i]) < 1e-6));
+  node.invoke('Learn', { predicted: tensor(data, [n, 2]), wanted: tensor(labels.slice(0, n)) });
+  const { valueBytes } = await ask('call', trigger(), 'loss');
+  assert.ok(Math.abs(decodeValue(typeHash('RawF32'), valueBytes).value - loss) < 1e-6);
+  await ask('apply', tensor(gradient.map((v) => -0.1 * v)), 'applied');
+  assert.match((await ask('slope', tensor(slope, [n, 2]), 'gradient')).detail, /E_STATE/); // the parameters have changed since
   node.dispose();
 });
 

@@ -110,6 +110,46 @@ test('a last Softmax belongs to the loss', () => {
   soft.free();
 });
 
+test('the gradient from that of the output, and the loss of an output', () => {
+  for (const model of [mlp(), softmaxed()]) {
+    const trainer = createTrainerIn(runtime, model, { loss: 'softmax-cross-entropy', backward: true }), n = 6, isSoft = model.length !== mlp().length;
+    const { loss, outputs } = trainer.evaluate(batch(n), labels(n)), [{ data, dims }] = Object.values(outputs), { gradient } = trainer.gradient(batch(n), labels(n));
+    assert.ok(Math.abs(trainer.lossOf({ data, dims }, labels(n)) - loss) < 1e-6);
+    const slope = new Float32Array(n * 3); // of the loss by the output, by hand
+    for (let r = 0; r < n; r++) {
+      const row = Array.from(data.subarray(3 * r, 3 * r + 3)), total = row.reduce((sum, v) => sum + Math.exp(v), 0);
+      row.forEach((v, k) => { const hit = k === r % 3 ? 1 : 0; slope[3 * r + k] = (isSoft ? -hit / v : Math.exp(v) / total - hit) / n; });
+    }
+    const got = trainer.backward(batch(n), { data: slope, dims });
+    got.forEach((v, i) => assert.ok(Math.abs(v - gradient[i]) < 1e-5, `${i}: ${v} ${gradient[i]}`));
+    assert.ok(got.some((v) => Math.abs(v) > 1e-3));
+    assert.throws(() => trainer.backward(batch(n), { data: slope.slice(3), dims: [n - 1, 3] }), fails('E_ONNX_INVALID'));
+    assert.throws(() => trainer.backward(batch(n)), fails('E_ARG'));
+    assert.throws(() => trainer.lossOf({ data, dims }, { data: Int32Array.of(0, 1, 2, 0, 1, 3), dims: [n] }), fails('E_ONNX_INVALID'));
+    assert.throws(() => trainer.lossOf({ data, dims }), fails('E_ARG'));
+    trainer.dispose();
+  }
+  const plain = createTrainerIn(runtime, mlp(), { loss: 'softmax-cross-entropy' });
+  assert.throws(() => plain.backward(batch(1), { data: new Float32Array(3), dims: [1, 3] }), fails('E_STATE'));
+  plain.dispose();
+});
+
+test('moments as f16 take half the memory, are saved, and learn as well', () => {
+  const make = (state) => createTrainerIn(runtime, mlp(), { loss: 'softmax-cross-entropy', optimizer: { type: 'adam', lr: 0.02, state }, seed: 3 });
+  const half = make('f16'), again = make('f16'), full = make('f32');
+  assert.equal(2 * half.stats.state, full.stats.state);
+  for (let i = 0; i < 100; i++) for (const trainer of [half, full]) trainer.step(batch(), labels());
+  const [a, b] = [half, full].map((trainer) => trainer.evaluate(batch(), labels()).loss);
+  assert.ok(a < 0.3 && Math.abs(a - b) < 0.1 * b + 0.01, `${a} ${b}`);
+  again.load(half.parameters());
+  again.loadState(half.saveState());
+  for (const trainer of [half, again]) for (let i = 0; i < 5; i++) trainer.step(batch(), labels());
+  assert.deepEqual(half.parameters(), again.parameters());
+  assert.throws(() => full.loadState(half.saveState()), fails('E_INVALID_VALUE'));
+  assert.throws(() => make('f8'), fails('E_ARG'));
+  for (const trainer of [half, again, full]) trainer.dispose();
+});
+
 test('what is frozen stays and the rest learns', () => {
   const trainer = createTrainerIn(runtime, mlp(), { loss: 'softmax-cross-entropy', freeze: ['fc1.*'], optimizer: 'adam' });
   assert.deepEqual(trainer.layout.map(({ name }) => name), ['fc2.weight', 'fc2.bias']);

@@ -483,6 +483,9 @@ static void check_twin(sim_node *n, bbw_status rv, bbw_bytes steps, bool is_pend
   }
 }
 
+/* What one slice of a training takes. */
+#define SLICE_NS (50 * SIM_MS)
+
 void sim_wake(sim_node *n) {
   sim *s = n->sim;
   uint64_t now_ns = sim_clock(n), timer_ns;
@@ -512,6 +515,9 @@ void sim_wake(sim_node *n) {
     at_ns = s->now_ns + SIM_MS;
   } else if (bbw_node_next_timer(n->node, &timer_ns)) {
     at_ns = when_clock_shows(n, timer_ns);
+    if (at_ns <= s->now_ns) {
+      at_ns = s->now_ns + SLICE_NS;
+    } /* a training goes on: a slice of it takes time, in which other things happen */
   }
   if (at_ns < n->wake_ns) {
     n->wake_ns = at_ns;

@@ -271,12 +271,8 @@ static void trainer(void) {
   static const int32_t classes[4] = {0, 2, 1, 2};
   static const bbw_trainer_options options[] = {
       {.rate = 0.05f, .momentum = 0.9f, .clip_norm = 1.0f, .seed = 5, .weight_decay = 0.01f},
-      {.optimizer = BBW_TRAINER_ADAM,
-       .rate = 0.01f,
-       .seed = 6,
-       .schedule = BBW_TRAINER_COSINE,
-       .schedule_steps = 8,
-       .label_smoothing = 0.1f}};
+      {.optimizer = BBW_TRAINER_ADAM, .rate = 0.01f, .seed = 6, .schedule = BBW_TRAINER_COSINE, .schedule_steps = 8, .label_smoothing = 0.1f},
+      {.optimizer = BBW_TRAINER_ADAM, .rate = 0.01f, .seed = 7, .has_f16_state = true}};
   onnx_file file;
   onnx_file_init(&file);
   onnx_input(&file, "x", "n 1 8 8");
