@@ -56,7 +56,7 @@ function subject() {
   const training = Uint8Array.from([
     ...u32(4), ...text(''), ...u32(0), ...u64(0), ...f32(0), ...f32(1), ...u32(0),
     ...u32(0), ...f32(0.01), ...f32(0), ...u32(0), ...f32(0.9), ...f32(0.999), ...f32(1e-8), ...f32(0), ...u32(0), ...f32(0), ...f32(0),
-    ...u32(0), ...u64(0), ...u64(0), ...f32(1), ...u32(0), ...u64(1), ...u32(0), ...u32(0), ...u32(0), ...u32(0),
+    ...u32(0), ...u64(0), ...u64(0), ...f32(1), ...u32(0), ...u64(1), ...u32(0), ...u32(0), ...u32(0), ...u32(0), ...u32(0),
   ]), trainingAt = put(training);
   assert.equal(exports.bbw_abi_trainer_new(onnxAt, onnx.length, trainingAt, training.length, out, err), 0);
   const trainer = new DataView(exports.memory.buffer).getUint32(out, true);
