@@ -316,7 +316,7 @@ $(BUILD)/native/sim: $(call objects,native,$(SIM_SRC)) $(BUILD)/native/libbbw.a
 $(BUILD)/asan/sim: $(call objects,asan,$(SIM_SRC)) $(BUILD)/asan/libbbw.a
 	$(call say,link)$(CC) $(ASAN_FLAGS) $^ -lm -o $@
 
-# A module of its own that is part of the package, beside bb.wasm and not in it.  Without the CPU backend, which would bring every ONNX operator.
+# A module of its own that is part of the package, beside bb.wasm and not in it.  Without the CPU backend; the Model brings the ONNX operators.
 $(BUILD)/wasm-emcc/obj/sim/shipped.o: src/components/shipped.c $(BUILD)/wasm-emcc/emcc.path
 	@mkdir -p $(@D)
 	$(call say,emcc)$$(cat $(BUILD)/wasm-emcc/emcc.path) $(WASM_FLAGS) -Os -DBBW_NO_CPU_BACKEND -MMD -MP -c $< -o $@
