@@ -1,5 +1,6 @@
 #include "engine/outbound.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -42,9 +43,11 @@ static void queue_drop(bbw_outbound *outbound, bbw_outbound_queue *queue) {
 
 /* ---- flows -------------------------------------------------------------------------------------------------------- */
 
-static size_t entry_bytes(const bbw_outbound_entry *entry) {
-  return sizeof(*entry) + entry->dest_len + entry->tail->len;
-}
+/* What an entry is charged beside its bytes: the same on every machine, so that a run is the same natively and in wasm. */
+#define ENTRY_CHARGE 128u
+static_assert(sizeof(bbw_outbound_entry) <= ENTRY_CHARGE, "no entry is larger than its charge");
+
+static size_t entry_bytes(const bbw_outbound_entry *entry) { return ENTRY_CHARGE + entry->dest_len + entry->tail->len; }
 
 static void flow_add(bbw_outbound *outbound, bbw_flow *flow, bbw_outbound_entry *entry) {
   queue_add(&flow->queue, entry);
