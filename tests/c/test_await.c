@@ -452,10 +452,11 @@ static void whoever_waits_goes_on_after_a_restore(void **state) {
 
 static void lack_of_memory_never_loses_the_outcome(void **state) {
   (void)state;
-  /* An answer, a failed sending, a time-out, nobody known: each allocation of node 1 fails once. */
+  /* A long answer, a failed sending, a time-out, nobody known, a short answer: each allocation of node 1 fails once. */
   static const char *const programs[] = {waits, catches};
+  static const uint8_t x[1000] = {0};
   for (size_t p = 0; p < 2; p++) {
-    for (int why = 0; why < 4; why++) {
+    for (int why = 0; why < 5; why++) {
       for (size_t nth = 0, is_over = 0; !is_over; nth++) {
         world w;
         world_begin(&w, 2, programs[p], 9);
@@ -463,7 +464,10 @@ static void lack_of_memory_never_loses_the_outcome(void **state) {
         world_at(&w, 2)->is_unreachable = why == 1;
         world_at(&w, 2)->is_away = why == 2;
         world_node *n = world_at(&w, 1);
-        world_ask(&w, 1, (const size_t[]){2}, 1);
+        bbw_named_bytes inputs[2] = {{BBW_STR("x"), {x, why == 0 ? sizeof(x) : 1}},
+                                     {BBW_STR("peers"), world_list((const size_t[]){2}, 1)}};
+        uint64_t exec_id;
+        assert_int_equal(bbw_node_invoke(n->node, BBW_STR("M"), inputs, 2, &exec_id, NULL), BBW_OK);
         (void)test_mem_fail_at(&n->mem, nth);
         n->mem.fails_once = true;
         world_run(&w, 60 * MS);
