@@ -240,6 +240,16 @@ export function drive(node, {
     else setTimeout(turn, 0);
   }
 
+  /** A book that is full, or holds no more what it is to drop, costs that peer and not the driver. @param {() => void} change @returns {BbwError | undefined} */
+  function inBook(change) {
+    try {
+      return void change();
+    } catch (error) {
+      if (!isBbwError(error) || error.code === 'E_STATE' || error.code === 'E_TRAP') throw error;
+      return error;
+    }
+  }
+
   /** @param {Transport} transport */
   async function receive(transport) {
     for await (const event of transport.receive({ signal: stopping.signal })) {
@@ -247,13 +257,14 @@ export function drive(node, {
       const key = event.peer.toString();
       if (event.type === 'up') {
         routes.set(key, transport);
-        node.addPeer(event.peer);
+        const error = inBook(() => node.addPeer(event.peer));
         report({ type: 'Connected', peer: event.peer });
+        if (error !== undefined) report({ type: 'InboundRefused', peer: event.peer, error });
       } else if (event.type === 'down') {
         if (routes.get(key) === transport) {
           routes.delete(key);
           release(key); // what waits for it fails, like what is sent to it now
-          node.dropPeer(event.peer);
+          inBook(() => node.dropPeer(event.peer));
         }
         report({ type: 'Disconnected', peer: event.peer, reason: event.reason });
       } else {

@@ -377,3 +377,24 @@ test('an envelope that went out has not failed because the node can note no more
   await driver.done;
   node.dispose();
 });
+
+test('a full address book, or a peer that the application has dropped, does not stop the driver', async () => {
+  const node = echoNode(), hub = createMemoryHub(), steps = [];
+  const driver = drive(node, { transports: [hub.connect(A)], onStep: (step) => steps.push(step) });
+  const first = hub.connect(B);
+  await settle();
+  node.dropPeer(B);
+  first.close();
+  await settle();
+  assert.throws(() => { for (let i = 0; ; i++) node.addPeer(PeerId.fromU64(1000 + i)); }, { code: 'E_AB_FULL' });
+  const second = hub.connect(B);
+  await settle();
+  second.close();
+  await settle();
+  assert.equal(driver.isStopped, false);
+  assert.deepEqual(steps.map((step) => step.type), ['Connected', 'Disconnected', 'Connected', 'InboundRefused', 'Disconnected']);
+  assert.equal(steps[3].error.code, 'E_AB_FULL');
+  driver.stop();
+  await driver.done;
+  node.dispose();
+});
