@@ -118,12 +118,27 @@ export function drive(node, {
     if (queue.isRead) queue.force(step); // bounded: `turn` does not poll while the queue is full
   }
 
+  /** Bytes that wait in the transport; nonsense or an error means none, as without `backlog`: it is no reason to stop. @param {PeerId} peer @param {Transport | undefined} transport */
+  function backlogOf(peer, transport) {
+    try {
+      const bytes = transport?.backlog?.(peer);
+      return typeof bytes === 'number' && bytes > 0 ? Math.ceil(bytes) : 0;
+    } catch {
+      return 0;
+    }
+  }
+
   /** After a send: from enough on, the rest waits in the node. @param {PeerId} peer @param {string} key @param {Transport} transport */
   function noteBacklog(peer, key, transport) {
     const entry = slow.get(key);
     if (entry !== undefined) entry.isUsed = true;
-    if (entry !== undefined || transport.backlog === undefined || transport.backlog(peer) < backlogBytesMax) return;
-    node.setSendRoom(peer, 0);
+    if (entry !== undefined || backlogOf(peer, transport) < backlogBytesMax) return;
+    try {
+      node.setSendRoom(peer, 0);
+    } catch (error) { // no place for one more slow peer: its transport refuses what is too much
+      if (isBbwError(error, 'E_LIMIT') || isBbwError(error, 'E_NOMEM')) return;
+      throw error;
+    }
     slow.set(key, { peer, isUsed: true });
     backlogTimer ??= setTimeout(checkBacklogs, BACKLOG_CHECK_MS);
   }
@@ -133,7 +148,7 @@ export function drive(node, {
     backlogTimer = undefined;
     try {
       for (const [key, entry] of slow) {
-        const backlog = routes.get(key)?.backlog?.(entry.peer) ?? 0;
+        const backlog = backlogOf(entry.peer, routes.get(key));
         if (backlog > backlogBytesMax / 2) continue;
         if (entry.isUsed) node.setSendRoom(entry.peer, backlogBytesMax - backlog);
         else release(key);
@@ -225,6 +240,16 @@ export function drive(node, {
     else setTimeout(turn, 0);
   }
 
+  /** A book that is full, or holds no more what it is to drop, costs that peer and not the driver. @param {() => void} change @returns {BbwError | undefined} */
+  function inBook(change) {
+    try {
+      return void change();
+    } catch (error) {
+      if (!isBbwError(error) || error.code === 'E_STATE' || error.code === 'E_TRAP') throw error;
+      return error;
+    }
+  }
+
   /** @param {Transport} transport */
   async function receive(transport) {
     for await (const event of transport.receive({ signal: stopping.signal })) {
@@ -232,13 +257,14 @@ export function drive(node, {
       const key = event.peer.toString();
       if (event.type === 'up') {
         routes.set(key, transport);
-        node.addPeer(event.peer);
+        const error = inBook(() => node.addPeer(event.peer));
         report({ type: 'Connected', peer: event.peer });
+        if (error !== undefined) report({ type: 'InboundRefused', peer: event.peer, error });
       } else if (event.type === 'down') {
         if (routes.get(key) === transport) {
           routes.delete(key);
           release(key); // what waits for it fails, like what is sent to it now
-          node.dropPeer(event.peer);
+          inBook(() => node.dropPeer(event.peer));
         }
         report({ type: 'Disconnected', peer: event.peer, reason: event.reason });
       } else {

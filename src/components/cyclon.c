@@ -212,7 +212,8 @@ static bbw_status shuffle(void *self, bbw_ctx *ctx) {
   member *chosen[BBW_CYCLON_SHUFFLE_MAX];
   size_t count = choose(v, ctx, &asked->peer, IN_REQUEST, chosen, BBW_CYCLON_SHUFFLE_MAX - 1);
   bbw_status rv = send(ctx, &asked->peer, REQUEST, true, chosen, count);
-  if (rv == BBW_OK) { asked->state = ASKED; }
+  /* A guest that could not be asked goes with the next swap all the same: as a plain member it would be one more than fit. */
+  if (rv == BBW_OK || (asked->sent & IS_GUEST) != 0) { asked->state = ASKED; }
   return rv;
 }
 

@@ -308,6 +308,9 @@ static void deliver_fills(bbw_engine *engine, bbw_inbound_event *event, const bb
   inbound->arrival_ns = engine->now_ns;
   inbound->remaining_deadline_ns = event->envelope.remaining_deadline_ns;
   delivery d = {.engine = engine, .event = event, .inbound = inbound};
+  /* First of all: the request is closed, so nothing that fails may keep its outcome from who waits. */
+  const bbw_parked *waiter = answered == NULL ? NULL : bbw_engine_waiter(engine, answered);
+  if (waiter != NULL) { take_answer(&d, waiter); }
   if (inbound->shared.own_bytes > BBW_INBOUND_KEEP_BYTES) {
     d.inbound = engine->mem->alloc(engine->mem->ctx, sizeof(*inbound));
     if (d.inbound == NULL) {
@@ -321,8 +324,6 @@ static void deliver_fills(bbw_engine *engine, bbw_inbound_event *event, const bb
   } else {
     inbound->shared.refs++;
   }
-  const bbw_parked *waiter = answered == NULL ? NULL : bbw_engine_waiter(engine, answered);
-  if (waiter != NULL) { take_answer(&d, waiter); }
   d.before = engine->frames_last;
   for (size_t i = 0; i < event->envelope.fill_count; i++) {
     /* A fill without an address is an answer for who waits, and for nobody else. */

@@ -337,8 +337,8 @@ static void run_phases(bbw_engine *engine) {
 static void write_envelopes(bbw_engine *engine) {
   const bbw_outbound_entry *entry;
   while ((entry = bbw_outbound_front(&engine->outbound)) != NULL) {
-    /* What waited for a peer that was forbidden since does not go to it. */
-    bool is_forbidden = engine->outbound.flows.count != 0 &&
+    /* What waited, or was restored, for a peer that was forbidden since does not go to it. */
+    bool is_forbidden = (engine->outbound.flows.count != 0 || entry->is_redelivered) &&
                         bbw_governor_check_inbound(&engine->governor, &entry->peer) != BBW_VERDICT_ALLOW;
     if (is_forbidden) {
       engine->outbound.dropped_new++;

@@ -207,7 +207,9 @@ static bool find_report(const bbw_ctx *ctx, const send *s, bbw_edge_rtt_report *
 
 static void choose_request_id(bbw_ctx *ctx, send *s) {
   bbw_str chain_id;
-  s->is_forwarder = !s->is_waiting && ctx->inbound != NULL && ctx->inbound->wire_req_id != 0;
+  /* A reply asks nothing, also when it answers an envelope without an id: a request of it would stay for as long as the sender says. */
+  bool is_reply = s->sender.len != 0;
+  s->is_forwarder = !s->is_waiting && ctx->inbound != NULL && (is_reply || ctx->inbound->wire_req_id != 0);
   if (s->is_forwarder) {
     s->request_id = ctx->inbound->wire_req_id;
   } else if (s->is_waiting || !bbw_ctx_metadata(ctx, "ai.bytesandbrains.wire.chain_id", &chain_id) ||

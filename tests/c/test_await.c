@@ -415,6 +415,35 @@ static void an_answer_goes_out_after_the_deadline_too(void **state) {
   world_end(&w);
 }
 
+/* A reply answers; it asks nothing.  So who is sent envelopes without an id, with all the time in the world, keeps nothing of its replies. */
+static void a_reply_is_no_request(void **state) {
+  (void)state;
+  world w;
+  world_begin(&w, 2, waits, 9);
+  world_know(&w, 1, 2);
+  world_know(&w, 2, 1);
+  static const uint8_t site[10] = {0xe2, 0x01, 0, 0, 0, 0, 0, 0, 0, 4};
+  static const uint8_t nothing[8] = {0};
+  uint8_t from[BBW_PEER_ID_BYTES_MAX], bytes[128];
+  bbw_peer_id peer = bbw_peer_id_from_u64(1);
+  bbw_slot_fill fill = {.dest_suffix = {site, sizeof(site)},
+                        .payload = {nothing, sizeof(nothing)},
+                        .type_hash = bbw_type_hash(BBW_TYPE_BYTES)};
+  bbw_envelope envelope = {.fills = &fill,
+                           .fill_count = 1,
+                           .remaining_deadline_ns = UINT64_MAX,
+                           .schema_version = BBW_ENVELOPE_SCHEMA_VERSION};
+  assert_true(bbw_envelope_size(&envelope) <= sizeof(bytes));
+  bbw_envelope_encode(&envelope, bytes);
+  bbw_bytes id = {from, bbw_peer_id_encode(&peer, from)};
+  bbw_bytes sent = {bytes, bbw_envelope_size(&envelope)};
+  assert_int_equal(bbw_node_deliver_inbound(world_at(&w, 2)->node, id, sent, NULL), BBW_OK);
+  world_run(&w, 1 * MS);
+  assert_int_equal(world_at(&w, 1)->received, 1);
+  assert_int_equal(open_requests(&w, 2), 0);
+  world_end(&w);
+}
+
 /* ---- snapshots, lack of memory ---------------------------------------------------------------------------------------- */
 
 static void whoever_waits_goes_on_after_a_restore(void **state) {
@@ -452,10 +481,11 @@ static void whoever_waits_goes_on_after_a_restore(void **state) {
 
 static void lack_of_memory_never_loses_the_outcome(void **state) {
   (void)state;
-  /* An answer, a failed sending, a time-out, nobody known: each allocation of node 1 fails once. */
+  /* A long answer, a failed sending, a time-out, nobody known, a short answer: each allocation of node 1 fails once. */
   static const char *const programs[] = {waits, catches};
+  static const uint8_t x[1000] = {0};
   for (size_t p = 0; p < 2; p++) {
-    for (int why = 0; why < 4; why++) {
+    for (int why = 0; why < 5; why++) {
       for (size_t nth = 0, is_over = 0; !is_over; nth++) {
         world w;
         world_begin(&w, 2, programs[p], 9);
@@ -463,7 +493,10 @@ static void lack_of_memory_never_loses_the_outcome(void **state) {
         world_at(&w, 2)->is_unreachable = why == 1;
         world_at(&w, 2)->is_away = why == 2;
         world_node *n = world_at(&w, 1);
-        world_ask(&w, 1, (const size_t[]){2}, 1);
+        bbw_named_bytes inputs[2] = {{BBW_STR("x"), {x, why == 0 ? sizeof(x) : 1}},
+                                     {BBW_STR("peers"), world_list((const size_t[]){2}, 1)}};
+        uint64_t exec_id;
+        assert_int_equal(bbw_node_invoke(n->node, BBW_STR("M"), inputs, 2, &exec_id, NULL), BBW_OK);
         (void)test_mem_fail_at(&n->mem, nth);
         n->mem.fails_once = true;
         world_run(&w, 60 * MS);
@@ -497,6 +530,7 @@ int main(void) {
       cmocka_unit_test(the_time_that_is_left_shrinks_with_every_hop),
       cmocka_unit_test(a_hop_after_the_deadline_does_not_do_the_work),
       cmocka_unit_test(an_answer_goes_out_after_the_deadline_too),
+      cmocka_unit_test(a_reply_is_no_request),
       cmocka_unit_test(whoever_waits_goes_on_after_a_restore),
       cmocka_unit_test(lack_of_memory_never_loses_the_outcome),
   };

@@ -8,7 +8,10 @@
 #include <cmocka.h>
 
 #include "base/bytes.h"
+#include "bbw/address.h"
+#include "bbw/envelope.h"
 #include "components/cyclon.h"
+#include "components/protocol.h"
 #include "world.h"
 
 #define PERIOD (100 * WORLD_MS)
@@ -77,6 +80,38 @@ static void groups_of_which_one_node_meets_one_of_the_other_become_one(void **st
   }
 }
 
+/* Node 1 gets a request of node 50 that tells of eight peers. */
+static void say(world *w, size_t first) {
+  uint8_t payload[512], *at = payload, bytes[1024], suffix[64], from[BBW_PEER_ID_BYTES_MAX];
+  bbw_store_u64le(at, BBW_CYCLON_SHUFFLE_MAX);
+  at += 8;
+  for (size_t number = first; number < first + BBW_CYCLON_SHUFFLE_MAX; number++) {
+    bbw_peer_id peer = bbw_peer_id_from_u64(number);
+    size_t len = bbw_peer_id_encode(&peer, at + 8), address_len = 0;
+    bbw_store_u64le(at, len);
+    at += 8 + len;
+    bbw_store_u32le(at, 0);
+    uint8_t address[64];
+    bbw_segment p2p = {.kind = BBW_SEGMENT_P2P, .bytes = {from, bbw_peer_id_encode(&peer, from)}};
+    assert_int_equal(bbw_address_append(address, sizeof(address), &address_len, &p2p), BBW_OK);
+    at = bbw_protocol_put_addresses(at + 4, &(bbw_bytes){address, address_len}, 1);
+  }
+  size_t suffix_len = 0;
+  bbw_segment component = {.kind = BBW_SEGMENT_COMPONENT, .number = BBW_CYCLON_NUMBER};
+  bbw_segment op = {.kind = BBW_SEGMENT_OP, .bytes = bbw_str_bytes(BBW_STR("ShuffleRequest"))};
+  assert_int_equal(bbw_address_append(suffix, sizeof(suffix), &suffix_len, &component), BBW_OK);
+  assert_int_equal(bbw_address_append(suffix, sizeof(suffix), &suffix_len, &op), BBW_OK);
+  bbw_slot_fill fill = {.dest_suffix = {suffix, suffix_len}, .payload = {payload, (size_t)(at - payload)}};
+  bbw_envelope envelope = {.fills = &fill, .fill_count = 1, .schema_version = BBW_ENVELOPE_SCHEMA_VERSION};
+  assert_true(bbw_envelope_size(&envelope) <= sizeof(bytes));
+  bbw_envelope_encode(&envelope, bytes);
+  bbw_peer_id sender = bbw_peer_id_from_u64(50);
+  bbw_bytes id = {from, bbw_peer_id_encode(&sender, from)};
+  bbw_bytes message = {bytes, bbw_envelope_size(&envelope)};
+  assert_int_equal(bbw_node_deliver_inbound(world_at(w, 1)->node, id, message, NULL), BBW_OK);
+  world_run(w, 0);
+}
+
 /* The ones that answer nobody are forgotten, whoever they are, and the others go on: also the first, whom all knew at the start. */
 static void discovery_survives_the_loss_of_any_peer(void **state) {
   (void)state;
@@ -139,11 +174,36 @@ static void discovery_survives_the_loss_of_the_server(void **state) {
   end(&w);
 }
 
+/* Memory runs out at every place of a swap in turn, of nodes with full views that know more peers than fit; what could not be asked is no member, and a snapshot can be restored. */
+static void lack_of_memory_makes_no_view_too_large(void **state) {
+  (void)state;
+  world w;
+  world_begin(&w, 1, gossip, 3);
+  w.step_ns = PERIOD;
+  world_node *n = world_at(&w, 1);
+  for (size_t number = 2; number <= 50; number++) { world_know(&w, 1, number); }
+  for (size_t round = 0; round < 200; round++) {
+    for (size_t first = 2; first <= 26; first += 8) { say(&w, first); } /* the view is full, and the book knows more */
+    (void)test_mem_fail_at(&n->mem, round % 10);
+    n->mem.fails_once = true;
+    world_run(&w, PERIOD);
+    n->mem.fail_at = TEST_MEM_NEVER;
+    n->failed[0] = '\0';
+    uint8_t *bytes;
+    size_t len;
+    assert_int_equal(bbw_node_snapshot(n->node, &bytes, &len, &n->mem.mem, NULL), BBW_OK);
+    assert_int_equal(bbw_node_restore(n->node, (bbw_bytes){bytes, len}, NULL), BBW_OK);
+    n->mem.mem.free(n->mem.mem.ctx, bytes, len);
+  }
+  end(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(groups_of_which_one_node_meets_one_of_the_other_become_one),
       cmocka_unit_test(discovery_survives_the_loss_of_any_peer),
       cmocka_unit_test(discovery_survives_the_loss_of_the_server),
+      cmocka_unit_test(lack_of_memory_makes_no_view_too_large),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

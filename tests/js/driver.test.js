@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import { bytes, compileIn, createRuntime, defineModule, installIn, PeerId, slots } from '../../js/index.js';
 import { drive } from '../../js/driver.js';
+import { BbwError } from '../../js/errors.js';
 import { createMemoryHub } from '../../js/transports/memory.js';
 
 const module = new WebAssembly.Module(readFileSync('build/wasm/bb.wasm'));
@@ -332,4 +333,68 @@ test('a driver that stops leaves no peer without room', async () => {
   node.setSendRoom(B, 0);
   node.dispose();
   for (const backlogBytesMax of [0, -1, 1.5, NaN, '8', null]) assert.throws(() => drive(echoNode(), { backlogBytesMax }), { code: 'E_ARG' });
+});
+
+test('a transport that says nonsense of its backlog, or throws, is one without a backlog', async () => {
+  const nonsense = [() => { throw new Error('gone'); }, () => { throw new BbwError('E_STATE', 'gone'); },
+    () => NaN, () => undefined, () => 'much', () => -1, () => 10n ** 9n, () => 4096.5, () => Infinity, () => 2 ** 60];
+  for (const backlog of nonsense) {
+    const { node, send } = sender(), hub = createMemoryHub(), steps = [];
+    const own = hub.connect(A);
+    hub.connect(B);
+    const driver = drive(node, { transports: [{ ...own, backlog }], backlogBytesMax: 8192, onStep: (step) => steps.push(step) });
+    await settle();
+    for (let i = 0; i < 3; i++) {
+      send(numbered(i));
+      await settle(25); // so that the backlog is looked at in between
+    }
+    await settle(50);
+    assert.equal(driver.isStopped, false, String(backlog));
+    assert.deepEqual(steps.filter((step) => step.type === 'SendFailed'), [], String(backlog)); // all were sent
+    assert.equal(node.peerHealth(B)?.consecutiveFailures ?? 0, 0);
+    assert.ok(driver.counters.envelopesSent >= 1);
+    driver.stop();
+    await driver.done;
+    node.dispose();
+  }
+});
+
+test('an envelope that went out has not failed because the node can note no more slow peers', async () => {
+  const { node, send } = sender(), hub = createMemoryHub(), steps = [];
+  const own = hub.connect(A);
+  hub.connect(B);
+  for (let i = 0; i < 16384; i++) node.setSendRoom(PeerId.fromU64(1000 + i), 0);
+  const driver = drive(node, { transports: [own], backlogBytesMax: 1, onStep: (step) => steps.push(step) });
+  await settle();
+  for (let i = 0; i < 3; i++) {
+    send(numbered(i));
+    await settle(0);
+  }
+  assert.equal(driver.isStopped, false);
+  assert.equal(driver.counters.envelopesSent, 3);
+  assert.deepEqual(steps.filter((step) => step.type === 'SendFailed'), []);
+  driver.stop();
+  await driver.done;
+  node.dispose();
+});
+
+test('a full address book, or a peer that the application has dropped, does not stop the driver', async () => {
+  const node = echoNode(), hub = createMemoryHub(), steps = [];
+  const driver = drive(node, { transports: [hub.connect(A)], onStep: (step) => steps.push(step) });
+  const first = hub.connect(B);
+  await settle();
+  node.dropPeer(B);
+  first.close();
+  await settle();
+  assert.throws(() => { for (let i = 0; ; i++) node.addPeer(PeerId.fromU64(1000 + i)); }, { code: 'E_AB_FULL' });
+  const second = hub.connect(B);
+  await settle();
+  second.close();
+  await settle();
+  assert.equal(driver.isStopped, false);
+  assert.deepEqual(steps.map((step) => step.type), ['Connected', 'Disconnected', 'Connected', 'InboundRefused', 'Disconnected']);
+  assert.equal(steps[3].error.code, 'E_AB_FULL');
+  driver.stop();
+  await driver.done;
+  node.dispose();
 });
