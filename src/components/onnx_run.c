@@ -91,9 +91,9 @@ static bbw_status take_step(bbw_onnx_run *run, size_t count, double *loss, bbw_e
   BBW_TRY(bbw_onnx_inputs(net, x, count, &in, err));
   BBW_TRY(bbw_onnx_wanted(net, (bbw_labels){labels, run->labels.is_index}, count, &wanted, err));
   BBW_TRY(bbw_trainer_step(net->trainer, &in, 1, wanted.dtype != BBW_DTYPE_NONE ? &wanted : NULL, loss, NULL, err));
-  bool is_last = run->at.epoch + 1 == run->options.epochs && run->at.done + count == run->samples;
-  if (!is_last || bbw_is_finite_f32(bbw_onnx_net_parameters(net), bbw_onnx_net_parameter_count(net))) { return BBW_OK; }
-  memcpy(net->good.items, net->spare.items, net->good.bytes); /* this step has spoiled them */
+  /* A loss need not see a parameter that is infinite, so each step is looked at: what is kept as good must be finite. */
+  if (bbw_is_finite_f32(bbw_onnx_net_parameters(net), bbw_onnx_net_parameter_count(net))) { return BBW_OK; }
+  memcpy(net->good.items, net->spare.items, net->good.bytes);
   run->at.steps++;
   return bbw_onnx_refuse(err, BBW_E_NOT_FINITE, "the parameters are not finite");
 }
@@ -107,7 +107,7 @@ bbw_status bbw_onnx_run_step(bbw_onnx_run *run, bbw_error *err) {
   double loss;
   bbw_status rv = take_step(run, count, &loss, err);
   if (rv == BBW_E_NOT_FINITE && at->steps > 0) {
-    (void)bbw_trainer_load(net->trainer, net->good.items, parameters, NULL); /* finite: their loss was */
+    (void)bbw_trainer_load(net->trainer, net->good.items, parameters, NULL); /* finite, as all that a step left */
     bbw_trainer_state_reset(net->trainer);
   }
   if (rv == BBW_E_NOT_FINITE) {
