@@ -29,8 +29,10 @@ static bbw_status check(const bbw_onnx_run *run, bbw_error *err) {
   if (o->batch_size == 0) { return bbw_onnx_refuse(err, BBW_E_ARG, "batch_size is 0"); }
   if (run->samples > UINT32_MAX) { return bbw_onnx_refuse(err, BBW_E_LIMIT, "too many samples"); }
   BBW_TRY(bbw_onnx_check_labels(run->net, run->labels, run->samples, err));
+  /* The first batch of a run is the only one that has no good parameters before it. */
+  uint64_t steps = at->epoch * ((run->samples - 1) / o->batch_size + 1) + at->done / o->batch_size;
   bool is_there = at->epoch < o->epochs && at->done < run->samples && at->done % o->batch_size == 0 &&
-                  (at->steps == 0 || run->net->good.items != NULL);
+                  at->steps == steps && (steps == 0 || run->net->good.items != NULL);
   return is_there ? BBW_OK : bbw_onnx_refuse(err, BBW_E_RESTORE_COMPONENT, "the run cannot have come to this position");
 }
 
