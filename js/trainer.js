@@ -102,7 +102,10 @@ function countOf(field, value) {
 
 /** Everything that the options say, by the names of trainer.h, checked and with the defaults filled in. @param {TrainerOptions} options */
 export function trainingFields(options) {
+  if (options === null || typeof options !== 'object') throw wrongType('options', 'an object', options);
   const loss = typed('loss', options.loss), optimizer = typed('optimizer', options.optimizer ?? 'sgd'), schedule = optimizer.schedule ?? {};
+  if (typeof schedule !== 'object') throw wrongType('optimizer.schedule', 'an object', schedule);
+  if (loss.output !== undefined && typeof loss.output !== 'string') throw wrongType('loss.output', 'text', loss.output);
   checkKeys(loss, ['type', 'output', 'ignoreIndex', 'labelSmoothing', 'classWeights', 'delta'], 'loss');
   checkKeys(optimizer, ['type', 'lr', 'momentum', 'beta1', 'beta2', 'epsilon', 'weightDecay', 'clipNorm', 'clipValue', 'schedule', 'state'], 'optimizer');
   checkKeys(schedule, ['type', 'steps', 'factor', 'warmup'], 'optimizer.schedule');

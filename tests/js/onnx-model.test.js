@@ -73,6 +73,16 @@ test('a file says how it is trained, and other programs see the same model', asy
   assert.deepEqual(session.run(given), createSessionIn(runtime, rings).run(given));
 });
 
+test('options that a file has already count no more', async () => {
+  const old = withTraining(rings, { loss: { type: 'softmax-cross-entropy', ignoreIndex: 1 }, optimizer: 'adam', freeze: ['*'] });
+  const node = nodeOf(await artifactOf({ epochs: 1 }), withTraining(old, { loss: 'softmax-cross-entropy' }));
+  const loss = decodeValue(typeHash('RawF32'), ask(node, { predicted: tensor(Float32Array.of(0, 0), [1, 2]), wanted: tensor(Float32Array.of(1)) }, 'loss').bytes).value;
+  assert.ok(Math.abs(loss - Math.log(2)) < 1e-6); // not ignored
+  for (const options of [null, undefined, 5]) assert.throws(() => withTraining(rings, options), ({ code }) => code === 'E_ARG');
+  for (const output of [5, {}, ['y']]) assert.throws(() => withTraining(rings, { loss: { type: 'mse', output } }), ({ code }) => code === 'E_ARG');
+  for (const schedule of [5, 'cosine', true]) assert.throws(() => withTraining(rings, { loss: 'mse', optimizer: { type: 'sgd', schedule } }), ({ code }) => code === 'E_ARG');
+});
+
 test('a convolutional network learns, and what it gives is what a trainer gives', async () => {
   const onnx = lenet5(), runtime = createRuntime(module), trainer = createTrainerIn(runtime, onnx, { loss: 'softmax-cross-entropy', backward: true });
   const [{ name, dims }] = trainer.inputs, shape = dims.slice(1), size = shape.reduce((a, b) => a * b, 1), count = 24;
