@@ -39,7 +39,6 @@ static bbw_status check(const bbw_onnx_run *run, bbw_error *err) {
 static bbw_status take_memory(bbw_onnx_run *run, bbw_error *err) {
   bbw_onnx_net *net = run->net;
   size_t count = bbw_onnx_net_parameter_count(net), batch = run->options.batch_size;
-  if (batch > run->samples) { batch = run->samples; }
   size_t width = bbw_onnx_net_label_width(net, run->labels.is_index);
   BBW_TRY(bbw_onnx_grow(net, &net->picked, batch, (net->x.count + width) * sizeof(float), err));
   BBW_TRY(bbw_onnx_grow(net, &net->order, run->samples, sizeof *run->order, err));
@@ -53,6 +52,7 @@ bbw_status bbw_onnx_run_begin(bbw_onnx_run *run, bbw_onnx_net *net, const float 
                               const bbw_train_options *options, bbw_error *err) {
   bbw_onnx_run made = {.net = net, .x = x, .labels = labels, .samples = samples, .options = *options, .at = run->at};
   BBW_TRY(check(&made, err));
+  if (made.options.batch_size > samples) { made.options.batch_size = samples; } /* so that sums with it fit */
   BBW_TRY(bbw_trainer_set_rate(net->trainer, options->rate, err));
   BBW_TRY(take_memory(&made, err));
   make_order(&made);
