@@ -42,7 +42,7 @@ import { fit } from './training/fit.js';
  * @property {number | bigint} [seed]  of everything that draws random numbers
  * @property {boolean} [backward]  `backward` may be called: it takes one graph more
  * @property {boolean} [outputs]  `step` gives the outputs of the model too
- * @property {boolean | number} [checkpoints]  less memory for a step, about one more forward pass of time, the same bits: the model is split into so many segments (`true`: the square root
+ * @property {boolean | number} [checkpoints]  less memory for a step, at most one more forward pass of time, the same bits: the model is split into so many segments (`true`: the square root
  *   of the number of its nodes), whose results are dropped on the way forward and made again on the way back. `stats` says what it saves
  * @property {number} [maxMemoryBytes]  what model, results and state may take together
  * @property {import('./runtime.js').Runtime} [runtime]

@@ -69,7 +69,7 @@ typedef struct bbw_trainer_options {
   uint64_t seed;           /* of Dropout, and of bbw_trainer_initialize */
   size_t memory_bytes_max; /* what model, results and state may take together; 0: no cap */
   bool keeps_outputs;      /* a step gives the outputs of the model too */
-  /* Segments of the model whose results are dropped on the way forward and made again on the way back: less memory, about one more forward pass of time, the same bits.  0: off; UINT32_MAX:
+  /* Segments of the model whose results are dropped on the way forward and made again on the way back: less memory, at most one more forward pass of time, the same bits.  0: off; UINT32_MAX:
    * the square root of the number of nodes.  bbw_trainer_stats says what it saves. */
   uint32_t checkpoints;
   bool
