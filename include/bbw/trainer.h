@@ -153,7 +153,7 @@ void bbw_trainer_state_reset(bbw_trainer *trainer);
 /* The state of the optimizer as bytes of bbw_trainer_state_bytes, with version and checksum; without the parameters. */
 size_t bbw_trainer_state_bytes(const bbw_trainer *trainer);
 void bbw_trainer_state_save(const bbw_trainer *trainer, uint8_t *out);
-/* BBW_E_DECODE (bytes of another kind, cut or changed), BBW_E_INVALID_VALUE (field "detail": of another version, optimizer or model). */
+/* BBW_E_DECODE (bytes of another kind, cut or changed), BBW_E_INVALID_VALUE (field "detail": of another version, optimizer or model, or with moments that are no numbers). */
 bbw_status bbw_trainer_state_load(bbw_trainer *trainer, bbw_bytes state, bbw_error *err);
 
 /* Writes the parameters into `file`, a copy of the model that the trainer was made from; its size stays.  BBW_E_ARG when it is another file. */
