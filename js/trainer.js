@@ -42,7 +42,7 @@ import { fit } from './training/fit.js';
  * @property {number | bigint} [seed]  of everything that draws random numbers
  * @property {boolean} [backward]  `backward` may be called: it takes one graph more
  * @property {boolean} [outputs]  `step` gives the outputs of the model too
- * @property {boolean | number} [checkpoints]  less memory for a step, about one more forward pass of time, the same bits: the model is split into so many segments (`true`: the square root
+ * @property {boolean | number} [checkpoints]  less memory for a step, at most one more forward pass of time, the same bits: the model is split into so many segments (`true`: the square root
  *   of the number of its nodes), whose results are dropped on the way forward and made again on the way back. `stats` says what it saves
  * @property {number} [maxMemoryBytes]  what model, results and state may take together
  * @property {import('./runtime.js').Runtime} [runtime]
@@ -102,7 +102,10 @@ function countOf(field, value) {
 
 /** Everything that the options say, by the names of trainer.h, checked and with the defaults filled in. @param {TrainerOptions} options */
 export function trainingFields(options) {
+  if (options === null || typeof options !== 'object') throw wrongType('options', 'an object', options);
   const loss = typed('loss', options.loss), optimizer = typed('optimizer', options.optimizer ?? 'sgd'), schedule = optimizer.schedule ?? {};
+  if (typeof schedule !== 'object') throw wrongType('optimizer.schedule', 'an object', schedule);
+  if (loss.output !== undefined && typeof loss.output !== 'string') throw wrongType('loss.output', 'text', loss.output);
   checkKeys(loss, ['type', 'output', 'ignoreIndex', 'labelSmoothing', 'classWeights', 'delta'], 'loss');
   checkKeys(optimizer, ['type', 'lr', 'momentum', 'beta1', 'beta2', 'epsilon', 'weightDecay', 'clipNorm', 'clipValue', 'schedule', 'state'], 'optimizer');
   checkKeys(schedule, ['type', 'steps', 'factor', 'warmup'], 'optimizer.schedule');

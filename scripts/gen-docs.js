@@ -118,7 +118,7 @@ loaded; the error lists all that is missing, with operator, opset and node.
 The last column is for \`createTrainer\`: operators without a gradient may not stand between a parameter and the loss, unless what is in front of them is frozen. Gradients are
 computed in f32; through operators whose result is a choice, a size or a step nothing flows. \`If\`, \`Loop\` and \`Scan\` have none, nor have \`STFT\`, \`RoiAlign\`,
 \`Range\`, \`Unique\` and the quantized operators; a diagonal in \`Einsum\` and a matrix of more than 32 rows in \`Det\` are refused. \`RNN\`, \`GRU\` and \`LSTM\` keep nothing for the way
-back: they run once more there, which takes one more forward pass of time and (gates + 2) * hidden numbers for each step of each sequence while it lasts.
+back: they run once more there, which takes one more forward pass of time and (gates + 2) * hidden numbers (\`GRU\`: 2 * gates + 2) for each step of each sequence while it lasts.
 
 ${onnxTable(onnx)}
 

@@ -69,7 +69,7 @@ typedef struct bbw_trainer_options {
   uint64_t seed;           /* of Dropout, and of bbw_trainer_initialize */
   size_t memory_bytes_max; /* what model, results and state may take together; 0: no cap */
   bool keeps_outputs;      /* a step gives the outputs of the model too */
-  /* Segments of the model whose results are dropped on the way forward and made again on the way back: less memory, about one more forward pass of time, the same bits.  0: off; UINT32_MAX:
+  /* Segments of the model whose results are dropped on the way forward and made again on the way back: less memory, at most one more forward pass of time, the same bits.  0: off; UINT32_MAX:
    * the square root of the number of nodes.  bbw_trainer_stats says what it saves. */
   uint32_t checkpoints;
   bool
@@ -153,7 +153,7 @@ void bbw_trainer_state_reset(bbw_trainer *trainer);
 /* The state of the optimizer as bytes of bbw_trainer_state_bytes, with version and checksum; without the parameters. */
 size_t bbw_trainer_state_bytes(const bbw_trainer *trainer);
 void bbw_trainer_state_save(const bbw_trainer *trainer, uint8_t *out);
-/* BBW_E_DECODE (bytes of another kind, cut or changed), BBW_E_INVALID_VALUE (field "detail": of another version, optimizer or model). */
+/* BBW_E_DECODE (bytes of another kind, cut or changed), BBW_E_INVALID_VALUE (field "detail": of another version, optimizer or model, or with moments that are no numbers). */
 bbw_status bbw_trainer_state_load(bbw_trainer *trainer, bbw_bytes state, bbw_error *err);
 
 /* Writes the parameters into `file`, a copy of the model that the trainer was made from; its size stays.  BBW_E_ARG when it is another file. */

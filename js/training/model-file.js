@@ -18,8 +18,8 @@ export function withTraining(onnx, options) {
   const file = asBytes(onnx), fields = trainingFields(options), freeze = listOf(options.freeze ?? [], 'freeze');
   const odd = freeze.find((name) => typeof name !== 'string' || name === '' || name.includes('\n'));
   if (odd !== undefined) throw new BbwError('E_ARG', 'freeze must be names without line breaks', { field: 'freeze', value: odd });
-  const entries = Object.entries({ ...fields, class_weights: [...fields.class_weights].map(String).join('\n'), freeze: freeze.join('\n') });
-  const metadataProps = entries.filter(([, value]) => value !== undefined).map(([name, value]) => ({
+  const entries = Object.entries({ ...fields, ignored: fields.ignored ?? '', class_weights: [...fields.class_weights].map(String).join('\n'), freeze: freeze.join('\n') });
+  const metadataProps = entries.map(([name, value]) => ({ // all of them: what the file has of one before counts no more
     key: `bbw.train.${name}`, value: String(typeof value === 'number' && !Number.isInteger(value) ? Math.fround(value) : value),
   }));
   const rest = encodeModel({ metadataProps }); // two messages, one behind the other, are one with the fields of both

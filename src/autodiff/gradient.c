@@ -336,15 +336,21 @@ static bbw_status pad(emitter *e, uint32_t *out) {
 /* What was written at a place of the data came from the updates: the gradient is taken from there, and the data have none there.  Indices that name a place twice are for `add`, `mul`,
  * `max` and `min` only, as ONNX says. */
 static bbw_status scatter(emitter *e, uint32_t *out) {
-#define TEXTS(kind)                                                                                   \
-  {                                                                                                   \
-    {"Scatter" kind "@(g,b,ZerosLike(c))", "Gather" kind "@(g,b)"}, {"g", "Gather" kind "@(g,b)"},    \
-        {"Mul(g,Scatter" kind "@(Add(ZerosLike(a),1),b,c))", "Div(Gather" kind "@(Mul(g,y),b),c)"}, { \
-      "Where(Equal(a,y),g,0)", "Where(Equal(Gather" kind "@(y,b),c),Gather" kind "@(g,b),0)"          \
-    }                                                                                                 \
+  /* The product at the place without this update: by division, where 1 stands for a 0, and nothing where another one is 0, which products of 2 tell. */
+#define OTHERS(kind)                                                                                               \
+  "Mul(Gather" kind "@(g,b),Where(Less(Div(Gather" kind "@(Scatter" kind                                           \
+  "@(Add(ZerosLike(a),1),b,Where(Equal(c,0),2,1)),b),Where(Equal(c,0),2,1)),1.5),Div(Gather" kind "@(Scatter" kind \
+  "@(a,b,Where(Equal(c,0),1,c)),b),Where(Equal(c,0),1,c)),0))"
+#define TEXTS(kind)                                                                                \
+  {                                                                                                \
+    {"Scatter" kind "@(g,b,ZerosLike(c))", "Gather" kind "@(g,b)"}, {"g", "Gather" kind "@(g,b)"}, \
+        {"Mul(g,Scatter" kind "@(Add(ZerosLike(a),1),b,c))", OTHERS(kind)}, {                      \
+      "Where(Equal(a,y),g,0)", "Where(Equal(Gather" kind "@(y,b),c),Gather" kind "@(g,b),0)"       \
+    }                                                                                              \
   }
   static const char *const texts[2][4][2] = {TEXTS("Elements"), TEXTS("ND")};
 #undef TEXTS
+#undef OTHERS
   uint32_t reduction = ((const bbw_gather_params *)e->node.params)->reduction;
   bool is_nd = e->node.op->run == bbw_scatter_nd_run;
   e->at = texts[is_nd][reduction > BBW_SCATTER_MAX ? BBW_SCATTER_MAX : reduction][e->input == 0 ? 0 : 1];
@@ -371,11 +377,12 @@ static bbw_status einsum(emitter *e, uint32_t *out) {
   const bbw_einsum_params *p = e->node.params;
   const bbw_einsum_term *mine = &p->terms[e->input], *result = &p->terms[p->operands];
   bbw_einsum_params *made = bbw_arena_array(&e->program->arena, 1, sizeof *made);
-  uint32_t inputs[BBW_EINSUM_OPERANDS_MAX + 1], ones;
-  bool is_alone = false;
+  uint32_t inputs[BBW_EINSUM_OPERANDS_MAX + 1], ones, zeros;
+  bool is_alone = false, is_summed = false;
   if (made == NULL) { return bbw_error_set(e->err, BBW_E_NOMEM); }
   for (uint32_t i = 0; i < mine->count; i++) {
     bool is_there = term_has(result, mine->letters[i]);
+    is_summed = is_summed || !is_there;
     for (uint32_t k = 0; k < p->operands && !is_there; k++) {
       is_there = k != e->input && term_has(&p->terms[k], mine->letters[i]);
     }
@@ -401,6 +408,11 @@ static bbw_status einsum(emitter *e, uint32_t *out) {
   }
   made->terms[made->operands] = *mine;
   BBW_TRY(node_of(e, e->node.op, made, sizeof *made, inputs, made->operands, out));
+  if (is_summed && !is_alone) { /* the others may repeat an element along an axis that the result does not have */
+    e->at = "ZerosLike(x)";
+    BBW_TRY(term(e, &zeros));
+    BBW_TRY(binary(e, BBW_STR("Add"), *out, zeros, out));
+  }
   return sum_to(e, *out, e->node.inputs[e->input], out);
 }
 

@@ -414,12 +414,13 @@ static bbw_status loss_of(bbw_trainer *t, const bbw_array *prediction, const bbw
 
 /* What Softmax or Sigmoid was given, up to a constant that the loss does not see. */
 static void undo_activation(bbw_trainer_loss loss, float *x, size_t count) {
-  for (size_t i = 0; i < count && loss == BBW_TRAINER_BCE_WITH_LOGITS; i++) {
-    double p = (double)x[i], most = 1.0 - 0x1p-25;
+  bool is_sigmoid = loss == BBW_TRAINER_BCE_WITH_LOGITS;
+  double most = is_sigmoid ? 1.0 - 0x1p-25 : INFINITY;
+  for (size_t i = 0; i < count && (is_sigmoid || loss == BBW_TRAINER_SOFTMAX_CROSS_ENTROPY); i++) {
+    double p = (double)x[i];
     p = p < 0x1p-140 ? 0x1p-140 : p > most ? most : p; /* what rounded to 0 or 1 */
-    x[i] = (float)(bbw_log_f64(p) - bbw_log1p_f64(-p));
+    x[i] = (float)(bbw_log_f64(p) - (is_sigmoid ? bbw_log1p_f64(-p) : 0.0));
   }
-  if (loss == BBW_TRAINER_SOFTMAX_CROSS_ENTROPY) { bbw_log_f32_simd128(x, x, count); }
 }
 
 bbw_status bbw_trainer_loss_of(bbw_trainer *t, const bbw_array *prediction, const bbw_array *labels, double *loss,

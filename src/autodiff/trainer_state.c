@@ -1,4 +1,5 @@
 /* What a trainer keeps and gives away: the state of the optimizer as bytes, and the parameters in their file. */
+#include <math.h>
 #include <string.h>
 
 #include "autodiff/trainer_private.h"
@@ -6,6 +7,7 @@
 #include "base/hash.h"
 #include "format/pbwire.h"
 #include "kernels/elementwise.h"
+#include "onnx/convert.h"
 
 uint64_t bbw_trainer_hash(bbw_bytes bytes) {
   bbw_siphash hash;
@@ -65,6 +67,23 @@ static bbw_status unfit(bbw_error *err, const char *detail) {
   return BBW_E_INVALID_VALUE;
 }
 
+/* A mean must be finite; a mean square (or its root) may have overflowed, but is no NaN and, as f32, not negative. */
+static bool is_moment(const bbw_trainer *t, uint32_t which, const uint8_t *from) {
+  for (size_t i = 0; i < t->graph.value_count; i++) {
+    float x;
+    uint32_t bits;
+    if (t->options.has_f16_state) {
+      x = bbw_f16_to_f32((uint16_t)(from[2 * i] | (uint32_t)from[2 * i + 1] << 8));
+    } else {
+      bits = bbw_load_u32le(from + 4 * i);
+      memcpy(&x, &bits, sizeof x);
+    }
+    bool is = which == 0 ? isfinite(x) : t->options.has_f16_state ? !isnan(x) : x >= 0.0f;
+    if (!is) { return false; }
+  }
+  return true;
+}
+
 bbw_status bbw_trainer_state_load(bbw_trainer *t, bbw_bytes state, bbw_error *err) {
   size_t each = t->moment_bytes, at = STATE_HEAD;
   const uint8_t *p = state.ptr;
@@ -85,6 +104,9 @@ bbw_status bbw_trainer_state_load(bbw_trainer *t, bbw_bytes state, bbw_error *er
     return unfit(err, "the state is that of another model");
   }
   if (state.len != bbw_trainer_state_bytes(t)) { return bbw_error_set(err, BBW_E_DECODE); }
+  bool is_sound = bbw_load_u64le(p + 28) < UINT64_MAX; /* one more is counted */
+  for (uint32_t i = 0; is_sound && i < t->moment_count; i++) { is_sound = is_moment(t, i, p + at + i * each); }
+  if (!is_sound) { return unfit(err, "the state holds what no training leaves"); }
   for (uint32_t i = 0; i < t->moment_count; i++, at += each) { memcpy(t->moments[i], p + at, each); }
   t->steps = bbw_load_u64le(p + 28);
   return BBW_OK;

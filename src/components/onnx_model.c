@@ -140,10 +140,12 @@ static bbw_status read_labels(const model *m, bbw_ctx *ctx, size_t samples, bbw_
   const bbw_tensor *t = bbw_ctx_input_tensor(ctx, 1);
   size_t index_width = bbw_onnx_net_label_width(m->net, true), width = bbw_onnx_net_label_width(m->net, false);
   if (t == NULL) { return bbw_ctx_fail_input(ctx, 1, "CpuTensor"); }
-  *labels = (bbw_labels){t->data, index_width != 0 && t->count == samples * index_width};
-  bool is_whole = samples != 0 && t->count % samples == 0 && t->count / samples == width;
-  bool fits = labels->is_index || is_whole || (samples == 0 && t->count == 0);
-  return fits ? BBW_OK : fail_shape(ctx, "input 1 holds neither a class nor a number per output for each sample");
+  bool is_whole = samples != 0 ? t->count % samples == 0 : t->count == 0; /* a product need not fit 32 bits */
+  size_t each = samples != 0 ? t->count / samples : width;
+  *labels = (bbw_labels){t->data, is_whole && index_width != 0 && (samples == 0 || each == index_width)};
+  return labels->is_index || (is_whole && each == width)
+             ? BBW_OK
+             : fail_shape(ctx, "input 1 holds neither a class nor a number per output for each sample");
 }
 
 static bbw_status set_numbers(bbw_ctx *ctx, float first, bbw_type second_type, uint64_t count, float second) {

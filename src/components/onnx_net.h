@@ -97,7 +97,7 @@ bbw_status bbw_onnx_run_begin(bbw_onnx_run *run, bbw_onnx_net *net, const float 
                               const bbw_train_options *options, bbw_error *err);
 bool bbw_onnx_run_is_done(const bbw_onnx_run *run);
 /*
- * One step of the optimizer.  BBW_E_NOT_FINITE (fields "detail", "epoch", "batch"): the loss or gradient of that batch is not.  The parameters are then the last ones whose loss was finite, and the optimizer begins anew.
+ * One step of the optimizer.  BBW_E_NOT_FINITE (fields "detail", "epoch", "batch"): the loss or gradient of that batch is not, or a parameter after its step.  The parameters are then the last ones whose loss was finite, and the optimizer begins anew.
  * Other statuses are those of bbw_trainer_step: the steps before stay.
  */
 bbw_status bbw_onnx_run_step(bbw_onnx_run *run, bbw_error *err);

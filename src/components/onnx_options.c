@@ -164,7 +164,7 @@ static bool read_option(bbw_trainer_options *o, const option *row, bbw_str text,
   switch (row->kind) {
   case NUMBER: return read_number(text, to);
   case WHOLE: return bbw_parse_u64(text, to);
-  case SIGNED: o->has_ignored = true; return read_signed(text, to);
+  case SIGNED: o->has_ignored = text.len > 0; return text.len == 0 || read_signed(text, to);
   case TEXT: *(bbw_str *)to = text; return true;
   case CHOICE: return read_choice(row, text, to);
   case TRUTH:
@@ -177,21 +177,30 @@ static bool read_option(bbw_trainer_options *o, const option *row, bbw_str text,
   return read_list(o, row->kind, text, arena, rv);
 }
 
+static bbw_str name_of(const bbw_onnx_entry *entry, bbw_str prefix) {
+  return (bbw_str){entry->key.ptr + prefix.len, entry->key.len - prefix.len};
+}
+
 bbw_status bbw_onnx_options_read(bbw_trainer_options *o, bbw_bytes bytes, bbw_arena *arena, bbw_error *err) {
   static const bbw_str prefix = {"bbw.train.", 10};
+  const bbw_onnx_entry *last[OPTION_COUNT] = {NULL};
   bbw_onnx_model model;
   o->rate = 0.1f;
   BBW_TRY(bbw_onnx_model_decode(&model, bytes, arena, err));
   for (size_t i = 0; i < model.metadata_props.count; i++) {
     const bbw_onnx_entry *entry = BBW_PROTO_AT(&model.metadata_props, bbw_onnx_entry, i);
     if (!bbw_str_starts_with(entry->key, prefix)) { continue; }
-    bbw_str name = {entry->key.ptr + prefix.len, entry->key.len - prefix.len};
+    bbw_str name = name_of(entry, prefix);
     size_t row = 0;
-    bbw_status rv = BBW_OK;
     while (row < OPTION_COUNT && !is_text(name, options[row].name)) { row++; }
     if (row == OPTION_COUNT) { return refuse(err, name, "there is no such option"); }
-    if (!read_option(o, &options[row], entry->value, arena, &rv)) {
-      return refuse(err, name, "the value is not one of this option");
+    last[row] = entry;
+  }
+  for (size_t row = 0; row < OPTION_COUNT; row++) {
+    bbw_status rv = BBW_OK;
+    if (last[row] == NULL) { continue; }
+    if (!read_option(o, &options[row], last[row]->value, arena, &rv)) {
+      return refuse(err, name_of(last[row], prefix), "the value is not one of this option");
     }
     if (rv != BBW_OK) { return bbw_error_set(err, rv); }
   }

@@ -29,15 +29,16 @@ static bbw_status check(const bbw_onnx_run *run, bbw_error *err) {
   if (o->batch_size == 0) { return bbw_onnx_refuse(err, BBW_E_ARG, "batch_size is 0"); }
   if (run->samples > UINT32_MAX) { return bbw_onnx_refuse(err, BBW_E_LIMIT, "too many samples"); }
   BBW_TRY(bbw_onnx_check_labels(run->net, run->labels, run->samples, err));
+  /* The first batch of a run is the only one that has no good parameters before it. */
+  uint64_t steps = at->epoch * ((run->samples - 1) / o->batch_size + 1) + at->done / o->batch_size;
   bool is_there = at->epoch < o->epochs && at->done < run->samples && at->done % o->batch_size == 0 &&
-                  (at->steps == 0 || run->net->good.items != NULL);
+                  at->steps == steps && (steps == 0 || run->net->good.items != NULL);
   return is_there ? BBW_OK : bbw_onnx_refuse(err, BBW_E_RESTORE_COMPONENT, "the run cannot have come to this position");
 }
 
 static bbw_status take_memory(bbw_onnx_run *run, bbw_error *err) {
   bbw_onnx_net *net = run->net;
   size_t count = bbw_onnx_net_parameter_count(net), batch = run->options.batch_size;
-  if (batch > run->samples) { batch = run->samples; }
   size_t width = bbw_onnx_net_label_width(net, run->labels.is_index);
   BBW_TRY(bbw_onnx_grow(net, &net->picked, batch, (net->x.count + width) * sizeof(float), err));
   BBW_TRY(bbw_onnx_grow(net, &net->order, run->samples, sizeof *run->order, err));
@@ -51,6 +52,7 @@ bbw_status bbw_onnx_run_begin(bbw_onnx_run *run, bbw_onnx_net *net, const float 
                               const bbw_train_options *options, bbw_error *err) {
   bbw_onnx_run made = {.net = net, .x = x, .labels = labels, .samples = samples, .options = *options, .at = run->at};
   BBW_TRY(check(&made, err));
+  if (made.options.batch_size > samples) { made.options.batch_size = samples; } /* so that sums with it fit */
   BBW_TRY(bbw_trainer_set_rate(net->trainer, options->rate, err));
   BBW_TRY(take_memory(&made, err));
   make_order(&made);
@@ -91,9 +93,9 @@ static bbw_status take_step(bbw_onnx_run *run, size_t count, double *loss, bbw_e
   BBW_TRY(bbw_onnx_inputs(net, x, count, &in, err));
   BBW_TRY(bbw_onnx_wanted(net, (bbw_labels){labels, run->labels.is_index}, count, &wanted, err));
   BBW_TRY(bbw_trainer_step(net->trainer, &in, 1, wanted.dtype != BBW_DTYPE_NONE ? &wanted : NULL, loss, NULL, err));
-  bool is_last = run->at.epoch + 1 == run->options.epochs && run->at.done + count == run->samples;
-  if (!is_last || bbw_is_finite_f32(bbw_onnx_net_parameters(net), bbw_onnx_net_parameter_count(net))) { return BBW_OK; }
-  memcpy(net->good.items, net->spare.items, net->good.bytes); /* this step has spoiled them */
+  /* A loss need not see a parameter that is infinite, so each step is looked at: what is kept as good must be finite. */
+  if (bbw_is_finite_f32(bbw_onnx_net_parameters(net), bbw_onnx_net_parameter_count(net))) { return BBW_OK; }
+  memcpy(net->good.items, net->spare.items, net->good.bytes);
   run->at.steps++;
   return bbw_onnx_refuse(err, BBW_E_NOT_FINITE, "the parameters are not finite");
 }
@@ -107,7 +109,7 @@ bbw_status bbw_onnx_run_step(bbw_onnx_run *run, bbw_error *err) {
   double loss;
   bbw_status rv = take_step(run, count, &loss, err);
   if (rv == BBW_E_NOT_FINITE && at->steps > 0) {
-    (void)bbw_trainer_load(net->trainer, net->good.items, parameters, NULL); /* finite: their loss was */
+    (void)bbw_trainer_load(net->trainer, net->good.items, parameters, NULL); /* finite, as all that a step left */
     bbw_trainer_state_reset(net->trainer);
   }
   if (rv == BBW_E_NOT_FINITE) {

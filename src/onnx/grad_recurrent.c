@@ -3,7 +3,7 @@
  *
  * Inputs: the gradients of the results (2, or 3 for LSTM; those that are absent are zero), then the inputs of the forward node.  Results: one per input of that node.
  * Nothing is kept by the forward operator: the sequence is run again here, and what each step needs (the arguments of its gates, its first state, and one more row for
- * LSTM and GRU) stays in scratch memory until the way back has passed it: [steps, batch, (gates + 1 or 2) * hidden] numbers, for one direction at a time.
+ * LSTM and GRU) stays in scratch memory until the way back has passed it: [steps, batch, (gates + 2) * hidden] numbers, for GRU (2 * gates + 2) * hidden, for one direction at a time.
  */
 #include <math.h>
 #include <string.h>

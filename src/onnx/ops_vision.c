@@ -298,9 +298,11 @@ bbw_status bbw_grid_sample_grad_run(bbw_call *call) {
   for (size_t i = 0; i < x->dims[0] * places; i++) {
     const float *place = (const float *)grid->data + 2 * i;
     double slope[2] = {0.0, 0.0};
-    if (height * width == 0) { continue; }
-    taps columns = taps_at(call->params, (double)place[0], width),
-         rows = taps_at(call->params, (double)place[1], height);
+    taps columns = {.count = 0}, rows = {.count = 0};
+    if (height * width > 0) { /* else there are no channels either, and the slopes are 0 */
+      columns = taps_at(call->params, (double)place[0], width);
+      rows = taps_at(call->params, (double)place[1], height);
+    }
     for (size_t c = 0; c < channels * rows.count * columns.count; c++) {
       size_t plane = c / (rows.count * columns.count), r = c / columns.count % rows.count, k = c % columns.count;
       size_t at = ((i / places * channels + plane) * height + rows.at[r]) * width + columns.at[k];

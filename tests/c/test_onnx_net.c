@@ -366,6 +366,45 @@ static void test_divergence_keeps_the_parameters(void **state) {
   bbw_onnx_net_del(net);
 }
 
+/* A weight that the loss does not see is infinite all the same. */
+static void behind_a_clip(onnx_file *f) {
+  onnx_input(f, "x", "n 1");
+  onnx_floats(f, "w", "1 1", (const float[]){0.5f}, 1);
+  onnx_floats(f, "low", "", (const float[]){-1.0f}, 1);
+  onnx_floats(f, "high", "", (const float[]){1.0f}, 1);
+  onnx_node(f, "Clip", "clip", "w low high", "c");
+  onnx_node(f, "MatMul", "m", "x c", "y");
+  onnx_output(f, "y");
+  onnx_metadata(f, "bbw.train.loss", "mse");
+}
+
+static void test_parameters_stay_finite(void **state) {
+  (void)state;
+  float x[4] = {10.0f, 10.0f, 10.0f, 10.0f}, wanted[4] = {-1e3f, -1e3f, -1e3f, -1e3f};
+  bbw_onnx_net *net = make(behind_a_clip);
+  bbw_train_options options = {.epochs = 2, .batch_size = 1, .rate = 3e38f, .keeps_order = true};
+  double mean;
+  bbw_error err;
+  assert_int_equal(bbw_onnx_net_train(net, x, (bbw_labels){wanted, false}, 4, &options, &mean, &err), BBW_E_NOT_FINITE);
+  assert_true(bbw_onnx_net_parameters(net)[0] == 0.5f);
+  assert_int_equal(bbw_error_number(&err, "epoch"), 0);
+  assert_int_equal(bbw_error_number(&err, "batch"), 0);
+  bbw_onnx_net_del(net);
+}
+
+/* Softmax gives exact zeros for what lies far behind: their logarithm must not spoil the loss. */
+static void test_loss_of_an_exact_zero(void **state) {
+  (void)state;
+  static const float y[2] = {1.0f, 0.0f}, first[2] = {1.0f, 0.0f}, second[1] = {1.0f};
+  bbw_onnx_net *net = make(matmul_and_softmax);
+  double loss;
+  assert_int_equal(bbw_onnx_net_loss(net, y, (bbw_labels){first, false}, 1, &loss, NULL), BBW_OK);
+  assert_true(loss >= 0.0 && loss < 1e-6);
+  assert_int_equal(bbw_onnx_net_loss(net, y, (bbw_labels){second, true}, 1, &loss, NULL), BBW_OK);
+  assert_true(loss > 80.0 && loss < 120.0);
+  bbw_onnx_net_del(net);
+}
+
 /* Stopped after any batch, and begun again from parameters, optimizer and place, a run ends with the same bits. */
 static void test_a_run_goes_on_from_any_place(void **state) {
   (void)state;
@@ -404,6 +443,8 @@ static void test_a_run_goes_on_from_any_place(void **state) {
   bbw_onnx_run wrong = {.at = {.epoch = 3}};
   assert_int_equal(bbw_onnx_run_begin(&wrong, net, x, all, COUNT, &options, NULL), BBW_E_RESTORE_COMPONENT);
   wrong.at = (bbw_train_position){.done = 7};
+  assert_int_equal(bbw_onnx_run_begin(&wrong, net, x, all, COUNT, &options, NULL), BBW_E_RESTORE_COMPONENT);
+  wrong.at = (bbw_train_position){.epoch = 1, .done = 16, .steps = 4}; /* one too few */
   assert_int_equal(bbw_onnx_run_begin(&wrong, net, x, all, COUNT, &options, NULL), BBW_E_RESTORE_COMPONENT);
   wrong.at = (bbw_train_position){.done = 64};
   assert_int_equal(bbw_onnx_run_begin(&wrong, net, x, all, COUNT, &options, NULL), BBW_E_RESTORE_COMPONENT);
@@ -531,6 +572,26 @@ static void test_options_of_the_file(void **state) {
   assert_int_equal(bbw_onnx_net_forward(net, x, CLOUD, y, NULL), BBW_OK);
   assert_int_equal(bbw_onnx_net_loss(net, y, all, CLOUD, &mean, NULL), BBW_OK);
   assert_true(fabs(mean - after) < 1e-5);
+  bbw_onnx_net_del(net);
+}
+
+/* Of an option that is there several times the last counts, whatever the others say; an empty number that is ignored is none. */
+static void said_again(onnx_file *f) {
+  classifier(f);
+  onnx_metadata(f, "bbw.train.rate", "fast");
+  onnx_metadata(f, "bbw.train.ignored", "2");
+  onnx_metadata(f, "bbw.train.rate", "0.25");
+  onnx_metadata(f, "bbw.train.ignored", "");
+}
+
+static void test_the_last_option_counts(void **state) {
+  (void)state;
+  static const float y[3] = {0.0f, 0.0f, 0.0f}, labels[1] = {2.0f};
+  bbw_onnx_net *net = make(said_again);
+  double loss;
+  assert_true(bbw_onnx_net_rate(net) == 0.25f);
+  assert_int_equal(bbw_onnx_net_loss(net, y, (bbw_labels){labels, true}, 1, &loss, NULL), BBW_OK);
+  assert_true(loss > 1.0);
   bbw_onnx_net_del(net);
 }
 
@@ -809,10 +870,13 @@ int main(void) {
       cmocka_unit_test(test_a_run_goes_on_from_any_place),
       cmocka_unit_test(test_other_networks),
       cmocka_unit_test(test_options_of_the_file),
+      cmocka_unit_test(test_the_last_option_counts),
       cmocka_unit_test(test_options_that_are_none),
       cmocka_unit_test(test_steps_allocate_nothing),
       cmocka_unit_test(test_every_allocation_may_fail),
       cmocka_unit_test(test_divergence_keeps_the_parameters),
+      cmocka_unit_test(test_parameters_stay_finite),
+      cmocka_unit_test(test_loss_of_an_exact_zero),
       cmocka_unit_test(test_parameters_from_outside),
       cmocka_unit_test(test_bad_training_arguments),
       cmocka_unit_test(test_invalid_files_are_refused),

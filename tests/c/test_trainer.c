@@ -10,6 +10,8 @@
 
 #include <math.h>
 
+#include "autodiff/trainer_private.h"
+#include "base/bytes.h"
 #include "base/mem.h"
 #include "bbw/trainer.h"
 #include "kernel_data.h"
@@ -692,6 +694,38 @@ static void test_state_of_others_is_refused(void **state) {
   onnx_file_free(&file);
 }
 
+/* A state that is whole and yet none: it would make parameters that are no numbers. */
+static void test_a_state_must_hold_numbers(void **state) {
+  (void)state;
+  static const uint8_t nan32[] = {0, 0, 0xc0, 0x7f}, infinite32[] = {0, 0, 0x80, 0x7f}, minus32[] = {0, 0, 0x80, 0xbf};
+  static const uint8_t nan16[] = {0, 0x7e}, infinite16[] = {0, 0xfc}, most[] = {255, 255, 255, 255, 255, 255, 255, 255};
+  static const struct {
+    bool is_f16;
+    uint32_t moment; /* or 2: the number of steps */
+    const uint8_t *bytes;
+    size_t len;
+  } cases[] = {{false, 0, nan32, 4}, {false, 0, infinite32, 4}, {false, 1, nan32, 4}, {false, 1, minus32, 4},
+               {true, 0, nan16, 2},  {true, 0, infinite16, 2},  {true, 1, nan16, 2},  {false, 2, most, 8}};
+  for (size_t i = 0; i < COUNT(cases); i++) {
+    onnx_file file;
+    bbw_trainer *t;
+    bbw_error err;
+    uint8_t saved[2000], again[2000];
+    bbw_trainer_options o = {.optimizer = BBW_TRAINER_ADAM, .rate = 0.05f, .has_f16_state = cases[i].is_f16};
+    assert_int_equal(bbw_trainer_new(&t, whole_model(&file), &o, &bbw_mem_libc, NULL), BBW_OK);
+    size_t n = bbw_trainer_state_bytes(t), each = (n - 52) / 2;
+    bbw_trainer_state_save(t, saved);
+    size_t at = cases[i].moment == 2 ? 28 : 44 + cases[i].moment * each + each - cases[i].len;
+    memcpy(saved + at, cases[i].bytes, cases[i].len);
+    bbw_store_u64le(saved + n - 8, bbw_trainer_hash((bbw_bytes){saved, n - 8}));
+    assert_int_equal(bbw_trainer_state_load(t, (bbw_bytes){saved, n}, &err), BBW_E_INVALID_VALUE);
+    bbw_trainer_state_save(t, again);
+    assert_memory_not_equal(saved, again, n);
+    bbw_trainer_del(t);
+    onnx_file_free(&file);
+  }
+}
+
 /* Parameters as raw bytes and as lists of floats are written where they were; any other file is refused. */
 static void test_export(void **state) {
   (void)state;
@@ -765,6 +799,7 @@ int main(void) {
       cmocka_unit_test(test_a_cap_is_kept),
       cmocka_unit_test(test_steps),
       cmocka_unit_test(test_state_of_others_is_refused),
+      cmocka_unit_test(test_a_state_must_hold_numbers),
       cmocka_unit_test(test_export),
       cmocka_unit_test(test_missing_gradients),
   };

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import { createRandom } from '../../js/data/index.js';
-import { compile, createRuntime, createSessionIn, createTrainerIn, decodeModel, decodeValue, defineModule, denseNetwork, installIn, PeerId, slots, tensor, trigger, typeHash } from '../../js/index.js';
+import { compile, createRuntime, createSessionIn, createTrainerIn, DATA_TYPE, decodeModel, decodeValue, defineModule, denseNetwork, encodeModel, installIn, PeerId, slots, tensor, trigger, typeHash } from '../../js/index.js';
 import { drive } from '../../js/driver.js';
 import { decodeProgress, withTraining } from '../../js/training/index.js';
 import { lenet5 } from '../models/models.js';
@@ -71,6 +71,16 @@ test('a file says how it is trained, and other programs see the same model', asy
   const runtime = createRuntime(module), session = createSessionIn(runtime, file), [{ name }] = session.inputs;
   const given = { [name]: { data: x.slice(0, 2), dims: [1, 2] } };
   assert.deepEqual(session.run(given), createSessionIn(runtime, rings).run(given));
+});
+
+test('options that a file has already count no more', async () => {
+  const old = withTraining(rings, { loss: { type: 'softmax-cross-entropy', ignoreIndex: 1 }, optimizer: 'adam', freeze: ['*'] });
+  const node = nodeOf(await artifactOf({ epochs: 1 }), withTraining(old, { loss: 'softmax-cross-entropy' }));
+  const loss = decodeValue(typeHash('RawF32'), ask(node, { predicted: tensor(Float32Array.of(0, 0), [1, 2]), wanted: tensor(Float32Array.of(1)) }, 'loss').bytes).value;
+  assert.ok(Math.abs(loss - Math.log(2)) < 1e-6); // not ignored
+  for (const options of [null, undefined, 5]) assert.throws(() => withTraining(rings, options), ({ code }) => code === 'E_ARG');
+  for (const output of [5, {}, ['y']]) assert.throws(() => withTraining(rings, { loss: { type: 'mse', output } }), ({ code }) => code === 'E_ARG');
+  for (const schedule of [5, 'cosine', true]) assert.throws(() => withTraining(rings, { loss: 'mse', optimizer: { type: 'sgd', schedule } }), ({ code }) => code === 'E_ARG');
 });
 
 test('a convolutional network learns, and what it gives is what a trainer gives', async () => {
@@ -143,5 +153,32 @@ test('a batch that is not finite is named, and the parameters are the last good 
   const { failed } = ask(node, { x: tensor(spoiled, [200, 2]), labels: data.labels }, 'trained');
   assert.match(failed.detail, /epoch 0, batch 0: the loss of the batch is not finite/);
   assert.deepEqual(numbers(ask(node, { ask: trigger() }, 'params')), before);
+  node.dispose();
+});
+
+test('labels whose number does not fit 32 bits are missed, not read', async () => {
+  const floats = (name, dims) => ({ name, dims, dataType: DATA_TYPE.FLOAT, rawData: new Uint8Array(4 * dims.reduce((a, b) => a * b, 1)) });
+  const file = encodeModel({
+    irVersion: 8, opsetImport: [{ domain: '', version: 17 }],
+    graph: {
+      name: 'wide', node: [
+        { opType: 'MatMul', name: 'm', input: ['x', 'w'], output: ['h'] },
+        { opType: 'Reshape', name: 'r', input: ['h', 'shape'], output: ['y'] },
+      ],
+      initializer: [floats('w', [1, 8192]), { name: 'shape', dims: [3], dataType: DATA_TYPE.INT64, rawData: new Uint8Array(BigInt64Array.of(-1n, 4096n, 2n).buffer) }],
+      input: [{ name: 'x', type: { tensorType: { elemType: DATA_TYPE.FLOAT, shape: { dim: [{ dimParam: 'n' }, { dimValue: 1 }] } } } }],
+      output: [{ name: 'y', type: { tensorType: { elemType: DATA_TYPE.FLOAT } } }],
+    },
+  });
+  const node = nodeOf(await artifactOf({ epochs: 1, batchSize: 1 }), file), samples = 2 ** 20; // times 4096 labels each: 2^32
+  const { failed } = ask(node, { x: tensor(new Float32Array(samples), [samples, 1]), labels: tensor(new Float32Array(0)) }, 'trained');
+  assert.match(failed.detail, /input 1 holds neither a class nor a number per output/);
+  node.dispose();
+});
+
+test('a batch may be larger than the set, up to 2^32 - 1', async () => {
+  const node = nodeOf(await artifactOf({ epochs: 2, batchSize: 2 ** 32 - 1, batchesPerPoll: 1, progress: 'training' }), withTraining(rings, OPTIONS));
+  const { topics } = ask(node, data, 'trained');
+  assert.deepEqual(topics, ['training', 'training', 'trained']); // one batch per slice
   node.dispose();
 });
