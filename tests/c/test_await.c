@@ -415,14 +415,9 @@ static void an_answer_goes_out_after_the_deadline_too(void **state) {
   world_end(&w);
 }
 
-/* A reply answers; it asks nothing.  So who is sent envelopes without an id, with all the time in the world, keeps nothing of its replies. */
-static void a_reply_is_no_request(void **state) {
-  (void)state;
-  world w;
-  world_begin(&w, 2, waits, 9);
-  world_know(&w, 1, 2);
-  world_know(&w, 2, 1);
-  static const uint8_t site[10] = {0xe2, 0x01, 0, 0, 0, 0, 0, 0, 0, 4};
+/* Node 1 tells node 2 something under no id, with all the time in the world. */
+static void tell_without_id(world *w, uint8_t site_number) {
+  const uint8_t site[10] = {0xe2, 0x01, 0, 0, 0, 0, 0, 0, 0, site_number};
   static const uint8_t nothing[8] = {0};
   uint8_t from[BBW_PEER_ID_BYTES_MAX], bytes[128];
   bbw_peer_id peer = bbw_peer_id_from_u64(1);
@@ -437,10 +432,35 @@ static void a_reply_is_no_request(void **state) {
   bbw_envelope_encode(&envelope, bytes);
   bbw_bytes id = {from, bbw_peer_id_encode(&peer, from)};
   bbw_bytes sent = {bytes, bbw_envelope_size(&envelope)};
-  assert_int_equal(bbw_node_deliver_inbound(world_at(&w, 2)->node, id, sent, NULL), BBW_OK);
-  world_run(&w, 1 * MS);
-  assert_int_equal(world_at(&w, 1)->received, 1);
+  assert_int_equal(bbw_node_deliver_inbound(world_at(w, 2)->node, id, sent, NULL), BBW_OK);
+  world_run(w, 1 * MS);
+  assert_int_equal(world_at(w, 1)->received, 1);
+}
+
+/* A reply answers; it asks nothing, whatever it answers. */
+static void a_reply_is_no_request(void **state) {
+  (void)state;
+  world w;
+  world_begin(&w, 2, waits, 9);
+  world_know(&w, 2, 1);
+  tell_without_id(&w, 4);
   assert_int_equal(open_requests(&w, 2), 0);
+  world_end(&w);
+}
+
+/* How long a request stays open follows the time that a peer gives, but not for ever: the table would be full of them. */
+static void a_peer_keeps_no_request_open_for_ever(void **state) {
+  (void)state;
+  world w;
+  world_begin(&w, 2, asks, 9);
+  world_know(&w, 2, 1);
+  tell_without_id(&w, 2);
+  w.step_ns = 60000 * MS;
+  world_run(&w, BBW_REQUEST_INHERITED_NS_MAX - 60000 * MS);
+  assert_int_equal(open_requests(&w, 2), 1);
+  world_run(&w, 60000 * MS);
+  assert_int_equal(open_requests(&w, 2), 0);
+  assert_int_equal(world_at(&w, 2)->counts[BBW_STEP_WIRE_TIMEOUT], 1);
   world_end(&w);
 }
 
@@ -531,6 +551,7 @@ int main(void) {
       cmocka_unit_test(a_hop_after_the_deadline_does_not_do_the_work),
       cmocka_unit_test(an_answer_goes_out_after_the_deadline_too),
       cmocka_unit_test(a_reply_is_no_request),
+      cmocka_unit_test(a_peer_keeps_no_request_open_for_ever),
       cmocka_unit_test(whoever_waits_goes_on_after_a_restore),
       cmocka_unit_test(lack_of_memory_never_loses_the_outcome),
   };
