@@ -247,6 +247,38 @@ static void an_answer_that_nobody_can_read_is_a_failure(void **state) {
   world_end(&w);
 }
 
+/* What an answer brings counts towards the byte budget for as long as its execution holds it. */
+static void an_answer_is_held_within_the_byte_budget(void **state) {
+  (void)state;
+  static const char asks_twice[] =
+      "target M x peers -> z got\n"
+      "wire::Send x peers -> d h y from - | await=1 deadline_ns=50000000 " TO(
+          "x", "08") "\n"
+                     "wire::Send y peers -> d2 h2 z from2 - | await=1 deadline_ns=50000000 " TO(
+                         "y",
+                         "08") "\n"
+                               "wire::Recv -> q who\nsyscall::PassThrough q -> got\nwire::Send q -> sent | reply=1";
+  enum { INPUTS = 1 + 26, PAYLOAD = 8 + 1 };
+  for (int is_cancelled = 0; is_cancelled < 2; is_cancelled++) {
+    world w;
+    world_begin(&w, 2, asks_twice, 9);
+    world_know(&w, 1, 2);
+    w.latency_ns = 5 * MS;
+    uint64_t exec_id = world_ask(&w, 1, (const size_t[]){2}, 1);
+    world_run(&w, 7 * MS);
+    world_at(&w, 2)->is_away = true; /* the second question is lost */
+    world_run(&w, 5 * MS);
+    bbw_stats stats;
+    bbw_node_stats(world_at(&w, 1)->node, &stats);
+    assert_int_equal(stats.pending_async, 1);
+    assert_int_equal(stats.ingress_bytes_in_flight, INPUTS + PAYLOAD);
+    if (is_cancelled) { assert_int_equal(bbw_node_cancel(world_at(&w, 1)->node, exec_id, NULL), BBW_OK); }
+    world_run(&w, 200 * MS);
+    if (!is_cancelled) { assert_failed(&w, 1, "Timeout/chain_timeout", 2); }
+    world_end(&w); /* nothing is in flight */
+  }
+}
+
 static void only_who_was_asked_may_answer(void **state) {
   (void)state;
   world w;
@@ -544,6 +576,7 @@ int main(void) {
       cmocka_unit_test(a_graph_may_take_the_failure_as_a_value),
       cmocka_unit_test(an_answer_after_the_end_is_late_and_counted),
       cmocka_unit_test(an_answer_that_nobody_can_read_is_a_failure),
+      cmocka_unit_test(an_answer_is_held_within_the_byte_budget),
       cmocka_unit_test(only_who_was_asked_may_answer),
       cmocka_unit_test(an_execution_that_was_ended_waits_no_more),
       cmocka_unit_test(an_operator_inside_of_a_function_waits_too),
