@@ -41,8 +41,9 @@ static void report_completed(bbw_engine *engine, const bbw_frame *frame, uint32_
   bbw_step_end(&engine->steps);
 }
 
-/* Writes the outputs that were set and reports the op as completed with their sites. */
-static void complete(bbw_engine *engine, bbw_frame *frame, uint32_t op_index, bbw_value **outputs, size_t count) {
+/* Writes the outputs that were set and reports the op as completed with their sites.  outcome: as below; the slot of the answer takes over its charge. */
+static void complete(bbw_engine *engine, bbw_frame *frame, uint32_t op_index, bbw_value **outputs, size_t count,
+                     bbw_outcome *outcome) {
   const bbw_op *op = &frame->graph->ops[op_index];
   if (bbw_step_begin(&engine->steps, BBW_STEP_OP_COMPLETED)) {
     report_completed(engine, frame, op_index, outputs, count);
@@ -55,7 +56,12 @@ static void complete(bbw_engine *engine, bbw_frame *frame, uint32_t op_index, bb
   }
   for (size_t i = 0; i < count; i++) {
     if (is_written(op, outputs, i)) {
-      bbw_engine_write(engine, frame, op->outputs[i], outputs[i], 0);
+      size_t charge = 0;
+      if (outcome != NULL && outputs[i] == outcome->answer) {
+        charge = outcome->charge;
+        outcome->charge = 0;
+      }
+      bbw_engine_write(engine, frame, op->outputs[i], outputs[i], charge);
     } else {
       bbw_value_release(outputs[i], engine->mem);
       outputs[i] = NULL;
@@ -126,7 +132,7 @@ bool bbw_engine_is_sliced(const bbw_engine *engine, const bbw_op *op) {
 
 /* resumed: the command of an op that works in slices and was dispatched before; NULL.  outcome: of the request that it waited for; NULL. */
 static void dispatch_run(bbw_engine *engine, bbw_frame *frame, uint32_t op_index, const uint64_t *resumed,
-                         const bbw_outcome *outcome) {
+                         bbw_outcome *outcome) {
   const bbw_op *op = &frame->graph->ops[op_index];
   bbw_ctx ctx;
   ctx.error_reason = NULL; /* the text buffer stays unset: only its used part is ever read */
@@ -185,7 +191,7 @@ static void dispatch_run(bbw_engine *engine, bbw_frame *frame, uint32_t op_index
   }
   if (ctx.is_later) { bbw_async_close(&engine->async, ctx.cmd_id); }
   if (status == BBW_OK) {
-    complete(engine, frame, op_index, ctx.outputs, ctx.output_count);
+    complete(engine, frame, op_index, ctx.outputs, ctx.output_count, outcome);
   } else {
     explain_status(&ctx, status);
     bbw_str reason = {ctx.error_reason, strlen(ctx.error_reason)};
@@ -221,7 +227,7 @@ static void dispatch_call(bbw_engine *engine, bbw_frame *frame, uint32_t op_inde
   body->is_reaction = frame->is_reaction;
   body->inbound = frame->inbound; /* gates and replies inside the body see who sent the envelope */
   if (body->inbound != NULL) { body->inbound->shared.refs++; }
-  complete(engine, frame, op_index, NULL, 0);
+  complete(engine, frame, op_index, NULL, 0, NULL);
   size_t formals = op->callee->function->input.count;
   for (uint32_t i = 0; i < op->input_count && i < formals; i++) {
     bbw_value *value = op->inputs[i] == BBW_NO_INDEX ? NULL : frame->slots[op->inputs[i]].value;
@@ -269,7 +275,7 @@ size_t bbw_engine_waiter_room(const bbw_parked *waiter) {
   return waiter == NULL ? 0 : waiter->frame->graph->ops[waiter->op].step_room;
 }
 
-void bbw_engine_resume(bbw_engine *engine, const bbw_parked *waiter, const bbw_outcome *outcome) {
+void bbw_engine_resume(bbw_engine *engine, const bbw_parked *waiter, bbw_outcome *outcome) {
   bbw_frame *frame = waiter->frame;
   uint32_t op = waiter->op;
   bbw_async_close(&engine->async, waiter->cmd_id);
@@ -293,7 +299,7 @@ void bbw_engine_finish_parked(bbw_engine *engine, bbw_parked *parked) {
     }
     if (op->output_count != 0 && parked->result_count == 0) { outputs[0] = bbw_value_retain(engine->trigger); }
     bbw_async_close(&engine->async, parked->cmd_id);
-    complete(engine, frame, op_index, outputs, op->output_count);
+    complete(engine, frame, op_index, outputs, op->output_count, NULL);
   } else if (parked->state == BBW_PARKED_EXPIRED) {
     bbw_engine_abandon(engine, parked);
     report_failed(engine, frame, op_index, BBW_OP_TIMEOUT, BBW_STR("deadline_exceeded"), BBW_STR("deadline exceeded"));

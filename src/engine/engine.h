@@ -177,7 +177,7 @@ void bbw_engine_finish_parked(bbw_engine *engine, bbw_parked *parked);
 bbw_parked *bbw_engine_waiter(bbw_engine *engine, const bbw_request *request);
 size_t bbw_engine_waiter_room(const bbw_parked *waiter);
 /* Lets it go on.  The caller has reserved the room. */
-void bbw_engine_resume(bbw_engine *engine, const bbw_parked *waiter, const bbw_outcome *outcome);
+void bbw_engine_resume(bbw_engine *engine, const bbw_parked *waiter, bbw_outcome *outcome);
 
 /* Runs a protocol's operator for an envelope that addresses the component (dispatch.c).  Outputs are dropped, errors are published. */
 bbw_status bbw_engine_call_protocol(bbw_engine *engine, uint32_t index, bbw_str op_type, bbw_value *payload,

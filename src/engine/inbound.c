@@ -288,13 +288,18 @@ static void take_answer(const delivery *d, const bbw_parked *waiter) {
                          .request_id = waiter->request_id};
   if (envelope->fill_count == 0) {
     outcome.answer = bbw_value_retain(engine->trigger);
-  } else if (envelope->fills[0].payload.len <= bbw_engine_budget_left(engine)) {
-    outcome.answer = fill_decode(d, 0);
   } else {
-    report_receive_failed(d, 0, BBW_STR("BudgetExceeded"), BBW_STR(""));
+    size_t charge = envelope->fills[0].trigger_only ? 0 : envelope->fills[0].payload.len;
+    if (bbw_engine_charge(engine, charge)) {
+      outcome.charge = charge;
+      outcome.answer = fill_decode(d, 0);
+    } else {
+      report_receive_failed(d, 0, BBW_STR("BudgetExceeded"), BBW_STR(""));
+    }
   }
   bbw_engine_resume(engine, waiter, &outcome);
   bbw_value_release(outcome.answer, engine->mem);
+  bbw_engine_release(engine, outcome.charge);
 }
 
 /* Has this node given the id?  Only one that starts its ids at a random place can tell. */

@@ -20,6 +20,7 @@ typedef struct bbw_outcome {
   const char *reason;
   const bbw_peer_id *peer; /* who has answered, or could not be reached; NULL: nobody of those that were asked */
   uint64_t request_id;
+  size_t charge; /* of the answer; 0 when the slot that holds the answer has taken it over */
 } bbw_outcome;
 
 /* A row of the operator table (src/ops/ops.def). */

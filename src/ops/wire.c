@@ -389,6 +389,8 @@ static bbw_status send_run(bbw_ctx *ctx, bbw_arena *arena) {
     bbw_peer_id first;
     rv = bbw_peer_id_decode(&first, s.peers[0], NULL);
     uint64_t ttl_ns = s.deadline_ns == 0 ? 1 : s.deadline_ns;
+    bool is_inherited = ctx->inbound != NULL && ctx->inbound->remaining_deadline_ns != 0;
+    if (is_inherited && ttl_ns > BBW_REQUEST_INHERITED_NS_MAX) { ttl_ns = BBW_REQUEST_INHERITED_NS_MAX; }
     if (rv == BBW_OK) {
       rv = bbw_requests_register(&engine->requests, s.request_id, engine->now_ns, bbw_peer_id_site(&first), ttl_ns);
     }

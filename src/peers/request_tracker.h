@@ -13,6 +13,8 @@
 #include "bbw/error.h"
 
 #define BBW_REQUESTS_IN_FLIGHT_MAX 65536u
+/* The longest that a request stays open because an envelope of a peer says that there is time: a peer could fill the table for ever.  What the graph itself says has no such limit. */
+#define BBW_REQUEST_INHERITED_NS_MAX UINT64_C(3600000000000)
 
 typedef struct bbw_request {
   uint64_t id;

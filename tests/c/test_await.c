@@ -247,6 +247,38 @@ static void an_answer_that_nobody_can_read_is_a_failure(void **state) {
   world_end(&w);
 }
 
+/* What an answer brings counts towards the byte budget for as long as its execution holds it. */
+static void an_answer_is_held_within_the_byte_budget(void **state) {
+  (void)state;
+  static const char asks_twice[] =
+      "target M x peers -> z got\n"
+      "wire::Send x peers -> d h y from - | await=1 deadline_ns=50000000 " TO(
+          "x", "08") "\n"
+                     "wire::Send y peers -> d2 h2 z from2 - | await=1 deadline_ns=50000000 " TO(
+                         "y",
+                         "08") "\n"
+                               "wire::Recv -> q who\nsyscall::PassThrough q -> got\nwire::Send q -> sent | reply=1";
+  enum { INPUTS = 1 + 26, PAYLOAD = 8 + 1 };
+  for (int is_cancelled = 0; is_cancelled < 2; is_cancelled++) {
+    world w;
+    world_begin(&w, 2, asks_twice, 9);
+    world_know(&w, 1, 2);
+    w.latency_ns = 5 * MS;
+    uint64_t exec_id = world_ask(&w, 1, (const size_t[]){2}, 1);
+    world_run(&w, 7 * MS);
+    world_at(&w, 2)->is_away = true; /* the second question is lost */
+    world_run(&w, 5 * MS);
+    bbw_stats stats;
+    bbw_node_stats(world_at(&w, 1)->node, &stats);
+    assert_int_equal(stats.pending_async, 1);
+    assert_int_equal(stats.ingress_bytes_in_flight, INPUTS + PAYLOAD);
+    if (is_cancelled) { assert_int_equal(bbw_node_cancel(world_at(&w, 1)->node, exec_id, NULL), BBW_OK); }
+    world_run(&w, 200 * MS);
+    if (!is_cancelled) { assert_failed(&w, 1, "Timeout/chain_timeout", 2); }
+    world_end(&w); /* nothing is in flight */
+  }
+}
+
 static void only_who_was_asked_may_answer(void **state) {
   (void)state;
   world w;
@@ -415,14 +447,9 @@ static void an_answer_goes_out_after_the_deadline_too(void **state) {
   world_end(&w);
 }
 
-/* A reply answers; it asks nothing.  So who is sent envelopes without an id, with all the time in the world, keeps nothing of its replies. */
-static void a_reply_is_no_request(void **state) {
-  (void)state;
-  world w;
-  world_begin(&w, 2, waits, 9);
-  world_know(&w, 1, 2);
-  world_know(&w, 2, 1);
-  static const uint8_t site[10] = {0xe2, 0x01, 0, 0, 0, 0, 0, 0, 0, 4};
+/* Node 1 tells node 2 something under no id, with all the time in the world. */
+static void tell_without_id(world *w, uint8_t site_number) {
+  const uint8_t site[10] = {0xe2, 0x01, 0, 0, 0, 0, 0, 0, 0, site_number};
   static const uint8_t nothing[8] = {0};
   uint8_t from[BBW_PEER_ID_BYTES_MAX], bytes[128];
   bbw_peer_id peer = bbw_peer_id_from_u64(1);
@@ -437,10 +464,35 @@ static void a_reply_is_no_request(void **state) {
   bbw_envelope_encode(&envelope, bytes);
   bbw_bytes id = {from, bbw_peer_id_encode(&peer, from)};
   bbw_bytes sent = {bytes, bbw_envelope_size(&envelope)};
-  assert_int_equal(bbw_node_deliver_inbound(world_at(&w, 2)->node, id, sent, NULL), BBW_OK);
-  world_run(&w, 1 * MS);
-  assert_int_equal(world_at(&w, 1)->received, 1);
+  assert_int_equal(bbw_node_deliver_inbound(world_at(w, 2)->node, id, sent, NULL), BBW_OK);
+  world_run(w, 1 * MS);
+  assert_int_equal(world_at(w, 1)->received, 1);
+}
+
+/* A reply answers; it asks nothing, whatever it answers. */
+static void a_reply_is_no_request(void **state) {
+  (void)state;
+  world w;
+  world_begin(&w, 2, waits, 9);
+  world_know(&w, 2, 1);
+  tell_without_id(&w, 4);
   assert_int_equal(open_requests(&w, 2), 0);
+  world_end(&w);
+}
+
+/* How long a request stays open follows the time that a peer gives, but not for ever: the table would be full of them. */
+static void a_peer_keeps_no_request_open_for_ever(void **state) {
+  (void)state;
+  world w;
+  world_begin(&w, 2, asks, 9);
+  world_know(&w, 2, 1);
+  tell_without_id(&w, 2);
+  w.step_ns = 60000 * MS;
+  world_run(&w, BBW_REQUEST_INHERITED_NS_MAX - 60000 * MS);
+  assert_int_equal(open_requests(&w, 2), 1);
+  world_run(&w, 60000 * MS);
+  assert_int_equal(open_requests(&w, 2), 0);
+  assert_int_equal(world_at(&w, 2)->counts[BBW_STEP_WIRE_TIMEOUT], 1);
   world_end(&w);
 }
 
@@ -524,6 +576,7 @@ int main(void) {
       cmocka_unit_test(a_graph_may_take_the_failure_as_a_value),
       cmocka_unit_test(an_answer_after_the_end_is_late_and_counted),
       cmocka_unit_test(an_answer_that_nobody_can_read_is_a_failure),
+      cmocka_unit_test(an_answer_is_held_within_the_byte_budget),
       cmocka_unit_test(only_who_was_asked_may_answer),
       cmocka_unit_test(an_execution_that_was_ended_waits_no_more),
       cmocka_unit_test(an_operator_inside_of_a_function_waits_too),
@@ -531,6 +584,7 @@ int main(void) {
       cmocka_unit_test(a_hop_after_the_deadline_does_not_do_the_work),
       cmocka_unit_test(an_answer_goes_out_after_the_deadline_too),
       cmocka_unit_test(a_reply_is_no_request),
+      cmocka_unit_test(a_peer_keeps_no_request_open_for_ever),
       cmocka_unit_test(whoever_waits_goes_on_after_a_restore),
       cmocka_unit_test(lack_of_memory_never_loses_the_outcome),
   };
