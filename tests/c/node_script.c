@@ -343,6 +343,14 @@ static void peer_call(bbw_node *node, node_script *s) {
   case 3: (void)bbw_node_set_allowlist(node, &peer.bytes, what >> 7, NULL); break;
   case 4: (void)bbw_node_set_allowlist(node, NULL, 0, NULL); break;
   case 5: (void)bbw_node_send_failed(node, peer.bytes, take(s), BBW_STR("gone"), NULL); break;
+  case 6:
+    if ((what & 0x80) != 0 || !s->has_rooms) {
+      (void)bbw_node_observe_peer(node, peer.bytes, list, NULL);
+    } else {
+      uint8_t room = take(s);
+      (void)bbw_node_set_send_room(node, peer.bytes, room == 255 ? UINT64_MAX : 8u * room, NULL);
+    }
+    break;
   default: (void)bbw_node_add_peer(node, peer.bytes, &list, 1, NULL); break;
   }
 }

@@ -12,6 +12,8 @@
 
 typedef struct node_script {
   const uint8_t *at, *end;
+  bool
+      has_rooms; /* it may say how much the transports of peers take; a snapshot keeps no rooms, so nodes that are compared after a restore have none */
 } node_script;
 
 uint8_t node_script_take(node_script *s);

@@ -192,7 +192,7 @@ static void goes_on(install_fn *install, uint64_t seed, seen *seen_here) {
     assert_int_equal(mem.live_bytes, 0);
     return;
   }
-  node_script script = {bytes, bytes + SCRIPT_BYTES};
+  node_script script = {bytes, bytes + SCRIPT_BYTES, false};
   size_t first = (size_t)bbw_rng_below(&rng, CALLS / 2);
   for (size_t i = 0; i < CALLS; i++) {
     if (i <= first) {
@@ -211,7 +211,7 @@ static void goes_on(install_fn *install, uint64_t seed, seen *seen_here) {
     bbw_node *other = install(seed, &config, &other_mem.mem);
     bbw_error err;
     /* Somewhere in the middle of something else. */
-    node_script noise = {bytes + i, bytes + i + 40};
+    node_script noise = {bytes + i, bytes + i + 40, false};
     for (size_t n = 0; n < 6 && i % 2 == 0; n++) { node_script_call(other, &noise, NULL, NULL, NULL); }
     bbw_status rv = bbw_node_restore(other, view(snapshots[i]), &err);
     if (rv != BBW_OK) {
@@ -222,7 +222,7 @@ static void goes_on(install_fn *install, uint64_t seed, seen *seen_here) {
     assert_same(again, expected);
     drop(again);
     drop(expected);
-    node_script here = {rest[i], bytes + SCRIPT_BYTES};
+    node_script here = {rest[i], bytes + SCRIPT_BYTES, false};
     for (size_t n = i + 1; n < CALLS; n++) {
       if (play(other, &here) != answers[n]) {
         fail_msg("seed %llu: restored after call %zu, call %zu differs", (unsigned long long)seed, i, n);
@@ -423,7 +423,7 @@ static void subject_make(subject *s, uint64_t seed, size_t calls) {
   test_mem_init(&s->mem);
   s->node = node_script_install_random(seed, 1, NULL, &s->mem.mem);
   assert_non_null(s->node);
-  node_script script = {bytes, bytes + SCRIPT_BYTES};
+  node_script script = {bytes, bytes + SCRIPT_BYTES, false};
   for (size_t i = 0; i < calls; i++) { node_script_call(s->node, &script, NULL, NULL, NULL); }
   s->other = take(s->node);
   for (size_t i = 0; i < calls / 2; i++) { node_script_call(s->node, &script, NULL, NULL, NULL); }
@@ -613,7 +613,7 @@ static void edited_content_is_refused_or_works(void **state) {
         accepted++;
         uint8_t bytes[256];
         for (size_t k = 0; k < sizeof(bytes); k++) { bytes[k] = (uint8_t)bbw_rng_next(&rng); }
-        node_script script = {bytes, bytes + sizeof(bytes)};
+        node_script script = {bytes, bytes + sizeof(bytes), false};
         for (size_t n = 0; n < 12; n++) { node_script_call(s.node, &script, NULL, NULL, NULL); }
         snapshot back = with_incarnation(s.now, UINT64_MAX);
         assert_int_equal(bbw_node_restore(s.node, view(back), NULL), BBW_OK);

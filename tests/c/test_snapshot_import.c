@@ -299,14 +299,16 @@ static void put_envelope(bbw_vec *out, const uint8_t *destination, size_t len) {
   put_view(out, (bbw_bytes){wire, bbw_envelope_size(&envelope)});
   put_u8(out, 1);
 }
-/* One that can be sent, and five that cannot: no envelope, to nobody, to no address, to an address without a peer, to a peer that is none. */
+/* One that can be sent, one to a peer that the allow list does not name, and five that cannot: no envelope, to nobody, to no address, to an address without a peer, to a peer that is none. */
 static void outbound(bbw_vec *out) {
-  static const uint8_t peer_2[] = {0xa5, 0x03, 0x0a, 0x00, 0x08, 0, 0, 0, 0, 0, 0, 0, 2}, site[10] = {0xe2, 0x01},
+  static const uint8_t peer_2[] = {0xa5, 0x03, 0x0a, 0x00, 0x08, 0, 0, 0, 0, 0, 0, 0, 2},
+                       peer_9[] = {0xa5, 0x03, 0x0a, 0x00, 0x08, 0, 0, 0, 0, 0, 0, 0, 9}, site[10] = {0xe2, 0x01},
                        garbage[] = {0xff, 1};
-  put_u64(out, 5);
+  put_u64(out, 6);
   put_text(out, "no envelope"), put_u8(out, 1);
   put_envelope(out, NULL, 0);
   put_envelope(out, peer_2, sizeof(peer_2));
+  put_envelope(out, peer_9, sizeof(peer_9));
   put_envelope(out, site, sizeof(site));
   put_envelope(out, garbage, sizeof(garbage));
 }
@@ -318,7 +320,7 @@ static void unsent_envelopes_are_sent_and_marked(void **state) {
   parts p = idle;
   p.outbound = outbound;
   assert_int_equal(import(&s, &p, NULL), BBW_OK);
-  assert_int_equal(bbw_outbound_count(&s.node->engine.outbound), 1);
+  assert_int_equal(bbw_outbound_count(&s.node->engine.outbound), 2);
   size_t before = s.steps.count;
   (void)session_poll_all(&s);
   bbw_bytes steps = {(const uint8_t *)s.steps.items + before, s.steps.count - before};

@@ -544,6 +544,46 @@ static void deliveries_that_are_refused_say_why(void **state) {
   }
 }
 
+/* What the cap leaves no room for is refused with its reason, holds nothing, and is possible again when an execution has ended. */
+static void envelopes_above_the_cap_on_executions_are_refused(void **state) {
+  (void)state;
+  bbw_config config;
+  bbw_config_init(&config);
+  config.max_executions = 2;
+  session s;
+  session_install(&s,
+                  "target M x -> p y\nwire::Recv -> p\nsyscall::PassThrough x -> y\nsyscall::Limit.Acquire p -> q | "
+                  "name='l' n=0\nsyscall::AppNotify q | name='q'",
+                  &config);
+  uint8_t suffix[10] = {0xe2, 0x01};
+  bbw_store_u64be(suffix + 2, bbw_route_id(BBW_STR("M"), BBW_STR("p")));
+  bbw_slot_fill fill = {{suffix, 10}, hex("0100000000000000aa"), false, bbw_type_hash(BBW_TYPE_BYTES)};
+  uint64_t held = 0;
+  for (int i = 0; i < 4; i++) {
+    bool is_refused = false;
+    deliver(&s, &fill, 1);
+    for (bool is_pending = false; !is_pending;) {
+      bbw_bytes steps;
+      bbw_step step;
+      assert_int_equal(bbw_node_poll(s.node, &steps, &is_pending, NULL), BBW_OK);
+      for (size_t at = 0; bbw_steps_next(steps, &at, &step);) {
+        if (step.kind == BBW_STEP_ASYNC_SUSPENDED) { s.last_cmd = bbw_step_u64(&step, "cmd_id"); }
+        if (step.kind != BBW_STEP_WIRE_RECEIVE_FAILED) { continue; }
+        assert_true(bbw_str_equal(bbw_step_text(&step, "kind"), BBW_STR("ExecutionLimit")));
+        is_refused = true;
+      }
+    }
+    assert_int_equal(is_refused, i == 2);
+    if (i == 1) { held = session_stats(&s).ingress_bytes_in_flight; }
+    if (i != 2) { continue; }
+    assert_int_equal(session_stats(&s).ingress_bytes_in_flight, held);
+    assert_int_equal(bbw_node_complete(s.node, s.last_cmd, NULL, 0, NULL), BBW_OK);
+    (void)session_poll_all(&s);
+  }
+  assert_int_equal(bbw_node_clear(s.node, NULL), BBW_OK);
+  session_end(&s);
+}
+
 static void a_delivery_over_the_budget_is_refused_when_it_is_routed(void **state) {
   (void)state;
   bbw_config config;
@@ -792,6 +832,7 @@ int main(void) {
       cmocka_unit_test(what_the_host_has_seen_stays_beside_claims),
       cmocka_unit_test(a_send_that_failed_backs_off_and_an_answer_ends_it),
       cmocka_unit_test(deliveries_that_are_refused_say_why),
+      cmocka_unit_test(envelopes_above_the_cap_on_executions_are_refused),
       cmocka_unit_test(a_delivery_over_the_budget_is_refused_when_it_is_routed),
       cmocka_unit_test(peers_that_are_not_known_are_reported_up_to_the_cap),
       cmocka_unit_test(requests_of_nodes_with_seeds_do_not_share_ids),

@@ -44,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
   take(node, &before, &before_len);
   REQUIRE(bbw_node_restore(node, (bbw_bytes){before, before_len}, NULL) == BBW_OK || rv == BBW_OK);
   bbw_mem_libc.free(NULL, before, before_len);
-  node_script s = {data + (len > 60 ? len - 60 : 1), data + len};
+  node_script s = {data + (len > 60 ? len - 60 : 1), data + len, false};
   for (unsigned n = 0; n < CALLS_MAX && s.at < s.end; n++) { node_script_call(node, &s, &mem, NULL, NULL); }
   mem.fail_at = TEST_MEM_NEVER;
   node_script_finish(node);

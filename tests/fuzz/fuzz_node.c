@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
   test_mem mem;
   test_mem_init(&mem);
   mem.limit_bytes = 64u << 20;
-  node_script s = {data, data + len};
+  node_script s = {data, data + len, true};
   uint8_t which = node_script_take(&s);
   bbw_config config;
   node_script_config(&config, node_script_take(&s));
