@@ -481,7 +481,7 @@ tests/bench/compare/node_modules/.package-lock.json: tests/bench/compare/package
 	cd tests/bench/compare && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-bench: $(BENCHES) $(WASM_BENCHES) $(if $(call pick,tests/bench/gemm_compare.bench.js tests/bench/model_compare.bench.js tests/bench/train_compare.bench.js),$(COMPARE)) node_modules/.package-lock.json wasm  ## measure; appends to build/bench/results.jsonl (ONLY=name)
+bench: $(BENCHES) $(WASM_BENCHES) $(if $(call pick,tests/bench/gemm_compare.bench.js tests/bench/model_compare.bench.js tests/bench/train_compare.bench.js),$(COMPARE)) node_modules/.package-lock.json wasm $(BUILD)/examples/digits/model.onnx  ## measure; appends to build/bench/results.jsonl (ONLY=name)
 	@mkdir -p $(BUILD)/bench
 	@set -o pipefail; for b in $(call pick,$(BENCHES)); do $$b | tee -a $(BUILD)/bench/results.jsonl || exit 1; done
 	@set -o pipefail; for b in $(call pick,$(WASM_BENCHES)); do node --no-liftoff tests/bench/run_wasi.mjs $$b | tee -a $(BUILD)/bench/results.jsonl || exit 1; done
