@@ -544,6 +544,58 @@ static void deliveries_that_are_refused_say_why(void **state) {
   }
 }
 
+static void nobody_claims_addresses_in_the_name_of_the_node(void **state) {
+  (void)state;
+  session s;
+  session_install(&s, receiving, NULL);
+  uint8_t own[BBW_PEER_ID_BYTES_MAX], claimed[10] = {0xe2, 0x01, 0, 0, 0, 0, 0, 0, 0, 66};
+  bbw_bytes self = {own, bbw_peer_id_encode(bbw_node_peer_id(s.node), own)}, claim = {claimed, sizeof(claimed)};
+  const bbw_bytes *addresses;
+  size_t before = 0, after = 0, known = bbw_address_book_count(&s.node->engine.address_book);
+  (void)bbw_node_peer_addresses(s.node, self, &addresses, &before);
+  bbw_envelope envelope = {.schema_version = 1, .src_peer_addresses = &claim, .src_peer_address_count = 1};
+  uint8_t wire[64];
+  bbw_envelope_encode(&envelope, wire);
+  bbw_bytes bytes = {wire, bbw_envelope_size(&envelope)};
+  assert_int_equal(bbw_node_deliver_inbound(s.node, self, bytes, NULL), BBW_OK);
+  (void)session_poll_all(&s);
+  (void)bbw_node_peer_addresses(s.node, self, &addresses, &after);
+  assert_int_equal(after, before);
+  assert_int_equal(bbw_address_book_count(&s.node->engine.address_book), known);
+  /* The same words of another peer do count. */
+  assert_int_equal(bbw_node_deliver_inbound(s.node, hex(PEER_2), bytes, NULL), BBW_OK);
+  (void)session_poll_all(&s);
+  assert_true(bbw_node_peer_addresses(s.node, hex(PEER_2), &addresses, &after));
+  assert_int_equal(bbw_address_book_count(&s.node->engine.address_book), known + 1);
+  session_end(&s);
+}
+
+/* What the places in tables follow from: nobody who does not know rngSeed can choose ids that fall together, nor conclude from one table to the next. */
+static void tables_are_hashed_with_secrets_of_the_node(void **state) {
+  (void)state;
+  enum { TABLES = 12 };
+  uint64_t seeds[2][TABLES];
+  for (uint64_t n = 0; n < 2; n++) {
+    bbw_config config;
+    bbw_config_init(&config);
+    config.rng_seed = 5 + n;
+    session s;
+    session_install(&s, receiving, &config);
+    const bbw_engine *e = &s.node->engine;
+    const uint64_t found[TABLES] = {
+        e->address_book.entries.seed, e->governor.blocked.seed,     e->governor.allowed.seed, e->governor.health.seed,
+        e->backoff.entries.seed,      e->backpressure.entries.seed, e->outbound.flows.seed,   e->routes.seed,
+        e->dedup.seen.seed,           e->requests.by_id.seed,       e->rtt.by_site.seed,      e->rtt.by_chain.seed};
+    memcpy(seeds[n], found, sizeof(found));
+    session_end(&s);
+  }
+  for (size_t i = 0; i < TABLES; i++) {
+    assert_int_not_equal(seeds[0][i], 0);
+    assert_int_not_equal(seeds[0][i], seeds[1][i]);
+    for (size_t k = 0; k < i; k++) { assert_int_not_equal(seeds[0][i], seeds[0][k]); }
+  }
+}
+
 /* What the cap leaves no room for is refused with its reason, holds nothing, and is possible again when an execution has ended. */
 static void envelopes_above_the_cap_on_executions_are_refused(void **state) {
   (void)state;
@@ -832,6 +884,8 @@ int main(void) {
       cmocka_unit_test(what_the_host_has_seen_stays_beside_claims),
       cmocka_unit_test(a_send_that_failed_backs_off_and_an_answer_ends_it),
       cmocka_unit_test(deliveries_that_are_refused_say_why),
+      cmocka_unit_test(nobody_claims_addresses_in_the_name_of_the_node),
+      cmocka_unit_test(tables_are_hashed_with_secrets_of_the_node),
       cmocka_unit_test(envelopes_above_the_cap_on_executions_are_refused),
       cmocka_unit_test(a_delivery_over_the_budget_is_refused_when_it_is_routed),
       cmocka_unit_test(peers_that_are_not_known_are_reported_up_to_the_cap),
