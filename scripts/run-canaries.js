@@ -15,7 +15,7 @@ const CANARIES = [
   ['operator that nobody tells', 'src/engine/poll.c', 'if (waiter != NULL) { bbw_engine_resume', 'if (waiter != NULL && request->id % 4 != 1) { bbw_engine_resume'],
   ['answer of whom nobody asked', 'src/peers/request_tracker.c', 'return k <= request->other_count ? k : UINT32_MAX;', 'return k <= request->other_count ? k : 0;'],
   ['table over its cap', 'src/engine/frame.c', 'if (engine->frame_count >= engine->config.max_executions)', 'if (engine->frame_count > engine->config.max_executions)'],
-  ['more addresses than are kept', 'src/peers/address_book.c', 'if (d->count - d->first > BBW_ADDRESSES_PER_PEER_MAX) { d->first++; }', ''],
+  ['more addresses than are kept', 'src/peers/address_book.c', 'if (d->count <= BBW_ADDRESSES_PER_PEER_MAX) { return; }', 'if (d->count <= BBW_ADDRESSES_PER_PEER_MAX + 1) { return; }'],
   ['block list not enforced', 'src/peers/governor.c', 'if (bbw_peer_table_find(&governor->blocked, peer) != NULL)', 'if (peer->size == 0 && bbw_peer_table_find(&governor->blocked, peer) != NULL)'],
   ['allow list not enforced', 'src/peers/governor.c', 'if (governor->has_allowlist && bbw_peer_table_find(&governor->allowed, peer) == NULL)', 'if (governor->has_allowlist && governor->allowed.count == 0 && bbw_peer_table_find(&governor->allowed, peer) == NULL)'],
   ['not deterministic', 'src/engine/engine.c', 'uint64_t bbw_engine_random(bbw_engine *engine) { return next_random(&engine->rng_state); }', 'uint64_t bbw_engine_random(bbw_engine *engine) { return next_random(&engine->rng_state) ^ (uint64_t)(uintptr_t)engine >> 12; }'],
