@@ -429,6 +429,7 @@ lint: lint-fast $(patsubst %.c,$(BUILD)/lint/%.ok,$(SRC) $(WASM_SRC))  ## every 
 lint-fast: node_modules/.package-lock.json  ## layers, format, types, generated files, paths
 	@node scripts/check-includes.js
 	@node scripts/check-tree.js
+	@node scripts/run-canaries.js --check
 	@test -z "$(strip $(C_FILES))" || clang-format --dry-run --Werror $(C_FILES)
 	@node scripts/gen-constants.js --check
 	@node scripts/gen-docs.js --check

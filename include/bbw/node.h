@@ -19,8 +19,8 @@
 typedef struct bbw_config {
   uint64_t cycle_op_budget;   /* operators per poll; at least 1 is run */
   uint64_t max_pending_async; /* parked operators */
-  uint64_t
-      max_outbound_queue; /* envelopes queued within one poll; the oldest is dropped; as many wait for slow peers; 0 is refused */
+  /* envelopes queued within one poll; the oldest is dropped; as many wait for slow peers; 0 is refused. */
+  uint64_t max_outbound_queue;
   uint64_t max_outbound_bytes; /* memory of envelopes that wait for slow peers (bbw_node_set_send_room) */
   uint64_t bus_capacity;       /* events; the ingress queue holds four times as many; 0 is refused */
   uint64_t max_executions;     /* live executions; a delivery beyond it fails with BBW_E_LIMIT */

@@ -72,11 +72,11 @@ typedef struct bbw_trainer_options {
   /* Segments of the model whose results are dropped on the way forward and made again on the way back: less memory, at most one more forward pass of time, the same bits.  0: off; UINT32_MAX:
    * the square root of the number of nodes.  bbw_trainer_stats says what it saves. */
   uint32_t checkpoints;
-  bool
-      has_f16_state; /* the moments of the optimizer are kept as f16: half the memory.  Rounded up or down by chance that the seed decides, so that small changes add up */
+  /* The moments of the optimizer are kept as f16: half the memory.  Rounded up or down by chance that the seed decides, so that small changes add up. */
+  bool has_f16_state;
   bool has_backward; /* bbw_trainer_backward may be called: one graph more */
-  bool
-      frees_batch; /* the first dimension of every input may have any size, also where the file fixes it (an export with a batch of one) */
+  /* The first dimension of every input may have any size, also where the file fixes it (an export with a batch of one). */
+  bool frees_batch;
 } bbw_trainer_options;
 
 /*
@@ -106,14 +106,18 @@ bbw_status bbw_trainer_gradient(bbw_trainer *trainer, const bbw_array *inputs, s
                                 double *loss, float *gradient, bbw_error *err);
 /*
  * The gradient of the parameters from that of the prediction (`slope`, f32, as many numbers), of the model as it infers: nothing is dropped, statistics stay (their gradient is 0).  The prediction is the
- * output itself here, behind a last Softmax too.  BBW_E_STATE unless the trainer was made with has_backward.
+ * output itself here, behind a last Softmax too.  inputs: as bbw_trainer_step takes them; slope has the shape of the prediction.  gradient: room for as many numbers as bbw_trainer_values counts, written on
+ * BBW_OK only.  BBW_E_STATE unless the trainer was made with has_backward, BBW_E_NOT_FINITE, and the errors of bbw_trainer_step for inputs and slope.
  */
 bbw_status bbw_trainer_backward(bbw_trainer *trainer, const bbw_array *inputs, size_t count, const bbw_array *slope,
                                 float *gradient, bbw_error *err);
-/* The loss of a prediction that the model gave: of the output itself, from which the input of a last Softmax or Sigmoid is computed back. */
+/*
+ * The loss of a prediction that the model gave (f32, as bbw_trainer_evaluate gives that output; borrowed): of the output itself, from which the input of a last Softmax or Sigmoid is computed back.
+ * labels: as bbw_trainer_step takes them.  *loss is written on BBW_OK only.  BBW_E_NOT_FINITE, and the errors of bbw_trainer_step for labels.
+ */
 bbw_status bbw_trainer_loss_of(bbw_trainer *trainer, const bbw_array *prediction, const bbw_array *labels, double *loss,
                                bbw_error *err);
-/* Which output the prediction is; *is_inner: the loss takes what goes into the last Softmax or Sigmoid before it. */
+/* Which output the prediction is, counted from 0; *is_inner: the loss takes what goes into the last Softmax or Sigmoid before it. */
 size_t bbw_trainer_prediction(const bbw_trainer *trainer, bool *is_inner);
 /* Runs the model as it infers.  labels and loss: both NULL, or the loss is computed too.  outputs: room for all; views until the next call. */
 bbw_status bbw_trainer_evaluate(bbw_trainer *trainer, const bbw_array *inputs, size_t count, const bbw_array *labels,
@@ -165,11 +169,11 @@ typedef struct bbw_trainer_stats {
   size_t state_bytes;     /* of the optimizer */
   size_t run_bytes;       /* activations, gradients, scratch memory and plans that are held now */
   size_t run_bytes_peak;
-  size_t
-      step_bytes; /* the block of memory that the last step ran in: activations, gradients, scratch memory; 0 before the first one */
+  /* The block of memory that the last step ran in: activations, gradients, scratch memory; 0 before the first one. */
+  size_t step_bytes;
   size_t live_bytes; /* the most that activations and gradients took of it at one time */
-  size_t
-      whole_bytes; /* what the block would be without checkpoints (planned anew at each call); 0 where there are none */
+  /* What the block would be without checkpoints (planned anew at each call); 0 where there are none. */
+  size_t whole_bytes;
   size_t node_count; /* of the graph of a step */
   uint64_t steps;    /* done */
   double rate;       /* of the next step */

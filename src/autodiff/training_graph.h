@@ -16,8 +16,8 @@ typedef struct bbw_training_graph {
   bbw_body *step;  /* outputs: loss, the outputs of the model where they are kept, then one gradient per parameter */
   bbw_body *whole; /* the step without checkpoints, to compare its plan with; NULL when there are none */
   bbw_body *inference; /* outputs: those of the model, then the prediction */
-  bbw_body *
-      backward; /* NULL unless asked for.  Inputs: of the model, the gradient of the output, parameters; outputs: one gradient per parameter that is no statistic */
+  /* NULL unless asked for.  Inputs: of the model, the gradient of the output, parameters; outputs: one gradient per parameter that is no statistic. */
+  bbw_body *backward;
   uint32_t output;                    /* which output the prediction is, or comes out of */
   bool is_inner;                      /* the prediction is the input of a last Softmax or Sigmoid */
   uint32_t input_count, output_count; /* of the model; the first inputs of both bodies */

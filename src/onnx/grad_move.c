@@ -56,12 +56,8 @@ bbw_status bbw_move_grad_infer(bbw_call *call) {
                         .input_count = call->input_count - 1,
                         .outputs = s->outputs,
                         .output_count = 1,
-                        .opset = f->opset,
-                        .arena = call->arena,
-                        .elements_max = call->elements_max,
-                        .input = -1};
-  bbw_status rv = f->op->infer(&s->inner);
-  call->detail = s->inner.detail;
+                        .opset = f->opset};
+  bbw_status rv = bbw_call_infer_inner(call, &s->inner);
   if (rv != BBW_OK) { return rv; }
   if (s->moved.count != g->count) { return bbw_call_refuse(call, 0, "the gradient does not fit its shape"); }
   if (s->is_walk) {

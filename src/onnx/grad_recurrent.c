@@ -68,12 +68,8 @@ bbw_status bbw_recurrent_grad_infer(bbw_call *call) {
                         .params = f->params,
                         .inputs = call->inputs + s->results,
                         .input_count = call->input_count - s->results,
-                        .opset = f->opset,
-                        .arena = call->arena,
-                        .elements_max = call->elements_max,
-                        .input = -1};
-  bbw_status rv = f->op->infer(&s->inner);
-  call->detail = s->inner.detail;
+                        .opset = f->opset};
+  bbw_status rv = bbw_call_infer_inner(call, &s->inner);
   if (rv != BBW_OK) { return rv; }
   const bbw_recurrent_plan *r = s->inner.plan;
   size_t rows = r->steps * r->batch, wide = r->gates * r->hidden, states = r->directions * r->batch * r->hidden;

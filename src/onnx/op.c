@@ -151,6 +151,15 @@ bbw_status bbw_call_refuse_type(bbw_call *call, uint32_t input) {
   return BBW_E_ELEMENT_TYPE;
 }
 
+bbw_status bbw_call_infer_inner(bbw_call *call, bbw_call *inner) {
+  inner->arena = call->arena;
+  inner->elements_max = call->elements_max;
+  inner->input = -1;
+  bbw_status rv = inner->op->infer(inner);
+  call->detail = inner->detail;
+  return rv;
+}
+
 bbw_status bbw_call_output(bbw_call *call, uint32_t i, bbw_dtype dtype, uint32_t rank, const size_t *dims) {
   bbw_array shape = {0};
   if (!bbw_array_shape(&shape, dtype, rank, dims) || shape.count > call->elements_max) {

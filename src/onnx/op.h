@@ -142,6 +142,11 @@ struct bbw_call {
 bbw_status bbw_call_refuse(bbw_call *call, int32_t input, const char *detail);
 /* The same for an element type that the operator does not compute: BBW_E_ELEMENT_TYPE. */
 bbw_status bbw_call_refuse_type(bbw_call *call, uint32_t input);
+/*
+ * infer, of an operator that `call` runs as a part of itself.  The caller has set what is the inner operator's own: op, params, opset, inputs, outputs and their counts; bounds and arena are those of `call`,
+ * which also takes over why the inner one refused.
+ */
+bbw_status bbw_call_infer_inner(bbw_call *call, bbw_call *inner);
 
 static inline const bbw_array *bbw_call_input(const bbw_call *call, uint32_t i) {
   return i < call->input_count ? call->inputs[i] : NULL;

@@ -181,3 +181,14 @@ bbw_bytes onnx_bytes(onnx_file *file) {
   if (bbw_proto_encode(&bytes, &model, &bbw_onnx_model_type, &file->arena) != BBW_OK) { abort(); }
   return bytes;
 }
+
+void onnx_small_network(onnx_file *f) {
+  onnx_input(f, "x", "n 6");
+  onnx_weights(f, "w1", "6 5", 1, 0.7f, true);
+  onnx_weights(f, "b1", "5", 2, 0.3f, false);
+  onnx_weights(f, "w2", "5 3", 3, 0.7f, false);
+  onnx_node(f, "Gemm", "fc1", "x w1 b1", "h");
+  onnx_node(f, "Relu", "relu", "h", "r");
+  onnx_node(f, "MatMul", "fc2", "r w2", "y");
+  onnx_output(f, "y");
+}

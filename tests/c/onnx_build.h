@@ -51,4 +51,7 @@ bbw_onnx_model onnx_model(onnx_file *file);
 /* The encoded file. */
 bbw_bytes onnx_bytes(onnx_file *file);
 
+/* x [n, 6] -> Gemm with w1 [6, 5] (raw bytes) and b1 [5] -> Relu -> MatMul with w2 [5, 3] -> y. */
+void onnx_small_network(onnx_file *file);
+
 #endif

@@ -16,16 +16,6 @@
 
 /* ---- the model ---- */
 
-static void small_network(onnx_file *f) {
-  onnx_input(f, "x", "n 6");
-  onnx_weights(f, "w1", "6 5", 1, 0.7f, true);
-  onnx_weights(f, "b1", "5", 2, 0.3f, false);
-  onnx_weights(f, "w2", "5 3", 3, 0.7f, false);
-  onnx_node(f, "Gemm", "fc1", "x w1 b1", "h");
-  onnx_node(f, "Relu", "relu", "h", "r");
-  onnx_node(f, "MatMul", "fc2", "r w2", "y");
-  onnx_output(f, "y");
-}
 enum { PARAMETERS = 30 + 5 + 15, SAMPLES = 60 };
 
 static void *make_model(component_call *call, void (*build)(onnx_file *f)) {
@@ -90,7 +80,7 @@ static void test_model_trains(void **state) {
   (void)state;
   component_call call;
   component_call_init(&call);
-  void *self = make_model(&call, small_network), *other = make_model(&call, small_network);
+  void *self = make_model(&call, onnx_small_network), *other = make_model(&call, onnx_small_network);
   float start[PARAMETERS], first[PARAMETERS], second[PARAMETERS], again[PARAMETERS];
   read_parameters(&call, self, start);
   float before = evaluate(&call, self);
@@ -109,7 +99,7 @@ static void test_model_trains(void **state) {
   uint8_t *saved;
   size_t len;
   assert_int_equal(bbw_onnx_model_component.save(other, &call.mem.mem, &saved, &len), BBW_OK);
-  void *restored = make_model(&call, small_network);
+  void *restored = make_model(&call, onnx_small_network);
   assert_int_equal(bbw_onnx_model_component.restore(restored, (bbw_bytes){saved, len}, &call.mem.mem, NULL), BBW_OK);
   for (size_t cut = 0; cut < len; cut++) {
     assert_int_equal(bbw_onnx_model_component.restore(restored, (bbw_bytes){saved, cut}, &call.mem.mem, NULL),
@@ -139,7 +129,7 @@ static void test_a_step_from_single_operators(void **state) {
   (void)state;
   component_call call;
   component_call_init(&call);
-  void *self = make_model(&call, small_network);
+  void *self = make_model(&call, onnx_small_network);
   float x[6], y[3], gradient[3], delta[PARAMETERS], loss[2];
   kernel_fill(x, 6, 5, -1.0f, 1.0f);
   const float label = 2.0f;
@@ -177,7 +167,7 @@ static void test_model_refuses(void **state) {
   (void)state;
   component_call call;
   component_call_init(&call);
-  void *self = make_model(&call, small_network);
+  void *self = make_model(&call, onnx_small_network);
   float x[14] = {0};
   static const struct {
     const char *op_type, *dims0;
@@ -221,12 +211,12 @@ static void test_model_refuses(void **state) {
 }
 
 static void odd_network(onnx_file *f) {
-  small_network(f);
+  onnx_small_network(f);
   onnx_node(f, "Frobnicate", "conv1", "x w1", "c");
   onnx_node(f, "Unfold", "", "x", "resized");
 }
 static void wrong_network(onnx_file *f) {
-  small_network(f);
+  onnx_small_network(f);
   onnx_node(f, "MatMul", "fc3", "y w1", "z");
   f->output_count = 0;
   onnx_output(f, "z");
@@ -442,7 +432,7 @@ static void test_backward_follows_a_restored_forward(void **state) {
   (void)state;
   component_call call;
   component_call_init(&call);
-  void *self = make_model(&call, small_network), *other = make_model(&call, small_network);
+  void *self = make_model(&call, onnx_small_network), *other = make_model(&call, onnx_small_network);
   float x[SAMPLES * 6], labels[SAMPLES], first[PARAMETERS], second[PARAMETERS];
   samples(x, labels);
   train(&call, self); /* other parameters than the file's */

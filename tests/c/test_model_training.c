@@ -32,14 +32,7 @@ enum { WIDTH = 6, COUNT = 22, BATCHES = 3, EPOCHS = 3, STEPS = BATCHES * EPOCHS 
 static const char sliced[] = OPERATORS("1"), whole[] = OPERATORS("1000");
 
 static void network(onnx_file *f) {
-  onnx_input(f, "x", "n 6");
-  onnx_weights(f, "w1", "6 5", 1, 0.7f, true);
-  onnx_weights(f, "b1", "5", 2, 0.3f, false);
-  onnx_weights(f, "w2", "5 3", 3, 0.7f, false);
-  onnx_node(f, "Gemm", "fc1", "x w1 b1", "h");
-  onnx_node(f, "Relu", "relu", "h", "r");
-  onnx_node(f, "MatMul", "fc2", "r w2", "o");
-  onnx_output(f, "o");
+  onnx_small_network(f);
   onnx_metadata(f, "bbw.train.optimizer", "adam");
   onnx_metadata(f, "bbw.train.rate", "0.02");
   onnx_metadata(f, "bbw.train.state", "f16");

@@ -2,22 +2,15 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
-import { createRandom } from '../../js/data/index.js';
 import { compile, createRuntime, createSessionIn, createTrainerIn, DATA_TYPE, decodeModel, decodeValue, defineModule, denseNetwork, encodeModel, installIn, PeerId, slots, tensor, trigger, typeHash } from '../../js/index.js';
 import { drive } from '../../js/driver.js';
 import { decodeProgress, withTraining } from '../../js/training/index.js';
 import { lenet5 } from '../models/models.js';
+import { labels, x } from './rings.js';
 
 const module = new WebAssembly.Module(readFileSync('build/wasm/bb.wasm'));
 const OPTIONS = { loss: 'softmax-cross-entropy', optimizer: { type: 'adam', lr: 0.02 }, seed: 5 };
 const rings = denseNetwork([2, 16, 2], { seed: 3 });
-const random = createRandom(1);
-const x = new Float32Array(400), labels = new Float32Array(200);
-for (let i = 0; i < 200; i++) {
-  const turn = random.next() * 2 * Math.PI, radius = i % 2 ? 2 : 1;
-  x.set([radius * Math.cos(turn), radius * Math.sin(turn)], 2 * i);
-  labels[i] = i % 2;
-}
 
 const artifactOf = (training) => compile(defineModule('Learn', (g) => {
   const model = slots.model(), x = g.input('x'), labels = g.input('labels');
