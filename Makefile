@@ -134,7 +134,7 @@ conformance: $(BUILD)/asan/conformance $(BUILD)/wasm/bb.wasm node_modules/.packa
 .PHONY: conformance
 
 # ---- coverage -------------------------------------------------------------------------------------------------------
-COVER_FLAGS := $(COMMON) -O0 -g -fprofile-instr-generate -fcoverage-mapping
+COVER_FLAGS := $(COMMON) -O0 -g -fprofile-instr-generate -fcoverage-mapping -DBBW_NO_MEM_CACHE
 COVER_TESTS := $(patsubst tests/c/%.c,$(BUILD)/cover/%,$(TEST_SRC))
 
 $(BUILD)/cover/libbbw.a: $(call objects,cover,$(SRC) $(TEST_HELP))

@@ -1,6 +1,7 @@
 #include "base/mem_cache.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+/* Where memory is watched, each block comes from behind and goes back there. */
+#if defined(__SANITIZE_ADDRESS__) || defined(BBW_NO_MEM_CACHE)
 #define IS_KEEPING false
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)

@@ -10,6 +10,7 @@ void bbw_async_init(bbw_async *async, const bbw_mem *mem) {
   bbw_vec_init(&async->idle, sizeof(uint32_t), mem);
   bbw_vec_init(&async->done, sizeof(uint64_t), mem);
   bbw_vec_init(&async->heap, sizeof(uint32_t), mem);
+  bbw_vec_init(&async->resumed, sizeof(uint64_t), mem);
   bbw_map_init(&async->by_cmd, 0xa5c1, mem);
 }
 
@@ -82,25 +83,45 @@ bbw_parked *bbw_async_next_deadline(const bbw_async *async) {
 
 /* ---- slices ---------------------------------------------------------------------------------------------------------- */
 
+/* The place of the first resumed command from an id on. */
+static size_t resumed_at(const bbw_async *async, uint64_t from) {
+  const uint64_t *ids = async->resumed.items;
+  size_t low = 0, high = async->resumed.count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (ids[middle] < from) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+bool bbw_async_reserve_resumed(bbw_async *async) { return bbw_vec_reserve(&async->resumed, 1); }
+
 void bbw_async_resume(bbw_async *async, bbw_parked *parked) {
   parked->is_resumed = true;
-  async->resuming++;
+  size_t at = resumed_at(async, parked->cmd_id);
+  bool ok = bbw_vec_append(&async->resumed, &parked->cmd_id, 1);
+  (void)ok; /* reserved by the caller */
+  uint64_t *ids = async->resumed.items;
+  memmove(&ids[at + 1], &ids[at], (async->resumed.count - 1 - at) * sizeof(*ids));
+  ids[at] = parked->cmd_id;
 }
 
 static void stop_resuming(bbw_async *async, bbw_parked *parked) {
-  async->resuming -= parked->is_resumed;
+  if (!parked->is_resumed) { return; }
   parked->is_resumed = false;
+  uint64_t *ids = async->resumed.items;
+  size_t at = resumed_at(async, parked->cmd_id);
+  async->resumed.count--;
+  memmove(&ids[at], &ids[at + 1], (async->resumed.count - at) * sizeof(*ids));
 }
 
-bbw_parked *bbw_async_next_resumed(const bbw_async *async, uint64_t from) {
-  bbw_parked *first = NULL;
-  for (size_t i = 0; i < async->entries.count; i++) {
-    bbw_parked *parked = entry_at(async, i);
-    if (parked->is_resumed && parked->cmd_id >= from && (first == NULL || parked->cmd_id < first->cmd_id)) {
-      first = parked;
-    }
-  }
-  return first;
+bbw_parked *bbw_async_next_resumed(bbw_async *async, uint64_t from) {
+  size_t at = resumed_at(async, from);
+  return at == async->resumed.count ? NULL : bbw_async_find(async, *BBW_VEC_AT(&async->resumed, uint64_t, at));
 }
 
 /* ---- commands -------------------------------------------------------------------------------------------------------- */
@@ -111,6 +132,7 @@ void bbw_async_free(bbw_async *async) {
   bbw_vec_free(&async->idle);
   bbw_vec_free(&async->done);
   bbw_vec_free(&async->heap);
+  bbw_vec_free(&async->resumed);
   bbw_map_free(&async->by_cmd);
 }
 

@@ -46,9 +46,9 @@ typedef struct bbw_async {
   bbw_vec idle;    /* uint32_t: free entries */
   bbw_vec done;    /* uint64_t: command ids with an outcome, in order of arrival */
   bbw_vec heap;    /* uint32_t: waiting entries with a deadline, the one that passes first in front */
+  bbw_vec resumed; /* uint64_t: ids of the commands that are resumed, ascending */
   bbw_map by_cmd;  /* cmd_id -> entry */
   uint64_t next_cmd_id;
-  uint64_t resuming;              /* entries that are resumed */
   uint64_t count;                 /* parked ops, with and without outcome */
   uint64_t unknown_completions;   /* for ids that were never given */
   uint64_t late_completions;      /* for ids that nobody waits for any more, or not yet */
@@ -70,9 +70,10 @@ void bbw_async_close(bbw_async *async, uint64_t cmd_id);
 
 /* Lets a waiting command fail at deadline_ns.  Cannot fail itself: its room is reserved when the command is opened. */
 void bbw_async_set_deadline(bbw_async *async, bbw_parked *parked, uint64_t deadline_ns);
-/* Has a waiting command resumed by every poll; and the first of them from an id on, or NULL. */
+/* Has a waiting command resumed by every poll, for which room was reserved (false: no memory); and the first of them from an id on, or NULL. */
+bool bbw_async_reserve_resumed(bbw_async *async);
 void bbw_async_resume(bbw_async *async, bbw_parked *parked);
-bbw_parked *bbw_async_next_resumed(const bbw_async *async, uint64_t from);
+bbw_parked *bbw_async_next_resumed(bbw_async *async, uint64_t from);
 /* The engine has the outcome itself (a timer, a deadline); the command is closed next. */
 void bbw_async_settle(bbw_async *async, bbw_parked *parked, bbw_parked_state state);
 /* The waiting command whose deadline passes first, or NULL; equal deadlines in order of their ids. */

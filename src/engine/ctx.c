@@ -206,6 +206,7 @@ static bbw_status open_command(bbw_ctx *ctx, const uint64_t *wanted) {
   if (engine->async.count >= engine->config.max_pending_async) {
     return bbw_ctx_fail(ctx, BBW_OP_COOLDOWN, "pending_async_limit", BBW_STR("pending-async limit exceeded"));
   }
+  if (bbw_engine_is_sliced(engine, ctx->op) && !bbw_async_reserve_resumed(&engine->async)) { return BBW_E_NOMEM; }
   bbw_status rv = wanted == NULL ? bbw_async_open(&engine->async, &ctx->cmd_id)
                                  : bbw_async_open_as(&engine->async, *wanted);
   if (rv != BBW_OK) { return rv; }

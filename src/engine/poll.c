@@ -469,7 +469,7 @@ bbw_status bbw_engine_poll(bbw_engine *engine) {
   run_timers(engine);
   run_completions(engine);
   (void)bbw_bootstrap_advance(engine);
-  if (engine->async.resuming != 0) { run_slices(engine); }
+  if (engine->async.resumed.count != 0) { run_slices(engine); }
   if (!bbw_bootstrap_is_pending(&engine->bootstrap)) { run_ingress(engine); }
   drain(engine);
   run_bus(engine);
@@ -506,7 +506,7 @@ bool bbw_engine_next_timer(const bbw_engine *engine, uint64_t *at_ns) {
   if (bbw_requests_next_expiry(&engine->requests, &at) && at < next) { next = at; }
   const bbw_parked *parked = bbw_async_next_deadline(&engine->async);
   if (parked != NULL && parked->deadline_ns < next) { next = parked->deadline_ns; }
-  if (engine->async.resuming != 0 && engine->now_ns < next) { next = engine->now_ns; } /* one slice per poll */
+  if (engine->async.resumed.count != 0 && engine->now_ns < next) { next = engine->now_ns; } /* one slice per poll */
   /* Silence is only worth waking up for when a graph listens. */
   if (bbw_rtt_next_due(&engine->rtt, &at) && at < next && is_liveness_wanted(engine)) { next = at; }
   if (next != BBW_NEVER_NS) { *at_ns = next; }

@@ -257,7 +257,9 @@ static bbw_status rebuild_parked_one(const bbw_rebuild *r, const bbw_snap_parked
   parked->op = from->op;
   parked->request_id = from->request_id;
   bbw_async_set_deadline(async, parked, from->deadline_ns == 0 ? BBW_NEVER_NS : from->deadline_ns);
-  if (bbw_engine_is_sliced(r->engine, &frame->graph->ops[from->op])) { bbw_async_resume(async, parked); }
+  if (!bbw_engine_is_sliced(r->engine, &frame->graph->ops[from->op])) { return BBW_OK; }
+  if (!bbw_async_reserve_resumed(async)) { return bbw_error_set(r->err, BBW_E_NOMEM); }
+  bbw_async_resume(async, parked);
   return BBW_OK;
 }
 
