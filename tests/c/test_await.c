@@ -279,6 +279,40 @@ static void an_answer_is_held_within_the_byte_budget(void **state) {
   }
 }
 
+/* Puts an envelope of the test's own in the place of the answer that is on its way; it answers the request that node 1 waits for. */
+static void replace_answer(world *w, const bbw_slot_fill *fills, size_t fill_count) {
+  assert_int_equal(w->message_count, 1);
+  struct world_message *message = &w->messages[0];
+  const bbw_parked *waiter = bbw_async_find(&world_at(w, 1)->node->engine.async, world_at(w, 1)->last_cmd);
+  assert_non_null(waiter);
+  bbw_envelope envelope = {.fills = fills,
+                           .fill_count = fill_count,
+                           .has_correlation = true,
+                           .wire_req_id = waiter->request_id,
+                           .schema_version = BBW_ENVELOPE_SCHEMA_VERSION};
+  message->len = bbw_envelope_size(&envelope);
+  free(message->bytes);
+  message->bytes = malloc(message->len);
+  assert_non_null(message->bytes);
+  bbw_envelope_encode(&envelope, message->bytes);
+}
+
+/* "Yes", with nothing in it. */
+static void an_answer_without_a_value_is_a_trigger(void **state) {
+  (void)state;
+  world w;
+  world_begin(&w, 2, waits, 9);
+  world_know(&w, 1, 2);
+  w.latency_ns = 5 * MS;
+  world_ask(&w, 1, (const size_t[]){2}, 1);
+  world_run(&w, 7 * MS);
+  replace_answer(&w, NULL, 0);
+  world_run(&w, 200 * MS);
+  assert_string_equal(world_at(&w, 1)->log, "y= from=0a0000000000000000080000000000000002 ");
+  assert_string_equal(world_at(&w, 1)->failed, "");
+  world_end(&w);
+}
+
 static void only_who_was_asked_may_answer(void **state) {
   (void)state;
   world w;
@@ -577,6 +611,7 @@ int main(void) {
       cmocka_unit_test(an_answer_after_the_end_is_late_and_counted),
       cmocka_unit_test(an_answer_that_nobody_can_read_is_a_failure),
       cmocka_unit_test(an_answer_is_held_within_the_byte_budget),
+      cmocka_unit_test(an_answer_without_a_value_is_a_trigger),
       cmocka_unit_test(only_who_was_asked_may_answer),
       cmocka_unit_test(an_execution_that_was_ended_waits_no_more),
       cmocka_unit_test(an_operator_inside_of_a_function_waits_too),

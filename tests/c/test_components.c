@@ -412,6 +412,22 @@ static void test_constant_view(void **state) {
   assert_int_equal(call.mem.live_bytes, 0);
 }
 
+/* A list of numbers, which no shipped component reads but one of a program's own may. */
+static void test_an_attribute_with_a_list(void **state) {
+  (void)state;
+  component_call call;
+  component_call_init(&call);
+  call_begin(&call, BBW_ROLE_MODEL, "Train", 1);
+  static const int64_t dims[] = {3, -1, 5};
+  onnx_attribute_ints(&call.names, call.node, "dims", dims, 3);
+  const int64_t *items = NULL;
+  size_t count = 0;
+  assert_true(bbw_ctx_attr_ints(&call.ctx, "dims", &items, &count));
+  assert_int_equal(count, 3);
+  assert_memory_equal(items, dims, sizeof(dims));
+  component_call_free(&call);
+}
+
 static void test_shipped_types_are_complete(void **state) {
   (void)state;
   size_t count;
@@ -474,6 +490,7 @@ int main(void) {
       cmocka_unit_test(test_constant_view_vectors),
       cmocka_unit_test(test_constant_view_always_ends),
       cmocka_unit_test(test_constant_view),
+      cmocka_unit_test(test_an_attribute_with_a_list),
       cmocka_unit_test(test_shipped_types_are_complete),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

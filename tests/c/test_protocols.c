@@ -380,6 +380,11 @@ static void forbidden_peers_do_not_come_in_by_hearsay(void **state) {
   assert_true(bbw_address_book_lookup(&f.call.engine.address_book, &known, &items, &count));
   assert_int_equal(count, 1);
   assert_true(bbw_bytes_equal(items[0], address));
+  /* Whoever is forbidden gets no answer either. */
+  (void)sent(&f);
+  assert_int_equal(from_network(&f, 3, "ShuffleRequest", message(peers, 1, bytes)), BBW_E_COMPONENT);
+  assert_true(call_reason_is(&f.call, "peer_blocked"));
+  assert_string_equal(sent(&f), "");
   end(&f);
 }
 
