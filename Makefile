@@ -412,6 +412,7 @@ test:  ## install what is missing, then run every test
 	@$(MAKE) --no-print-directory -j2 test-canaries
 	@$(MAKE) --no-print-directory conformance
 	@$(MAKE) --no-print-directory test-js
+	@$(MAKE) --no-print-directory test-export
 	@$(MAKE) --no-print-directory test-browser
 	@$(MAKE) --no-print-directory test-edge
 
@@ -458,7 +459,7 @@ fmt:  ## format the C sources and write the generated files
 	@node scripts/gen-docs.js
 
 # protobuf-c knows no groups, so of the envelopes only the ordinary ones are compared.
-interop:  ## compare our protobuf codecs with protobuf-c (installs it when missing)
+interop: test-export  ## compare our protobuf codecs with protobuf-c, and load in onnxruntime-web what is trained here (installs both when missing)
 	@scripts/setup-debian.sh interop
 	@mkdir -p $(BUILD)/interop
 	@protoc-c -Iproto --c_out=$(BUILD)/interop proto/onnx-subset.proto proto/bb_core.proto
@@ -466,7 +467,13 @@ interop:  ## compare our protobuf codecs with protobuf-c (installs it when missi
 	  $(BUILD)/interop/*.pb-c.c $(filter src/base/% src/format/%,$(SRC)) -lprotobuf-c -lm -o $(BUILD)/interop/protobuf_c
 	@$(BUILD)/interop/protobuf_c tests/vectors/artifacts/*.pb \
 	  $$(sed -n 's/.*"kind":"valid".*"file":"\([0-9]*.bin\)".*/tests\/vectors\/envelopes\/\1/p' tests/vectors/envelopes/index.json)
-.PHONY: interop
+
+tests/interop/node_modules/.package-lock.json: tests/interop/package-lock.json
+	cd tests/interop && npm ci --no-audit --no-fund --loglevel=error
+
+test-export: tests/interop/node_modules/.package-lock.json $(BUILD)/wasm/bb.wasm  ## load in onnxruntime-web what is trained here
+	@scripts/netns.sh 300 node --test $(wildcard tests/interop/*.test.js)
+.PHONY: interop test-export
 
 # What others compute beside what we compute: our kernels as modules without a main, and the others' packages, in a folder of their own.
 COMPARE_FLAGS := $(COMMON) -O3 -msimd128 -flto -DNDEBUG -sSTANDALONE_WASM --no-entry -sFILESYSTEM=0 -sALLOW_MEMORY_GROWTH=1

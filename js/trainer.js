@@ -194,7 +194,7 @@ export async function createTrainer(model, options) {
  */
 export function createTrainerIn(runtime, model, options) {
   if (options === null || typeof options !== 'object') throw wrongType('options', 'an object', options);
-  const file = asBytes(model).slice(); // exportModel writes the parameters into it
+  const file = asBytes(model).slice(); // export writes the parameters into it
   runtime.call('bbw_abi_trainer_new', file, packOptions(options), OUT, ERR);
   const handle = runtime.outU32();
   try {
@@ -336,7 +336,7 @@ function trainerOf(runtime, handle, file, isUnlabelled, keepsOutputs) {
       runtime.plain('bbw_abi_trainer_initialize', alive(), kind === 'glorot' ? 0 : 1, u64Of(seed, 'seed'));
     },
     /** The file with the parameters as they are now; everything else in it stays. @returns {Uint8Array} */
-    exportModel() {
+    export() {
       runtime.call('bbw_abi_trainer_export', alive(), file, OUT, ERR);
       return runtime.outBytes();
     },

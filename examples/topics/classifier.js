@@ -54,7 +54,7 @@ export async function trainTopics({ runtime, encoder, train, test, epochs = 8, o
     const before = await evaluate(trainer, held, metrics(), { signal });
     for await (const progress of trainer.fit(samplesOf(train), { epochs, batchSize: 32, seed: 1, signal })) onProgress?.(progress);
     const after = await evaluate(trainer, held, metrics(), { signal });
-    return { model: trainer.exportModel(), before: before.accuracy, accuracy: after.accuracy, confusion: after.confusion, steps: trainer.stats.steps };
+    return { model: trainer.export(), before: before.accuracy, accuracy: after.accuracy, confusion: after.confusion, steps: trainer.stats.steps };
   } finally {
     trainer.free();
   }

@@ -34,7 +34,7 @@ test('it learns what no line parts, and the exported file gives the same outputs
   assert.equal(events.length, 15 * 13);
   const { accuracy } = await evaluate(trainer, held, { accuracy: createAccuracy() });
   assert.ok(accuracy > 0.95, `accuracy ${accuracy}`);
-  const session = createSessionIn(runtime, trainer.exportModel());
+  const session = createSessionIn(runtime, trainer.export());
   assert.deepEqual(await evaluate(session, held, { accuracy: createAccuracy() }), { accuracy });
   const batch = await held.read(Uint32Array.from({ length: 20 }, (_, i) => i)), [{ name: output }] = session.outputs;
   assert.deepEqual(session.run(batch.inputs)[output].data, trainer.evaluate(batch.inputs).outputs[output].data);

@@ -156,7 +156,7 @@ test('what is frozen stays and the rest learns', () => {
   const all = createTrainerIn(runtime, mlp(), { loss: 'softmax-cross-entropy' });
   assert.ok(trainer.stats.nodes < all.stats.nodes, 'no backward work for what is frozen');
   trainer.step(batch(), labels());
-  const session = createSessionIn(runtime, trainer.exportModel()), { y } = session.run(batch());
+  const session = createSessionIn(runtime, trainer.export()), { y } = session.run(batch());
   assert.deepEqual(y.data, trainer.evaluate(batch()).outputs.y.data);
   for (const t of [trainer, all, session]) t.dispose();
   assert.throws(() => createTrainerIn(runtime, mlp(), { loss: 'mse', freeze: ['fc3.*'] }), fails('E_ARG', { option: 'freeze', value: 'fc3.*' }));
@@ -165,9 +165,9 @@ test('what is frozen stays and the rest learns', () => {
 
 test('an exported model gives in a session what the trainer gives', () => {
   const trainer = createTrainerIn(runtime, mlp(), { loss: 'softmax-cross-entropy', optimizer: 'adam' });
-  assert.deepEqual(trainer.exportModel(), mlp());
+  assert.deepEqual(trainer.export(), mlp());
   for (let i = 0; i < 5; i++) trainer.step(batch(), labels());
-  const bytes = trainer.exportModel();
+  const bytes = trainer.export();
   assert.equal(bytes.length, mlp().length);
   const session = createSessionIn(runtime, bytes);
   const ours = trainer.evaluate(batch()).outputs.y.data, theirs = session.run(batch()).y.data;
