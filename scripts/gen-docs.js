@@ -75,7 +75,7 @@ function onnxOperators() {
 /** Which operators of ONNX have a gradient: a text that makes something; those whose texts are all empty let nothing through. */
 function gradients() {
   const texts = rows(read('src/autodiff/gradients.def'), /^G\("", (\w+), (.*)\)$/gm);
-  return new Map(texts.map(([name, list]) => [name, /"[^",]/.test(list) ? 'yes' : 'nothing flows']));
+  return new Map(texts.map(([name, list]) => [name, /"[^",!]/.test(list) ? 'yes' : 'nothing flows']));
 }
 
 /** @param {{name: string, since: number, until: number}[]} ops */
@@ -129,6 +129,8 @@ Where ONNX leaves room:
 * Initializers that a file lists among its inputs (IR versions below 4) are fixed.
 * \`Dropout\` in training mode needs its seed. Operators that draw random numbers without a seed are not supported.
 * The padding of a convolution counts as zeros; what an infinite weight makes of it is not defined.
+* \`NegativeLogLikelihoodLoss\` and \`SoftmaxCrossEntropyLoss\` whose labels are all ignored, or whose weights add up to 0, are 0 as a mean, and so is their gradient (others give NaN, which would end a training).
+  Their class weights are never trained; weights that are made from what is trained are refused.
 * Gradients: of several largest (smallest) elements each gets the whole one in \`ReduceMax\`, \`ReduceMin\`, \`Max\`, \`Min\` and \`GlobalMaxPool\`, in \`MaxPool\` the first. \`Relu\` has none at 0, \`Clip\` has it at its bounds.
 * A run takes at most 2^24 steps, all iterations of loops counted. \`Einsum\` makes at most 2^30 products. A file imports at most 64 sets of operators.
 

@@ -39,7 +39,7 @@ static const char *rule_of(const bbw_onnx_op *op, const bbw_gradient_row *row, u
 bool bbw_gradient_may_flow(const bbw_onnx_op *op, uint32_t input) {
   const bbw_gradient_row *row = row_of(op);
   const char *rule = rule_of(op, row, input);
-  return row == NULL || (rule != NULL && rule[0] != '\0');
+  return row == NULL || (rule != NULL && rule[0] != '\0' && rule[0] != '!');
 }
 
 /* ---- nodes ---- */
@@ -479,6 +479,9 @@ static bbw_status differentiate(emitter *e, const uint8_t *is_needed) {
     e->input = i;
     if (rule == NULL) { return refuse(e, "operator has no gradient for this input: freeze what is in front of it"); }
     if (rule[0] == '\0') { continue; }
+    if (rule[0] == '!') {
+      return refuse(e, "operator takes this input as constant, but it is made from what is trained");
+    }
     if (rule[0] == '=') { return jointly(e, rule, is_needed); }
     if (!is_first_only && strstr(rule, "*g") == NULL) {
       return refuse(e, "operator has a gradient for its first result only");
