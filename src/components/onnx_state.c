@@ -15,6 +15,8 @@
 #define STATE_VERSION 2u
 #define HEAD_BYTES    52u
 #define JOB_WORDS     8u
+/* Numbers in a sample that a state may claim without holding one: the shape alone decides what the next run takes, and is not worth a checksum.  A larger one is not saved; the next samples say it again. */
+#define SAMPLE_MAX ((uint64_t)1 << 22)
 static const uint8_t magic[8] = {'B', 'B', 'W', 'M', 'O', 'D', 'E', 'L'};
 
 typedef struct layout {
@@ -82,7 +84,7 @@ bbw_status bbw_onnx_model_save(const void *self, const bbw_mem *mem, uint8_t **o
               .state_bytes = bbw_trainer_state_bytes(net->trainer),
               .kept = samples,
               .is_training = m->job.is_open,
-              .rank = net->is_fit ? net->x.rank : 0};
+              .rank = net->is_fit && (samples > 0 || net->x.count <= SAMPLE_MAX) ? net->x.rank : 0};
   for (uint32_t d = 0; d < l.rank; d++) { l.dims[d] = net->x.dims[d]; }
   size_t kept_floats = samples * net->x.count; /* they are there, so it fits; so do copies of the parameters */
   size_t copies = m->job.is_open && m->job.run.at.steps > 0 ? 2 : 1;
@@ -110,6 +112,16 @@ static bbw_status refuse(bbw_error *err, const char *detail) {
   return bbw_onnx_refuse(err, BBW_E_RESTORE_COMPONENT, detail);
 }
 
+/* What the state says of the shape of a sample is in it, or small. */
+static bool is_backed(const layout *l, size_t rest_bytes) {
+  uint64_t most = l->kept > 0 ? rest_bytes / sizeof(float) / l->kept : SAMPLE_MAX;
+  for (uint32_t d = 1; d < l->rank && l->dims[d] > 0; d++) {
+    if (l->dims[d] > most) { return false; }
+    most /= l->dims[d];
+  }
+  return true;
+}
+
 /* The head; *rest is what follows. */
 static bbw_status read_head(const bbw_onnx_net *net, bbw_bytes state, layout *l, bbw_bytes *rest, bbw_error *err) {
   const uint8_t *p = state.ptr;
@@ -130,7 +142,7 @@ static bbw_status read_head(const bbw_onnx_net *net, bbw_bytes state, layout *l,
   for (uint32_t d = 0; d < l->rank; d++) { l->dims[d] = bbw_load_u64le(p + HEAD_BYTES + 8 * d); }
   size_t used = HEAD_BYTES + 8 * (size_t)l->rank;
   *rest = (bbw_bytes){p + used, state.len - used};
-  return BBW_OK;
+  return is_backed(l, rest->len) ? BBW_OK : refuse(err, "the state claims larger samples than it holds");
 }
 
 /* The next `count` floats into new memory of the net (NULL for none); false when they are not there or memory runs out. */

@@ -11,6 +11,7 @@
 
 #include "artifact.h"
 #include "base/mem.h"
+#include "components/onnx_model.h"
 #include "format/value.h"
 #include "base/bytes.h"
 #include "kernel_data.h"
@@ -315,6 +316,57 @@ static void damaged_states_are_refused_or_used(void **state) {
   session_end(&s);
 }
 
+/* A whole state may claim any shape of a sample, which says how much memory the first run takes: what the state does not hold itself is capped, before anything is allocated. */
+static void a_forged_shape_asks_for_no_memory(void **state) {
+  (void)state;
+  const bbw_component_type *type = &bbw_onnx_model_component;
+  static const struct {
+    uint64_t kept, length, width; /* of a sample [1, length, width] */
+    bbw_status want;
+  } cases[] = {
+      {0, (uint64_t)1 << 40, 3, BBW_E_RESTORE_COMPONENT},    {0, (uint64_t)1 << 27, 3, BBW_E_RESTORE_COMPONENT},
+      {0, (uint64_t)1 << 21, 3, BBW_E_RESTORE_COMPONENT},    {0, ((uint64_t)1 << 63) + 5, 2, BBW_E_RESTORE_COMPONENT},
+      {1, (uint64_t)1 << 20, 3, BBW_E_RESTORE_COMPONENT}, /* it would be in the state */
+      {1024, (uint64_t)1 << 53, 3, BBW_E_RESTORE_COMPONENT}, {0, 5, 3, BBW_OK}};
+  onnx_file f;
+  onnx_file_init(&f);
+  onnx_input(&f, "x", "n len 3");
+  onnx_weights(&f, "w", "3 2", 1, 0.8f, false);
+  onnx_node(&f, "MatMul", "m", "x w", "y");
+  onnx_output(&f, "y");
+  test_mem mem;
+  test_mem_init(&mem);
+  void *self;
+  uint8_t *saved, *forged;
+  size_t len;
+  assert_int_equal(type->construct(&self, type, true, onnx_bytes(&f), &mem.mem, NULL), BBW_OK);
+  assert_int_equal(type->save(self, &bbw_mem_libc, &saved, &len), BBW_OK);
+  forged = malloc(len + 24);
+  assert_non_null(forged);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    const uint64_t dims[] = {1, cases[i].length, cases[i].width};
+    memcpy(forged, saved, 52); /* the head; the number of kept samples and the rank are its last */
+    bbw_store_u64le(forged + 40, cases[i].kept);
+    bbw_store_u32le(forged + 48, 3);
+    for (size_t d = 0; d < 3; d++) { bbw_store_u64le(forged + 52 + 8 * d, dims[d]); }
+    memcpy(forged + 76, saved + 52, len - 52);
+    mem.peak_bytes = mem.live_bytes;
+    size_t before = mem.live_bytes;
+    bbw_error err;
+    bbw_status rv = type->restore(self, (bbw_bytes){forged, len + 24}, &mem.mem, &err);
+    if (rv != cases[i].want) { print_error("case %zu\n", i); }
+    assert_int_equal(rv, cases[i].want);
+    if (rv == BBW_OK) { continue; }
+    assert_true(bbw_error_field(&err, "detail").len > 0);
+    assert_int_equal(mem.peak_bytes, before);
+  }
+  type->destroy(self, &mem.mem);
+  assert_int_equal(mem.live_bytes, 0);
+  bbw_mem_libc.free(bbw_mem_libc.ctx, saved, len);
+  free(forged);
+  onnx_file_free(&f);
+}
+
 /* ---- what ends it early ---- */
 
 static void it_ends_with_its_execution_and_the_steps_stay(void **state) {
@@ -495,6 +547,7 @@ int main(void) {
       cmocka_unit_test(the_time_budget_of_the_host_ends_a_slice),
       cmocka_unit_test(a_snapshot_in_the_middle_of_an_epoch_ends_with_the_same_bits),
       cmocka_unit_test(damaged_states_are_refused_or_used),
+      cmocka_unit_test(a_forged_shape_asks_for_no_memory),
       cmocka_unit_test(it_ends_with_its_execution_and_the_steps_stay),
       cmocka_unit_test(a_deadline_ends_it_and_the_limit_of_the_node_does_not),
       cmocka_unit_test(bad_input_is_named_and_changes_nothing),
