@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "bbw/trainer.h"
 #include "grad_case.h"
+#include "grad_graphs.h"
 #include "onnx_build.h"
 
 #define LINEAR            .is_f32 = true, .tolerance = 1e-4f /* a mean divides, which rounds each result */
@@ -1003,6 +1004,14 @@ static void test_large_sequences(void **state) {
   }
 }
 
+static void test_graphs(void **state) {
+  (void)state;
+  grad_graphs_check();
+  grad_graphs_check_refusals();
+  grad_graphs_check_frozen();
+  grad_graphs_check_memory();
+}
+
 /* Each text of gradients.def that makes something has been compared, and each row is one of an operator. */
 static void test_every_rule_has_a_case(void **state) {
   (void)state;
@@ -1050,6 +1059,7 @@ int main(void) {
       cmocka_unit_test(test_sizes),
       cmocka_unit_test(test_sequences),
       cmocka_unit_test(test_large_sequences),
+      cmocka_unit_test(test_graphs),
       cmocka_unit_test(test_every_rule_has_a_case), /* the last one: it asks what the others have done */
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
