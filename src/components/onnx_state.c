@@ -43,6 +43,7 @@ static void load_floats(float *to, const uint8_t *from, size_t count) {
 void bbw_onnx_job_close(bbw_onnx_job *job, const bbw_mem *mem) {
   bbw_value_release(job->x, mem);
   bbw_value_release(job->labels, mem);
+  bbw_value_release(job->y, mem);
   *job = (bbw_onnx_job){0};
 }
 
@@ -83,12 +84,12 @@ bbw_status bbw_onnx_model_save(const void *self, const bbw_mem *mem, uint8_t **o
               .parameters = count,
               .state_bytes = bbw_trainer_state_bytes(net->trainer),
               .kept = samples,
-              .is_training = m->job.is_open,
+              .is_training = m->job.is_training,
               .rank = net->is_fit && (samples > 0 || net->x.count <= SAMPLE_MAX) ? net->x.rank : 0};
   for (uint32_t d = 0; d < l.rank; d++) { l.dims[d] = net->x.dims[d]; }
   size_t kept_floats = samples * net->x.count; /* they are there, so it fits; so do copies of the parameters */
-  size_t copies = m->job.is_open && m->job.run.at.steps > 0 ? 2 : 1;
-  size_t fixed = HEAD_BYTES + 8 * l.rank + (m->job.is_open ? 8 * JOB_WORDS : 0);
+  size_t copies = m->job.is_training && m->job.run.at.steps > 0 ? 2 : 1;
+  size_t fixed = HEAD_BYTES + 8 * l.rank + (m->job.is_training ? 8 * JOB_WORDS : 0);
   bool fits = bbw_size_mul(count, copies, &floats) && bbw_size_add(floats, kept_floats, &floats) &&
               bbw_size_mul(floats, 4, &bytes) && bbw_size_add(bytes, fixed, &bytes) &&
               bbw_size_add(bytes, (size_t)l.state_bytes, &bytes);
@@ -99,7 +100,7 @@ bbw_status bbw_onnx_model_save(const void *self, const bbw_mem *mem, uint8_t **o
   to += l.state_bytes;
   store_floats(to, kept, kept_floats);
   to += 4 * kept_floats;
-  if (m->job.is_open) { to = put_job(&m->job, net, count, to); }
+  if (m->job.is_training) { to = put_job(&m->job, net, count, to); }
   store_floats(to, bbw_onnx_net_parameters(net), count);
   *out = state;
   *len = bytes;
@@ -162,7 +163,8 @@ static bool take_job(bbw_onnx_job *job, bbw_bytes *rest) {
   for (size_t i = 0; i < JOB_WORDS; i++) { words[i] = bbw_load_u64le(rest->ptr + 8 * i); }
   *rest = (bbw_bytes){rest->ptr + sizeof words, rest->len - sizeof words};
   bbw_train_position *at = &job->run.at;
-  *job = (bbw_onnx_job){.is_open = true, .cmd_id = words[0], .seed = words[1], .started_ns = words[2]};
+  *job = (bbw_onnx_job){
+      .is_open = true, .is_training = true, .cmd_id = words[0], .seed = words[1], .started_ns = words[2]};
   at->epoch = words[3];
   at->done = words[4];
   at->steps = words[5];
