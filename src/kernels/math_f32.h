@@ -59,8 +59,7 @@ static inline float bbw_exp_f32(float x) {
 static inline bbw_f32x4 bbw_exp_f32x4(bbw_f32x4 x) {
   bbw_f32x4 low = bbw_f32x4_splat(BBW_EXP_MIN);
   bbw_f32x4 high = bbw_f32x4_splat(BBW_EXP_MAX);
-  x = bbw_f32x4_select(x < low, low, x);
-  x = bbw_f32x4_select(x > high, high, x);
+  x = bbw_f32x4_at_most(bbw_f32x4_at_least(x, low), high);
   bbw_f32x4 rounder = bbw_f32x4_splat(BBW_ROUNDER);
   bbw_f32x4 rounded = x * bbw_f32x4_splat(BBW_LOG2_E) + rounder;
   bbw_f32x4 n = rounded - rounder;
@@ -226,8 +225,7 @@ static inline bbw_f32x4 bbw_erf_f32x4(bbw_f32x4 x) {
   p = p * z - bbw_f32x4_splat(0.376126349f);
   p = p * z + bbw_f32x4_splat(0.128379166f);
   bbw_f32x4 small = x + x * p;
-  bbw_f32x4 most = bbw_f32x4_splat(BBW_ERF_MAX);
-  bbw_f32x4 t = bbw_f32x4_select(size > most, most, size);
+  bbw_f32x4 t = bbw_f32x4_at_most(size, bbw_f32x4_splat(BBW_ERF_MAX));
   bbw_f32x4 q = bbw_f32x4_splat(2.10552753e-05f);
   q = q * t - bbw_f32x4_splat(0.000433797715f);
   q = q * t + bbw_f32x4_splat(0.00416694116f);
@@ -332,7 +330,7 @@ static inline bbw_f32x4 bbw_softplus_f32x4(bbw_f32x4 x) {
   bbw_f32x4 u = one + t;
   bbw_f32x4 d = u - one;
   bbw_f32x4 y = bbw_f32x4_select(d == zero, t, bbw_log_f32x4(u) * (t / d));
-  return bbw_f32x4_select(x < zero, zero, x) + y;
+  return bbw_f32x4_at_least(x, zero) + y;
 }
 
 /* x max(0, min(1, x / 6 + 0.5)) */
@@ -345,8 +343,7 @@ static inline float bbw_hard_swish_f32(float x) {
 static inline bbw_f32x4 bbw_hard_swish_f32x4(bbw_f32x4 x) {
   bbw_f32x4 zero = bbw_f32x4_splat(0.0f), one = bbw_f32x4_splat(1.0f);
   bbw_f32x4 y = x * bbw_f32x4_splat(0.166666672f) + bbw_f32x4_splat(0.5f);
-  y = bbw_f32x4_select(y > one, one, y);
-  y = bbw_f32x4_select(y < zero, zero, y);
+  y = bbw_f32x4_at_least(bbw_f32x4_at_most(y, one), zero);
   return x * y;
 }
 
