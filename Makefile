@@ -189,7 +189,7 @@ $(foreach dir,$(addprefix src/,$(SMALL_ROOMS)) wasm,$(WASM_DIR)/obj/$(dir)/%.o):
 $(SMALL_FILES:%=$(WASM_DIR)/obj/src/%.o) $(SMALL_FILES:%=$(WASM_DIR)/relaxed/src/%.o): WASM_FLAGS += -Os
 # And what hardly any model has, or only its loading, as small as can be.
 SMALLEST_FILES := $(addprefix onnx/,ops_vision ops_signal ops_training ops_loss ops_algebra ops_resize ops_make ops_control ops_recurrent grad_recurrent load fuse op) \
-                  $(patsubst src/%.c,%,$(wildcard src/compiler/*.c src/node/*.c))
+                  autodiff/gradient_graphs $(patsubst src/%.c,%,$(wildcard src/compiler/*.c src/node/*.c))
 $(SMALLEST_FILES:%=$(WASM_DIR)/obj/src/%.o): WASM_FLAGS += -Oz
 
 $(BUILD)/wasm-emcc/obj/%.o: %.c $(BUILD)/wasm-emcc/emcc.path

@@ -6,7 +6,7 @@
 
 import { BbwError, isBbwError } from './errors.js';
 import { ROLES_ROWS } from './generated/constants.js';
-import { wellFormed } from './internal/bytes.js';
+import { Reader, wellFormed } from './internal/bytes.js';
 import { pack, packList, unpackList } from './internal/pack.js';
 import { PeerId } from './peer-id.js';
 import { decodeValue, encodeValue, tensor } from './values.js';
@@ -22,6 +22,7 @@ import { decodeValue, encodeValue, tensor } from './values.js';
  * @property {string} opType
  * @property {RoleName} role
  * @property {bigint} nowNs  the node's clock
+ * @property {bigint} cmdId  which call it is; the same after a restore
  * @property {PeerId | undefined} srcPeer  who sent the envelope behind this execution
  * @property {number} outputCount  how many outputs are used
  * @property {Record<string, Attribute>} attributes
@@ -59,7 +60,8 @@ const ROLE_NAMES = /** @type {RoleName[]} */ (Object.values(ROLES_ROWS).map((row
  * @property {RoleName | readonly RoleName[]} role
  * @property {() => Record<string, any>} [create]  makes the methods for one node; without it they
  *   stand in the definition itself and are shared by all nodes. `bootstrap` among them sets the component up (`runBootstrap`, `runBootstrapSlots`). What it makes may have two more: `save()` gives the state as
- *   bytes, `restore(bytes)` takes it; a snapshot holds the state of components that have both
+ *   bytes, `restore(bytes)` takes it; a snapshot holds the state of components that have both. With `resumes: true` beside them a snapshot holds the calls that have promised an answer too: after a
+ *   restore they are made again, in their order, with the same inputs and the same `cmdId`, so that `restore` can have said how far each had come; `settled(cmdId)` says that its answer was given
  */
 
 /**
@@ -147,14 +149,16 @@ export function textOf(error) {
  * Answers the engine's calls into one component of one node.
  * @param {ComponentType} type
  * @param {Record<string, Method>} methods
- * @param {(cmdId: bigint, outcome: Promise<import('./values.js').EncodedValue[]>) => void} later  takes over a promised answer
+ * @param {(cmdId: bigint, outcome: Promise<import('./values.js').EncodedValue[]>, settled: () => void) => void} later  takes over a promised answer, and says when it was given
  * @param {() => number} [cap]  bytes of one result
  * @returns {import('./runtime.js').HostDispatch & {commit: () => void, discard: () => void}}  commit: what was restored takes
  *   the place of what there was; discard: it does not
  */
 export function createDispatch(type, methods, later, cap = () => Infinity) {
-  /** Restored, while the rest of the node still may fail. @type {Record<string, any> | undefined} */
+  /** Restored, while the rest of the node still may fail, with the calls that it has to answer. @type {{methods: Record<string, any>, calls: Uint8Array[]} | undefined} */
   let staged;
+  /** Calls of a component that resumes which have no answer yet. @type {Map<bigint, Uint8Array>} */
+  const waiting = new Map();
   /** Answers that are awaited by somebody who asked for the signal. @type {Map<bigint, AbortController>} */
   const aborts = new Map();
 
@@ -170,17 +174,32 @@ export function createDispatch(type, methods, later, cap = () => Infinity) {
   /** @param {string} action @param {Uint8Array} state */
   function keepState(action, state) {
     if (action === 'save') {
-      const bytes = /** @type {Record<string, any>} */ (methods).save();
+      const own = /** @type {Record<string, any>} */ (methods), bytes = own.save();
       if (!(bytes instanceof Uint8Array)) throw new BbwError('E_TYPE_MISMATCH', `${type.typeName}: save() must give a Uint8Array`);
-      return { status: 0, reply: packResults([{ typeHash: 0n, payload: bytes }]) };
+      const payload = own.resumes !== true ? bytes : pack((out) => {
+        packList(out, [...waiting.values()], (call) => out.bytes32(call));
+        out.bytes32(bytes);
+      });
+      return { status: 0, reply: packResults([{ typeHash: 0n, payload }]) };
     }
-    const fresh = /** @type {Record<string, any>} */ (type.create());
-    fresh.restore(state);
-    staged = fresh;
+    const fresh = /** @type {Record<string, any>} */ (type.create()), input = new Reader(state);
+    const calls = fresh.resumes === true ? unpackList(input, (one) => one.bytes32()) : [];
+    fresh.restore(fresh.resumes === true ? input.bytes32() : state);
+    staged = { methods: fresh, calls };
     return { status: 0 };
   }
-  /** @type {import('./runtime.js').HostDispatch} */
-  const dispatch = (call) => {
+  /** Takes over the answer to a call. @param {bigint} cmdId @param {Uint8Array} call @param {number} outputCount @param {Promise<Result | readonly Result[]>} result */
+  function promised(cmdId, call, outputCount, result) {
+    const { resumes, settled } = /** @type {Record<string, any>} */ (methods);
+    if (resumes === true) waiting.set(cmdId, call);
+    later(cmdId, result.then((results) => encodeResults(results, outputCount, cap())).finally(() => aborts.delete(cmdId)), () => {
+      waiting.delete(cmdId);
+      settled?.(cmdId);
+    });
+  }
+  /** @param {Reader} given @param {boolean} [isAgain]  a call out of a snapshot @returns {ReturnType<import('./runtime.js').HostDispatch>} */
+  const dispatch = (given, isAgain = false) => {
+    const bytes = given.view(given.left), call = new Reader(bytes);
     const roleNumber = call.u32(), opType = call.text32();
     const role = ROLE_NAMES[roleNumber];
     const nowNs = call.u64(), cmdId = call.u64();
@@ -208,7 +227,7 @@ export function createDispatch(type, methods, later, cap = () => Infinity) {
       const method = Object.hasOwn(methods, name) ? methods[name] : methods.dispatch;
       if (method === undefined) return failure(`component ${type.typeName} has no method ${name}`, 'NotRegistered');
       const context = {
-        opType, role, nowNs, srcPeer: src.length === 0 ? undefined : PeerId.fromBytes(src), outputCount, attributes,
+        opType, role, nowNs, cmdId, srcPeer: src.length === 0 ? undefined : PeerId.fromBytes(src), outputCount, attributes,
         get signal() {
           let controller = aborts.get(cmdId);
           if (controller === undefined) aborts.set(cmdId, controller = new AbortController());
@@ -216,21 +235,28 @@ export function createDispatch(type, methods, later, cap = () => Infinity) {
         },
       };
       const result = method.call(methods, inputs.map((i) => (i === undefined ? undefined : decodeValue(i.typeHash, i.payload))), context);
-      if (result instanceof Promise) {
-        later(cmdId, result.then((results) => encodeResults(results, outputCount, cap())).finally(() => aborts.delete(cmdId)));
+      if (result instanceof Promise || isAgain) { // nobody is there for an answer at once to a call that is made again
+        promised(cmdId, bytes, outputCount, Promise.resolve(result));
         return { status: 1 }; // LATER
       }
       aborts.delete(cmdId);
       return { status: 0, reply: packResults(encodeResults(result, outputCount, cap())) };
     } catch (error) {
-      aborts.delete(cmdId);
+      if (isAgain) promised(cmdId, bytes, outputCount, Promise.reject(error));
+      else aborts.delete(cmdId);
       return failure(error);
     }
   };
   return Object.assign(dispatch, {
     commit() {
-      methods = staged ?? methods;
+      if (staged === undefined) return;
+      for (const controller of aborts.values()) queueMicrotask(() => controller.abort(new BbwError('E_STATE', 'the node was restored')));
+      aborts.clear();
+      waiting.clear();
+      const { methods: restored, calls } = staged;
+      methods = restored;
       staged = undefined;
+      for (const call of calls) dispatch(new Reader(call), true);
     },
     discard() { staged = undefined; },
   });

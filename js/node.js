@@ -163,19 +163,25 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
   /** Counts restores: promises from before one answer nobody. */
   let life = 0;
 
-  /** A component promised an answer: give it to the engine when it is there. @param {bigint} cmdId @param {Promise<import('./values.js').EncodedValue[]>} outcome */
-  function later(cmdId, outcome) {
+  /** A component promised an answer: give it to the engine when it is there. @param {bigint} cmdId @param {Promise<import('./values.js').EncodedValue[]>} outcome @param {() => void} settled */
+  function later(cmdId, outcome, settled) {
     const bornIn = life;
-    outcome.then((results) => {
+    /** @param {() => void} answer  a snapshot that is taken before holds the call, one that is taken after it does not */
+    const give = (answer) => {
       if (handle === 0 || bornIn !== life) return;
+      try {
+        answer();
+      } finally {
+        settled();
+      }
+    };
+    outcome.then((results) => give(() => {
       try {
         complete(cmdId, packResults(results));
       } catch (error) {
         fail(cmdId, textOf(error));
       }
-    }, (error) => {
-      if (handle !== 0 && bornIn === life) fail(cmdId, textOf(error));
-    }).catch(() => {}).finally(() => { // refused: the engine knows the command no more, and counts it
+    }), (error) => give(() => fail(cmdId, textOf(error)))).catch(() => {}).finally(() => { // refused: the engine knows the command no more, and counts it
       isPending = false;
       onWake();
     });
@@ -245,8 +251,8 @@ export function installIn(runtime, { peerId: id, artifact, targets, addresses, c
       dispatches.forEach((dispatch) => dispatch.discard());
       throw error;
     }
-    dispatches.forEach((dispatch) => dispatch.commit());
     life += 1;
+    dispatches.forEach((dispatch) => dispatch.commit());
     woken(undefined);
   }
   /** @param {Step[]} steps @param {(step: Step) => void} listener */

@@ -75,7 +75,7 @@ function onnxOperators() {
 /** Which operators of ONNX have a gradient: a text that makes something; those whose texts are all empty let nothing through. */
 function gradients() {
   const texts = rows(read('src/autodiff/gradients.def'), /^G\("", (\w+), (.*)\)$/gm);
-  return new Map(texts.map(([name, list]) => [name, /"[^",]/.test(list) ? 'yes' : 'nothing flows']));
+  return new Map(texts.map(([name, list]) => [name, /"[^",!]/.test(list) ? 'yes' : 'nothing flows']));
 }
 
 /** @param {{name: string, since: number, until: number}[]} ops */
@@ -116,9 +116,11 @@ Opset versions below 7 are not promised. Strings, sequences, maps and optional v
 loaded; the error lists all that is missing, with operator, opset and node.
 
 The last column is for \`createTrainer\`: operators without a gradient may not stand between a parameter and the loss, unless what is in front of them is frozen. Gradients are
-computed in f32; through operators whose result is a choice, a size or a step nothing flows. \`If\`, \`Loop\` and \`Scan\` have none, nor have \`STFT\`, \`RoiAlign\`,
-\`Range\`, \`Unique\` and the quantized operators; a diagonal in \`Einsum\` and a matrix of more than 32 rows in \`Det\` are refused. \`RNN\`, \`GRU\` and \`LSTM\` keep nothing for the way
+computed in f32; through operators whose result is a choice, a size or a step nothing flows. \`STFT\`, \`RoiAlign\`, the values of \`OneHot\`,
+\`Range\`, \`Unique\` and the quantized operators have none; a diagonal in \`Einsum\` and a matrix of more than 32 rows in \`Det\` are refused. \`RNN\`, \`GRU\` and \`LSTM\` keep nothing for the way
 back: they run once more there, which takes one more forward pass of time and (gates + 2) * hidden numbers (\`GRU\`: 2 * gates + 2) for each step of each sequence while it lasts.
+\`If\`, \`Loop\` and \`Scan\` run what they have run once more on the way back: the branch that was taken, the iterations from the last to the first, however many the condition let through. Of each iteration
+only what it carried in is kept. Parameters are initializers of the main graph: those inside of a body are not trained. \`Dropout\` inside of a body does nothing.
 
 ${onnxTable(onnx)}
 
@@ -129,6 +131,8 @@ Where ONNX leaves room:
 * Initializers that a file lists among its inputs (IR versions below 4) are fixed.
 * \`Dropout\` in training mode needs its seed. Operators that draw random numbers without a seed are not supported.
 * The padding of a convolution counts as zeros; what an infinite weight makes of it is not defined.
+* \`NegativeLogLikelihoodLoss\` and \`SoftmaxCrossEntropyLoss\` whose labels are all ignored, or whose weights add up to 0, are 0 as a mean, and so is their gradient (others give NaN, which would end a training).
+  Their class weights are never trained; weights that are made from what is trained are refused.
 * Gradients: of several largest (smallest) elements each gets the whole one in \`ReduceMax\`, \`ReduceMin\`, \`Max\`, \`Min\` and \`GlobalMaxPool\`, in \`MaxPool\` the first. \`Relu\` has none at 0, \`Clip\` has it at its bounds.
 * A run takes at most 2^24 steps, all iterations of loops counted. \`Einsum\` makes at most 2^30 products. A file imports at most 64 sets of operators.
 

@@ -15,9 +15,15 @@ if (!existsSync(RESULTS)) {
 }
 /** @type {Map<string, {value: number, unit: string, against?: string}[]>} */
 const lines = new Map();
+/** What another package says instead of a figure. @type {Map<string, string>} */
+const refusals = new Map();
 for (const line of readFileSync(RESULTS, 'utf8').split('\n')) {
   if (line === '') continue;
   const figure = JSON.parse(line);
+  if (figure.cannot !== undefined) {
+    refusals.set(figure.name, figure.cannot);
+    continue;
+  }
   lines.set(figure.name, [...(lines.get(figure.name) ?? []), figure].slice(-RUNS));
 }
 /** Medians: a neighbour on the same machine may slow any single run down. */
@@ -34,13 +40,14 @@ const rows = [...figures].sort(([x], [y]) => (x < y ? -1 : 1)).map(([name, { val
   const other = figures.get(against ?? '');
   return `| \`${name}\` | ${shown(value)} ${unit} | ${low === high ? '' : `${shown(low)} to ${shown(high)}`} | ${other ? `${shown(value / other.value)} × \`${against}\`` : ''} |`;
 });
+for (const [name, text] of refusals) rows.push(`| \`${name}\` | cannot: ${text.replaceAll('|', '\\|')} |  |  |`);
 const old = existsSync(DOCUMENT) ? readFileSync(DOCUMENT, 'utf8')
   : `# Performance\n\n\`make bench\` measures, \`node scripts/gen-performance.js\` writes this table from its results.\n\n${BEGIN}\n${END}\n`;
 const [before, rest] = old.split(BEGIN);
 const after = rest?.split(END)[1];
 if (after === undefined) throw new Error(`${DOCUMENT} has lost the marks of its table`);
 const nameOf = (/** @type {string} */ row) => row.split('`')[1];
-const kept = rest.split(END)[0].split('\n').filter((row) => row.startsWith('| `') && !figures.has(nameOf(row)));
+const kept = rest.split(END)[0].split('\n').filter((row) => row.startsWith('| `') && !figures.has(nameOf(row)) && !refusals.has(nameOf(row)));
 rows.push(...kept);
 rows.sort((x, y) => (nameOf(x) < nameOf(y) ? -1 : 1));
 /** A chart of the simulator's costs by the number of Nodes, as far as they stand in the rows. @returns {string[]} */

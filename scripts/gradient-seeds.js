@@ -14,6 +14,17 @@ const s = (name, value) => ({ name, s: new TextEncoder().encode(value), type: 3 
 /** @param {string} name @param {number[]} values */
 const l = (name, values) => ({ name, ints: values, type: 7 });
 
+/** @param {string} name @param {number} elemType @param {number[]} dims */
+const port = (name, elemType, dims) => ({ name, type: { tensorType: { elemType, shape: { dim: dims.map((dimValue) => ({ dimValue: BigInt(dimValue) })) } } } });
+/**
+ * An attribute that is a graph.
+ * @param {string} name @param {any[]} input  ports @param {[string, string[], string][]} nodes  operator, inputs, output @param {string[]} output
+ */
+const g = (name, input, nodes, output) => ({
+  name, type: 5, g: { name, input, output: output.map((out) => port(out, DATA_TYPE.FLOAT, [])), node: nodes.map(([opType, from, to]) => ({ opType, name: to, input: from, output: [to] })) },
+});
+const { FLOAT, INT64, BOOL } = DATA_TYPE;
+
 /** Operator, inputs, attributes, outputs. @type {[string, any[], any[], number][]} */
 const MODELS = [
   ['LSTM', [w('a', [3, 2, 2]), w('b', [2, 12, 2]), w('c', [2, 12, 3]), w('d', [2, 24]), null, w('f', [2, 2, 3]), w('g', [2, 2, 3]), w('h', [2, 9])], [s('direction', 'bidirectional'), i('hidden_size', 3)], 3],
@@ -33,17 +44,21 @@ const MODELS = [
   ['LpNormalization', [w('a', [2, 3])], [i('axis', 0)], 1],
   ['MeanVarianceNormalization', [w('a', [2, 3, 2, 2])], [], 1],
   ['SoftmaxCrossEntropyLoss', [w('a', [2, 3]), ints('k', [2], [0, 2])], [], 1],
+  ['If', [{ name: 'a', dims: [], dataType: BOOL, int32Data: [1] }, w('b', [2]), w('c', [2])], [g('then_branch', [], [['Mul', ['b', 'c'], 't']], ['t']), g('else_branch', [], [['Sin', ['c'], 'e']], ['e'])], 1],
+  ['Scan', [w('a', [2]), w('b', [3, 2])], [g('body', [port('s', FLOAT, [2]), port('x', FLOAT, [2])], [['Mul', ['s', 'd'], 'p'], ['Add', ['p', 'x'], 't']], ['t', 'p']), i('num_scan_inputs', 1)], 2],
+  ['Loop', [ints('a', [1], [3]), null, w('c', [2])], [g('body', [port('i', INT64, []), port('k', BOOL, []), port('s', FLOAT, [2])], [['Mul', ['s', 'd'], 'p'], ['Tanh', ['p'], 't'], ['Identity', ['k'], 'on']], ['on', 't', 'p'])], 2],
   ['CenterCropPad', [w('a', [3, 2]), ints('k', [2], [2, 4])], [], 1],
 ];
 
 /** Every weight is trained; the result is multiplied by one more, so that a gradient has something behind it. @returns {Uint8Array[]} */
 export function gradientSeeds() {
+  const captured = new Set(['Scan', 'Loop']); // whose bodies read a weight d that is no input, as those of If read the last two
   return MODELS.map(([opType, inputs, attribute, outputs]) => encodeModel({
     irVersion: 8, opsetImport: [{ version: 20 }],
     graph: {
-      name: 'g', input: [], output: [{ name: 'z', type: { tensorType: { elemType: DATA_TYPE.FLOAT } } }], initializer: [...inputs.filter((input) => input !== null), w('v', [1], 3)],
+      name: 'g', input: [], output: [{ name: 'z', type: { tensorType: { elemType: DATA_TYPE.FLOAT } } }], initializer: [...inputs.filter((input) => input !== null), ...(captured.has(opType) ? [w('d', [2], 4)] : []), w('v', [1], 3)],
       node: [
-        { opType, name: 'n', input: inputs.map((input) => input?.name ?? ''), output: ['y', 'y1', 'y2'].slice(0, outputs), attribute },
+        { opType, name: 'n', input: (opType === 'If' ? inputs.slice(0, 1) : inputs).map((input) => input?.name ?? ''), output: ['y', 'y1', 'y2'].slice(0, outputs), attribute },
         { opType: 'Mul', name: 'm', input: ['y', 'v'], output: ['z'] },
       ],
     },

@@ -11,10 +11,13 @@
 //   Train(x, labels) -> loss, samples      attributes epochs, batch_size, seed (and the number of calls so far, so that each has an order of its own); the learning
 //                                          rate is the optimizer's, the attribute learning_rate is not asked
 //   Evaluate(x, labels) -> loss, accuracy
+//
+// A snapshot holds all of it: parameters, optimizer, what waits for its answer, and the position of a training that is under way, which goes on with the same bits.
 
 import { defineComponent } from '../component.js';
 import { BbwError } from '../errors.js';
 import { Reader, Writer } from '../internal/bytes.js';
+import { packList, unpackList } from '../internal/pack.js';
 import { createTrainerIn } from '../trainer.js';
 import { decodeValue, samples as sampleCount, tensor, trigger, typeHash } from '../values.js';
 import { fromArrays } from '../data/arrays.js';
@@ -25,11 +28,27 @@ import { createTurns } from './turns.js';
 
 /** @typedef {import('../values.js').Value} Value @typedef {import('../data/batch.js').Tensor} Tensor @typedef {import('../component.js').CallContext} CallContext */
 
-const STATE_VERSION = 1;
+const STATE_VERSION = 2;
 /** Samples that run at once where nothing is trained. */
 const PIECE = 256;
 /** Samples that Forward keeps for Backward at most. */
 const KEPT_MAX = 1024;
+
+/** @typedef {{calls: number, position?: import('./fit.js').Position, loss?: number}} Run */
+
+/** @param {Float32Array} floats */
+const bytesOf = (floats) => new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
+/** @param {Uint8Array} bytes */
+const floatsIn = (bytes) => new Float32Array(bytes.slice().buffer, 0, Math.floor(bytes.length / 4));
+
+/** @param {string} text @returns {Run} of which `fit` checks the position */
+function runOf(text) {
+  try {
+    const { calls, position, loss } = JSON.parse(text);
+    if (Number.isSafeInteger(calls) && calls >= 0 && (position === undefined || (position !== null && typeof position === 'object'))) return { calls, position, loss: typeof loss === 'number' ? loss : undefined };
+  } catch { /* said below */ }
+  throw new BbwError('E_RESTORE_COMPONENT', 'the state holds a training that is none', { got: text.slice(0, 64) });
+}
 
 /** What is left when the methods of a node that is gone are collected. @type {FinalizationRegistry<{free: () => void}> | undefined} */
 let leftovers;
@@ -99,6 +118,8 @@ export function trainableModel(runtime, onnx, { typeName = 'TrainableModel', bud
       let calls = 0;
       /** What went into the last Forward, for Backward. @type {Tensor | undefined} */
       let kept;
+      /** How far calls without an answer have come: a training with the number that it has among all, or a change that was made. @type {Map<bigint, Run>} */
+      const runs = new Map();
       /** One after the other. @type {Promise<unknown>} */
       let last = Promise.resolve();
       /** @template T @param {() => T | Promise<T>} work @returns {Promise<T>} */
@@ -134,24 +155,31 @@ export function trainableModel(runtime, onnx, { typeName = 'TrainableModel', bud
           kept = undefined;
           return trigger();
         }),
-        /** @param {(Value | undefined)[]} given */
-        applyDelta: ([d]) => inTurn(() => {
-          trainer.add(floatsOf(d, 'delta').data);
+        /** @param {(Value | undefined)[]} given @param {CallContext} context */
+        applyDelta: ([d], { cmdId }) => inTurn(() => {
+          if (!runs.has(cmdId)) trainer.add(floatsOf(d, 'delta').data);
+          runs.set(cmdId, { calls });
           kept = undefined;
           return trigger();
         }),
         /** @param {(Value | undefined)[]} given @param {CallContext} context */
         train(given, context) {
-          const { signal } = context;
+          const { signal, cmdId } = context;
           return inTurn(async () => {
             kept = undefined;
-            const data = toSet(given), seed = number(context, 'seed', 0) + calls;
-            let loss = NaN;
-            for await (const { meanLoss } of fit(trainer, data, {
-              epochs: number(context, 'epochs', 1), batchSize: number(context, 'batch_size', 32), seed, signal, budgetMs, budgetBatches, ...(onProgress && { onProgress }),
-            })) loss = meanLoss;
-            calls++;
-            return /** @type {[number, Value]} */ ([loss, sampleCount(data.length)]);
+            const data = toSet(given), run = runs.get(cmdId) ?? { calls };
+            runs.set(cmdId, run);
+            const steps = fit(trainer, data, {
+              epochs: number(context, 'epochs', 1), batchSize: number(context, 'batch_size', 32), seed: number(context, 'seed', 0) + run.calls, from: run.position, signal, budgetMs, budgetBatches,
+              onProgress(progress) { // in one task with the step, so that a snapshot never sees the one without the other
+                run.position = progress.position;
+                run.loss = progress.meanLoss;
+                onProgress?.(progress);
+              },
+            });
+            while (!(await steps.next()).done);
+            calls = run.calls + 1;
+            return /** @type {[number, Value]} */ ([run.loss ?? NaN, sampleCount(data.length)]);
           });
         },
         /** @param {(Value | undefined)[]} given @param {CallContext} context */
@@ -173,23 +201,36 @@ export function trainableModel(runtime, onnx, { typeName = 'TrainableModel', bud
             return [sum / count, accuracy.value];
           });
         },
+        resumes: true,
+        /** @param {bigint} cmdId */
+        settled(cmdId) { runs.delete(cmdId); },
         save() {
-          const out = new Writer(), state = trainer.saveState();
+          const out = new Writer();
           out.u32(STATE_VERSION);
           out.u64(calls);
-          out.blob(new Uint8Array(trainer.parameters().buffer));
-          out.blob(state);
+          out.blob(bytesOf(trainer.parameters()));
+          out.blob(trainer.saveState());
+          packList(out, [...runs], ([cmdId, run]) => {
+            out.u64(cmdId);
+            out.text32(JSON.stringify(run));
+          });
+          packList(out, kept === undefined ? [] : [...kept.dims], (d) => out.u64(d));
+          out.blob(bytesOf(/** @type {Float32Array} */ (kept?.data ?? new Float32Array())));
           return out.finish();
         },
         /** @param {Uint8Array} bytes */
         restore(bytes) {
           const state = new Reader(bytes), version = state.u32();
           if (version !== STATE_VERSION) throw new BbwError('E_RESTORE_COMPONENT', `${typeName}: the state is of version ${version}`, { version, expected: STATE_VERSION });
-          kept = undefined;
-          const count = Number(state.u64()), parameters = state.blob().slice();
-          trainer.load(new Float32Array(parameters.buffer, 0, Math.floor(parameters.length / 4)));
-          trainer.loadState(state.blob());
+          const count = Number(state.u64()), parameters = floatsIn(state.blob()), optimizer = state.blob();
+          const entries = unpackList(state, (one) => /** @type {[bigint, Run]} */ ([one.u64(), runOf(one.text32())]));
+          const dims = unpackList(state, (one) => Number(one.u64())), data = floatsIn(state.blob());
+          if (state.left > 0 || (dims.length > 0 && dims.reduce((a, b) => a * b, 1) !== data.length)) state.fail('a state of another size');
+          trainer.load(parameters);
+          trainer.loadState(optimizer);
           calls = count;
+          kept = dims.length > 0 ? { data, dims } : undefined;
+          for (const [cmdId, run] of entries) runs.set(cmdId, run);
         },
       };
       freeWith(methods, trainer);

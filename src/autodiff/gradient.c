@@ -39,12 +39,13 @@ static const char *rule_of(const bbw_onnx_op *op, const bbw_gradient_row *row, u
 bool bbw_gradient_may_flow(const bbw_onnx_op *op, uint32_t input) {
   const bbw_gradient_row *row = row_of(op);
   const char *rule = rule_of(op, row, input);
-  return row == NULL || (rule != NULL && rule[0] != '\0');
+  return row == NULL || (rule != NULL && rule[0] != '\0' && rule[0] != '!');
 }
 
 /* ---- nodes ---- */
 
-static bbw_status new_value(bbw_body *body, bbw_constant *constant, uint32_t producer, uint32_t *out, bbw_error *err) {
+bbw_status bbw_body_new_value(bbw_body *body, bbw_constant *constant, uint32_t producer, uint32_t *out,
+                              bbw_error *err) {
   bbw_body_value *value = bbw_vec_push(&body->values);
   if (value == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
   *value = (bbw_body_value){.constant = constant, .producer = producer};
@@ -59,7 +60,7 @@ bbw_status bbw_body_append(bbw_program *program, bbw_body *body, const bbw_new_n
   uint32_t index = (uint32_t)body->nodes.count;
   if (index >= 4 * BBW_ONNX_NODES_MAX) { return bbw_error_set(err, BBW_E_LIMIT); }
   for (uint32_t o = 0; o < made->output_count; o++) {
-    if (made->outputs[o] != BBW_VALUE_NONE) { BBW_TRY(new_value(body, NULL, index, &made->outputs[o], err)); }
+    if (made->outputs[o] != BBW_VALUE_NONE) { BBW_TRY(bbw_body_new_value(body, NULL, index, &made->outputs[o], err)); }
     outputs[o] = made->outputs[o];
   }
   bbw_op_node *node = bbw_vec_push(&body->nodes);
@@ -72,11 +73,60 @@ bbw_status bbw_body_append(bbw_program *program, bbw_body *body, const bbw_new_n
                         .outputs = outputs,
                         .output_count = made->output_count,
                         .params = made->params,
-                        .params_bytes = made->params_bytes};
+                        .params_bytes = made->params_bytes,
+                        .bodies = made->bodies,
+                        .body_count = made->body_count};
   for (uint32_t i = 0; i < made->input_count; i++) {
     inputs[i] = made->inputs[i];
     if (inputs[i] != BBW_VALUE_NONE) { bbw_body_retain_value(body, inputs[i]); }
   }
+  return BBW_OK;
+}
+
+bbw_status bbw_body_clone(bbw_program *program, const bbw_body *body, bbw_body **out, bbw_error *err) {
+  bbw_body *made = bbw_arena_array(&program->arena, 1, sizeof *made);
+  bbw_body **slot = made != NULL ? bbw_vec_push(&program->bodies) : NULL;
+  if (slot == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
+  *slot = made;
+  *made = *body;
+  bbw_vec_init(&made->values, sizeof(bbw_body_value), program->mem);
+  bbw_vec_init(&made->nodes, sizeof(bbw_op_node), program->mem);
+  bbw_vec_init(&made->captures, sizeof(bbw_capture), program->mem);
+  if (!bbw_vec_append(&made->values, body->values.items, body->values.count) ||
+      !bbw_vec_append(&made->nodes, body->nodes.items, body->nodes.count) ||
+      !bbw_vec_append(&made->captures, body->captures.items, body->captures.count)) {
+    return bbw_error_set(err, BBW_E_NOMEM);
+  }
+  for (uint32_t i = 0; i < made->nodes.count; i++) {
+    bbw_op_node *node = bbw_body_node_at(made, i);
+    uint32_t *outputs = bbw_arena_array(&program->arena, node->output_count, sizeof *outputs);
+    if (outputs == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
+    memcpy(outputs, node->outputs, node->output_count * sizeof *outputs);
+    node->outputs = outputs;
+    node->borrows_packed = node->packed != NULL;
+  }
+  for (uint32_t v = 0; v < made->values.count; v++) {
+    bbw_body_value *value = bbw_body_value_at(made, v);
+    if (value->constant != NULL) { value->constant->readers += value->readers; }
+  }
+  *out = made;
+  return BBW_OK;
+}
+
+bbw_status bbw_body_set_outputs(bbw_program *program, bbw_body *body, const uint32_t *values, uint32_t count,
+                                bbw_error *err) {
+  bbw_port *ports = bbw_arena_array(&program->arena, count, sizeof *ports);
+  if (ports == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
+  for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t k = 0; k < body->output_count; k++) {
+      if (body->outputs[k].value == values[i]) { ports[i] = body->outputs[k]; }
+    }
+    ports[i].value = values[i];
+    bbw_body_retain_value(body, values[i]);
+  }
+  for (uint32_t i = 0; i < body->output_count; i++) { bbw_body_release_value(program, body, body->outputs[i].value); }
+  body->outputs = ports;
+  body->output_count = count;
   return BBW_OK;
 }
 
@@ -115,7 +165,7 @@ static bbw_status new_number(emitter *e, double number, uint32_t *out) {
   bbw_array_shape(&shape, BBW_DTYPE_F32, 0, NULL);
   BBW_TRY(bbw_program_constant(e->program, &shape, &made, e->err));
   *(float *)made->array.data = (float)number;
-  return new_value(e->body, made, BBW_VALUE_NONE, out, e->err);
+  return bbw_body_new_value(e->body, made, BBW_VALUE_NONE, out, e->err);
 }
 
 static double read_number(emitter *e) {
@@ -201,7 +251,7 @@ static bbw_status term(emitter *e, uint32_t *out);
 static bbw_status output_of(emitter *e, uint32_t i, uint32_t *out) {
   if (i >= e->node.output_count) { return refuse(e, "its gradient needs an output that the node does not name"); }
   if (e->node.outputs[i] == BBW_VALUE_NONE) {
-    BBW_TRY(new_value(e->body, NULL, e->index, &e->node.outputs[i], e->err));
+    BBW_TRY(bbw_body_new_value(e->body, NULL, e->index, &e->node.outputs[i], e->err));
   }
   *out = e->node.outputs[i];
   return BBW_OK;
@@ -430,8 +480,7 @@ static bbw_status by_function(emitter *e, const char *name, uint32_t *out) {
 
 /* ---- the walk ---- */
 
-/* Which values depend on the wanted ones. */
-static bbw_status mark_needed(const bbw_body *body, uint8_t *is_needed) {
+void bbw_gradient_mark(const bbw_body *body, uint8_t *is_needed) {
   for (uint32_t i = 0; i < body->nodes.count; i++) {
     const bbw_op_node *node = bbw_body_node_at(body, i);
     bool needs = false;
@@ -443,7 +492,6 @@ static bbw_status mark_needed(const bbw_body *body, uint8_t *is_needed) {
       if (node->outputs[o] != BBW_VALUE_NONE) { is_needed[node->outputs[o]] = 1; }
     }
   }
-  return BBW_OK;
 }
 
 /* One node gives the gradients of all inputs that need one. */
@@ -455,8 +503,16 @@ static bbw_status jointly(emitter *e, const char *rule, const uint8_t *is_needed
     uint32_t v = e->node.inputs[i];
     outputs[i] = v != BBW_VALUE_NONE && is_needed[v] ? 0 : BBW_VALUE_NONE;
   }
-  e->at = rule + 1;
-  BBW_TRY(application(e, count, outputs));
+  if (rule[1] == '#') { /* it runs graphs */
+    uint32_t *slopes = bbw_arena_array(e->scratch, e->node.output_count, sizeof *slopes);
+    if (slopes == NULL) { return bbw_error_set(e->err, BBW_E_NOMEM); }
+    for (uint32_t o = 0; o < e->node.output_count; o++) { slopes[o] = gradient_of(e, e->node.outputs[o]); }
+    BBW_TRY(
+        bbw_gradient_graphs(e->program, e->body, &e->node, e->index, slopes, is_needed, outputs, e->scratch, e->err));
+  } else {
+    e->at = rule + 1;
+    BBW_TRY(application(e, count, outputs));
+  }
   for (uint32_t i = 0; i < count; i++) {
     if (outputs[i] != BBW_VALUE_NONE) { BBW_TRY(accumulate(e, e->node.inputs[i], outputs[i])); }
   }
@@ -479,6 +535,9 @@ static bbw_status differentiate(emitter *e, const uint8_t *is_needed) {
     e->input = i;
     if (rule == NULL) { return refuse(e, "operator has no gradient for this input: freeze what is in front of it"); }
     if (rule[0] == '\0') { continue; }
+    if (rule[0] == '!') {
+      return refuse(e, "operator takes this input as constant, but it is made from what is trained");
+    }
     if (rule[0] == '=') { return jointly(e, rule, is_needed); }
     if (!is_first_only && strstr(rule, "*g") == NULL) {
       return refuse(e, "operator has a gradient for its first result only");
@@ -492,8 +551,8 @@ static bbw_status differentiate(emitter *e, const uint8_t *is_needed) {
   return BBW_OK;
 }
 
-static bbw_status build(emitter *e, uint32_t root, uint32_t slope, const uint32_t *wanted, size_t count,
-                        uint32_t *gradients) {
+static bbw_status build(emitter *e, const uint32_t *roots, const uint32_t *slopes, size_t root_count,
+                        const uint32_t *wanted, size_t count, uint32_t *gradients) {
   uint32_t nodes = (uint32_t)e->body->nodes.count;
   e->value_count = (uint32_t)e->body->values.count;
   e->gradients = bbw_arena_array(e->scratch, e->value_count, sizeof *e->gradients);
@@ -501,8 +560,10 @@ static bbw_status build(emitter *e, uint32_t root, uint32_t slope, const uint32_
   if (e->gradients == NULL || is_needed == NULL) { return bbw_error_set(e->err, BBW_E_NOMEM); }
   for (uint32_t v = 0; v < e->value_count; v++) { e->gradients[v] = BBW_VALUE_NONE; }
   for (size_t i = 0; i < count; i++) { is_needed[wanted[i]] = 1; }
-  BBW_TRY(mark_needed(e->body, is_needed));
-  if (is_needed[root]) { e->gradients[root] = slope; }
+  bbw_gradient_mark(e->body, is_needed);
+  for (size_t i = 0; i < root_count; i++) {
+    if (is_needed[roots[i]]) { BBW_TRY(accumulate(e, roots[i], slopes[i])); }
+  }
   for (uint32_t i = nodes; i-- > 0;) {
     e->node = *bbw_body_node_at(e->body, i);
     e->index = i;
@@ -512,12 +573,13 @@ static bbw_status build(emitter *e, uint32_t root, uint32_t slope, const uint32_
   return BBW_OK;
 }
 
-bbw_status bbw_gradient_build(bbw_program *program, bbw_body *body, uint32_t root, uint32_t slope,
-                              const uint32_t *wanted, size_t count, uint32_t *gradients, bbw_error *err) {
+bbw_status bbw_gradient_build(bbw_program *program, bbw_body *body, const uint32_t *roots, const uint32_t *slopes,
+                              size_t root_count, const uint32_t *wanted, size_t count, uint32_t *gradients,
+                              bbw_error *err) {
   bbw_arena scratch;
   bbw_arena_init(&scratch, program->mem);
   emitter e = {.program = program, .body = body, .scratch = &scratch, .err = err};
-  bbw_status rv = build(&e, root, slope, wanted, count, gradients);
+  bbw_status rv = build(&e, roots, slopes, root_count, wanted, count, gradients);
   bbw_arena_free(&scratch);
   return rv;
 }

@@ -257,23 +257,27 @@ static bbw_descent descent_of(const bbw_trainer *t) {
 }
 
 /*
- * Moments as f16, times 256, so that what matters lies above the denormals (2e-7 to 255); of the mean square the root, whose exponents are those of the gradient.  A moment changes by less than f16 can
- * tell in most steps, so it is rounded up or down by chance: on average nothing is lost.  The chance is drawn from the seed, the step and the place.
+ * Moments in 16 bits with an exponent of 7, so that they reach as far as the f32 numbers whose squares are f32: 2^-63 to 2^65.  A mean has a sign and 8 bits of a fraction; of a mean square the root is
+ * kept, which has no sign and 9.  A moment changes by less than that can tell in most steps, so it is rounded up or down by chance: on average nothing is lost.  The chance is drawn from the seed, the
+ * step and the place.
  */
-#define HALF_SCALE 256.0f
-enum { HALF_BLOCK = 256 };
+enum { HALF_BLOCK = 256, MEAN_BITS = 8, ROOT_BITS = 9 };
 
-static uint16_t half_of(float x, uint32_t chance) {
-  uint32_t bits, size;
+static uint16_t half_of(float x, uint32_t fraction_bits, uint32_t chance) {
+  uint32_t bits, shift = 23 - fraction_bits, least = 64u << fraction_bits, most = (128u << fraction_bits) - 1;
   memcpy(&bits, &x, sizeof bits);
-  size = bits & 0x7fffffffu;
-  if (size > 0x477fe000u) { /* 65504, the largest */
-    bits = (bits & 0x80000000u) | 0x477fe000u;
-  } else if (size >= 0x38800000u) { /* the others are denormal and rounded to the nearest */
-    bits = (bits + (chance & 0x1fffu)) & ~0x1fffu;
-  }
+  uint32_t size = ((bits & 0x7fffffffu) + (chance & ((1u << shift) - 1))) >> shift;
+  size = size <= least ? 0 : size - least < most ? size - least : most;
+  return (uint16_t)(size | (fraction_bits == MEAN_BITS ? bits >> 31 << 15 : 0));
+}
+
+static float whole_of(uint16_t half, uint32_t fraction_bits) {
+  uint32_t size = fraction_bits == MEAN_BITS ? half & 0x7fffu : half, bits;
+  bits = size == 0 ? 0 : (size + (64u << fraction_bits)) << (23 - fraction_bits);
+  if (size != half) { bits |= 0x80000000u; }
+  float x;
   memcpy(&x, &bits, sizeof x);
-  return bbw_f32_to_f16(x);
+  return x;
 }
 
 static void descend_half(bbw_descent_f32_fn *descent, const bbw_descent *d, const float *gradient, float *x,
@@ -282,15 +286,15 @@ static void descend_half(bbw_descent_f32_fn *descent, const bbw_descent *d, cons
   for (size_t at = 0; at < count; at += HALF_BLOCK) {
     size_t n = count - at < HALF_BLOCK ? count - at : HALF_BLOCK;
     for (size_t i = 0; i < n; i++) {
-      float root = v != NULL ? bbw_f16_to_f32(v[at + i]) / HALF_SCALE : 0.0f;
-      mean[i] = bbw_f16_to_f32(m[at + i]) / HALF_SCALE;
+      float root = v != NULL ? whole_of(v[at + i], ROOT_BITS) : 0.0f;
+      mean[i] = whole_of(m[at + i], MEAN_BITS);
       square[i] = root * root;
     }
     descent(d, gradient + at, x + at, mean, square, n);
     for (size_t i = 0; i < n; i++) {
       uint64_t chance = bbw_rng_next(rng);
-      m[at + i] = half_of(mean[i] * HALF_SCALE, (uint32_t)chance);
-      if (v != NULL) { v[at + i] = half_of(sqrtf(square[i]) * HALF_SCALE, (uint32_t)(chance >> 32)); }
+      m[at + i] = half_of(mean[i], MEAN_BITS, (uint32_t)chance);
+      if (v != NULL) { v[at + i] = half_of(sqrtf(square[i]), ROOT_BITS, (uint32_t)(chance >> 32)); }
     }
   }
 }

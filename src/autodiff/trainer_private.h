@@ -14,9 +14,9 @@ struct bbw_trainer {
   bbw_budget budget;                       /* parameters and moments counted */
   bbw_runner *step, *inference, *backward; /* backward: NULL unless asked for */
   float *values;                           /* the vector */
-  uint8_t
-      *moments[BBW_TRAINER_MOMENTS_MAX]; /* f32 or f16, as many as the vector has; NULL where the optimizer has fewer */
-  size_t moment_bytes;                   /* of each */
+  uint8_t *moments
+      [BBW_TRAINER_MOMENTS_MAX]; /* f32 or 16 bits, as many as the vector has; NULL where the optimizer has fewer */
+  size_t moment_bytes;           /* of each */
   uint32_t moment_count;
   uint64_t steps;
   uint64_t draw;      /* of this step: what Dropout draws from */

@@ -16,12 +16,12 @@ uint64_t bbw_trainer_hash(bbw_bytes bytes) {
   return bbw_siphash_finish(&hash);
 }
 
-/* ---- state: magic, u32 version, u32 moments, u32 optimizer, u64 numbers each, u64 steps, u64 names and shapes; the moments as f32, or f16; u64 checksum.  Little-endian. ---- */
+/* ---- state: magic, u32 version, u32 moments, u32 optimizer, u64 numbers each, u64 steps, u64 names and shapes; the moments as f32, or in 16 bits as trainer.c does; u64 checksum.  Little-endian. ---- */
 
 #define STATE_HEAD    44u
 #define STATE_TAIL    8u
 #define STATE_VERSION 1u
-#define STATE_F16     0x100u /* in the number of the optimizer: moments are f16 */
+#define STATE_HALF    0x200u /* in the number of the optimizer: moments of 16 bits; 0x100 were those of f16 */
 static const uint8_t state_magic[8] = {'B', 'B', 'W', 'T', 'R', 'A', 'I', 'N'};
 
 size_t bbw_trainer_state_bytes(const bbw_trainer *t) {
@@ -48,7 +48,7 @@ static void write_head(const bbw_trainer *t, uint8_t *out) {
   memcpy(out, state_magic, 8);
   bbw_store_u32le(out + 8, STATE_VERSION);
   bbw_store_u32le(out + 12, t->moment_count);
-  bbw_store_u32le(out + 16, (uint32_t)t->options.optimizer | (t->options.has_f16_state ? STATE_F16 : 0));
+  bbw_store_u32le(out + 16, (uint32_t)t->options.optimizer | (t->options.has_f16_state ? STATE_HALF : 0));
   bbw_store_u64le(out + 20, t->graph.value_count);
   bbw_store_u64le(out + 28, t->steps);
   bbw_store_u64le(out + 36, layout_of(t));
@@ -67,19 +67,13 @@ static bbw_status unfit(bbw_error *err, const char *detail) {
   return BBW_E_INVALID_VALUE;
 }
 
-/* A mean must be finite; a mean square (or its root) may have overflowed, but is no NaN and, as f32, not negative. */
+/* A mean must be finite; a mean square may have overflowed, but is no NaN and not negative.  In 16 bits all are so. */
 static bool is_moment(const bbw_trainer *t, uint32_t which, const uint8_t *from) {
-  for (size_t i = 0; i < t->graph.value_count; i++) {
+  for (size_t i = 0; i < t->graph.value_count && !t->options.has_f16_state; i++) {
     float x;
-    uint32_t bits;
-    if (t->options.has_f16_state) {
-      x = bbw_f16_to_f32((uint16_t)(from[2 * i] | (uint32_t)from[2 * i + 1] << 8));
-    } else {
-      bits = bbw_load_u32le(from + 4 * i);
-      memcpy(&x, &bits, sizeof x);
-    }
-    bool is = which == 0 ? isfinite(x) : t->options.has_f16_state ? !isnan(x) : x >= 0.0f;
-    if (!is) { return false; }
+    uint32_t bits = bbw_load_u32le(from + 4 * i);
+    memcpy(&x, &bits, sizeof x);
+    if (which == 0 ? !isfinite(x) : !(x >= 0.0f)) { return false; }
   }
   return true;
 }

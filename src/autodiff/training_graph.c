@@ -236,57 +236,6 @@ static bbw_status free_constants(const maker *m, bbw_body *body) {
   return BBW_OK;
 }
 
-/* ---- two bodies out of one ---- */
-
-static bbw_status clone_body(const maker *m, const bbw_body *body, bbw_body **out) {
-  bbw_program *program = m->g->program;
-  bbw_body *made = bbw_arena_array(&program->arena, 1, sizeof *made);
-  bbw_body **slot = made != NULL ? bbw_vec_push(&program->bodies) : NULL;
-  if (slot == NULL) { return no_memory(m); }
-  *slot = made;
-  *made = *body;
-  bbw_vec_init(&made->values, sizeof(bbw_body_value), program->mem);
-  bbw_vec_init(&made->nodes, sizeof(bbw_op_node), program->mem);
-  bbw_vec_init(&made->captures, sizeof(bbw_capture), program->mem);
-  if (!bbw_vec_append(&made->values, body->values.items, body->values.count) ||
-      !bbw_vec_append(&made->nodes, body->nodes.items, body->nodes.count)) {
-    return no_memory(m);
-  }
-  for (uint32_t i = 0; i < made->nodes.count; i++) {
-    bbw_op_node *node = bbw_body_node_at(made, i);
-    uint32_t *outputs = bbw_arena_array(&program->arena, node->output_count, sizeof *outputs);
-    if (outputs == NULL) { return no_memory(m); }
-    memcpy(outputs, node->outputs, node->output_count * sizeof *outputs);
-    node->outputs = outputs;
-    node->borrows_packed = node->packed != NULL;
-  }
-  for (uint32_t v = 0; v < made->values.count; v++) {
-    bbw_body_value *value = bbw_body_value_at(made, v);
-    if (value->constant != NULL) { value->constant->readers += value->readers; }
-  }
-  *out = made;
-  return BBW_OK;
-}
-
-/* Other outputs; what the old ones alone needed goes with the next sweep. */
-static bbw_status set_outputs(const maker *m, bbw_body *body, const uint32_t *values, uint32_t count) {
-  bbw_port *ports = bbw_arena_array(&m->g->program->arena, count, sizeof *ports);
-  if (ports == NULL) { return no_memory(m); }
-  for (uint32_t i = 0; i < count; i++) {
-    for (uint32_t k = 0; k < body->output_count; k++) {
-      if (body->outputs[k].value == values[i]) { ports[i] = body->outputs[k]; }
-    }
-    ports[i].value = values[i];
-    bbw_body_retain_value(body, values[i]);
-  }
-  for (uint32_t i = 0; i < body->output_count; i++) {
-    bbw_body_release_value(m->g->program, body, body->outputs[i].value);
-  }
-  body->outputs = ports;
-  body->output_count = count;
-  return BBW_OK;
-}
-
 /* ---- the two graphs ---- */
 
 static bbw_status make_inference(const maker *m, bbw_body *body, bbw_arena *scratch) {
@@ -297,7 +246,7 @@ static bbw_status make_inference(const maker *m, bbw_body *body, bbw_arena *scra
   outputs[count] = m->prediction;
   BBW_TRY(widen_inputs(m, body));
   add_parameters(m, body);
-  BBW_TRY(set_outputs(m, body, outputs, count + 1));
+  BBW_TRY(bbw_body_set_outputs(m->g->program, body, outputs, count + 1, m->err));
   BBW_TRY(bbw_program_fuse(m->g->program, body, m->err));
   return bbw_program_pack(m->g->program, body, m->err);
 }
@@ -408,12 +357,12 @@ static bbw_status make_backward(const maker *m, bbw_body *body, bbw_arena *scrat
   for (uint32_t i = 0; i < g->parameter_count; i++) {
     if (!g->parameters[i].is_statistic) { wanted[count++] = m->values[i]; }
   }
-  BBW_TRY(bbw_gradient_build(g->program, body, m->output, made[1], wanted, count, gradients, m->err));
+  BBW_TRY(bbw_gradient_build(g->program, body, &m->output, &made[1], 1, wanted, count, gradients, m->err));
   for (uint32_t i = 0, k = 0; i < g->parameter_count; i++) {
     if (g->parameters[i].is_statistic) { continue; }
     if (gradients[k++] == BBW_VALUE_NONE) { return no_gradient(m, g->parameters[i].name); }
   }
-  BBW_TRY(set_outputs(m, body, gradients, count));
+  BBW_TRY(bbw_body_set_outputs(g->program, body, gradients, count, m->err));
   BBW_TRY(bbw_program_fuse(g->program, body, m->err));
   return bbw_program_pack(g->program, body, m->err);
 }
@@ -435,19 +384,19 @@ static bbw_status make_step(const maker *m, bbw_body *body, bbw_arena *scratch) 
   outputs[0] = made[0];
   for (uint32_t i = 0; i < g->kept_count; i++) { outputs[1 + i] = body->outputs[i].value; }
   uint32_t *gradients = outputs + 1 + g->kept_count;
-  BBW_TRY(
-      bbw_gradient_build(g->program, body, m->prediction, made[1], m->values, g->parameter_count, gradients, m->err));
+  BBW_TRY(bbw_gradient_build(g->program, body, &m->prediction, &made[1], 1, m->values, g->parameter_count, gradients,
+                             m->err));
   for (uint32_t i = 0; i < g->parameter_count; i++) {
     if (g->parameters[i].is_statistic) { gradients[i] = moved[i]; }
     if (gradients[i] == BBW_VALUE_NONE) { /* every way to the loss ends in something constant */
       return no_gradient(m, g->parameters[i].name);
     }
   }
-  BBW_TRY(set_outputs(m, body, outputs, 1 + g->kept_count + g->parameter_count));
+  BBW_TRY(bbw_body_set_outputs(g->program, body, outputs, 1 + g->kept_count + g->parameter_count, m->err));
   BBW_TRY(bbw_program_fuse(g->program, body, m->err));
   BBW_TRY(bbw_program_pack(g->program, body, m->err));
   if (m->options->checkpoints < 2) { return BBW_OK; }
-  BBW_TRY(clone_body(m, body, &g->whole));
+  BBW_TRY(bbw_body_clone(g->program, body, &g->whole, m->err));
   return bbw_checkpoint(g->program, body, m->options->checkpoints, m->err);
 }
 
@@ -473,14 +422,24 @@ static bbw_status keep_loss(maker *m) {
   return BBW_OK;
 }
 
-/* Bodies of control flow hold no parameters of their own. */
+/* Bodies of control flow hold no parameters of their own.  Their gradients are made from the operators of the file, so these are fused for good only when all gradients are there. */
 static bbw_status simplify_inner(const maker *m) {
   bbw_program *program = m->g->program;
   for (size_t i = 1; i < program->bodies.count; i++) {
     bbw_body *body = *BBW_VEC_AT(&program->bodies, bbw_body *, i);
     BBW_TRY(bbw_program_fold(program, body, m->err));
-    BBW_TRY(bbw_program_fuse(program, body, m->err));
-    BBW_TRY(bbw_program_pack(program, body, m->err));
+    BBW_TRY(bbw_program_fuse_forward(program, body, m->err));
+  }
+  return BBW_OK;
+}
+
+static bbw_status finish_inner(const maker *m) {
+  const bbw_training_graph *g = m->g;
+  for (size_t i = 0; i < g->program->bodies.count; i++) {
+    bbw_body *body = *BBW_VEC_AT(&g->program->bodies, bbw_body *, i);
+    if (body == g->step || body == g->inference || body == g->backward || body == g->whole) { continue; }
+    BBW_TRY(bbw_program_fuse(g->program, body, m->err));
+    BBW_TRY(bbw_program_pack(g->program, body, m->err));
   }
   return BBW_OK;
 }
@@ -502,14 +461,15 @@ static bbw_status make(maker *m, bbw_arena *scratch) {
   BBW_TRY(bbw_program_fold(g->program, body, m->err));
   BBW_TRY(bbw_program_fuse_forward(g->program, body, m->err));
   g->step = body;
-  BBW_TRY(clone_body(m, body, &g->inference));
+  BBW_TRY(bbw_body_clone(g->program, body, &g->inference, m->err));
   if (m->options->has_backward) {
-    BBW_TRY(clone_body(m, body, &g->backward));
+    BBW_TRY(bbw_body_clone(g->program, body, &g->backward, m->err));
     BBW_TRY(make_backward(m, g->backward, scratch));
     bbw_body_release_value(g->program, g->backward, m->prediction);
   }
   BBW_TRY(make_inference(m, g->inference, scratch));
   BBW_TRY(make_step(m, g->step, scratch));
+  BBW_TRY(finish_inner(m));
   bbw_body_release_value(g->program, g->step, m->prediction);
   bbw_body_release_value(g->program, g->inference, m->prediction);
   return BBW_OK;

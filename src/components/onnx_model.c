@@ -164,26 +164,6 @@ static bbw_status set_numbers(bbw_ctx *ctx, float first, bbw_type second_type, u
   return BBW_OK;
 }
 
-static bbw_status forward(model *m, bbw_ctx *ctx) {
-  const float *x;
-  size_t samples;
-  bbw_status rv = read_inputs(m, ctx, &x, &samples);
-  if (rv != BBW_OK) { return rv; }
-  const uint64_t dims[] = {samples, bbw_onnx_net_output_width(m->net)};
-  bbw_value *y;
-  float *data;
-  bbw_error err;
-  rv = bbw_value_new_tensor(&y, &data, BBW_TYPE_CPU_TENSOR, dims, 2, m->mem);
-  if (rv != BBW_OK) { return rv; }
-  rv = bbw_onnx_net_forward(m->net, x, samples, data, &err);
-  if (rv != BBW_OK) {
-    bbw_value_release(y, m->mem);
-    return fail(ctx, rv, &err);
-  }
-  bbw_ctx_set_output(ctx, 0, y);
-  return BBW_OK;
-}
-
 static bbw_status backward(model *m, bbw_ctx *ctx) {
   const bbw_tensor *g = bbw_ctx_input_tensor(ctx, 0);
   if (g == NULL) { return bbw_ctx_fail_input(ctx, 0, "CpuTensor"); }
@@ -254,7 +234,101 @@ static bbw_status change(model *m, bbw_ctx *ctx, change_parameters *how) {
 static bbw_status load_parameters(model *m, bbw_ctx *ctx) { return change(m, ctx, bbw_onnx_net_load_parameters); }
 static bbw_status apply_delta(model *m, bbw_ctx *ctx) { return change(m, ctx, bbw_onnx_net_apply_delta); }
 
-/* ---- training, in slices ---- */
+/* ---- in slices ---- */
+
+/* Whether the operator goes on with what it began in an earlier slice; else a job of its own is open now, under *cmd_id where it was parked before. */
+static bool goes_on(model *m, bbw_ctx *ctx, bool is_training) {
+  job *j = &m->job;
+  uint64_t cmd_id = 0;
+  bool is_next = bbw_ctx_resumed(ctx, &cmd_id) && j->is_open && j->cmd_id == cmd_id;
+  if (is_next) { return true; }
+  close_job(m);
+  *j = (job){.is_open = true, .is_training = is_training, .cmd_id = cmd_id, .started_ns = bbw_ctx_now_ns(ctx)};
+  return false;
+}
+
+/* The data of a job that is read slice by slice; the values live as long as it does. */
+static bbw_status hold_data(model *m, bbw_ctx *ctx, bool has_labels) {
+  job *j = &m->job;
+  bbw_error err;
+  bbw_status rv = read_inputs(m, ctx, &j->run.x, &j->run.samples);
+  if (rv == BBW_OK && has_labels) { rv = read_labels(m, ctx, j->run.samples, &j->run.labels); }
+  if (rv != BBW_OK) { return rv; }
+  if (has_labels) { rv = bbw_onnx_check_labels(m->net, j->run.labels, j->run.samples, &err); }
+  if (rv != BBW_OK) { return fail(ctx, rv, &err); }
+  j->x = bbw_value_retain(bbw_ctx_input(ctx, 0)); /* decoded by now, where it came as bytes */
+  j->labels = has_labels ? bbw_value_retain(bbw_ctx_input(ctx, 1)) : NULL;
+  return BBW_OK;
+}
+
+typedef bbw_status take_piece(model *m, bbw_error *err, bool *is_done);
+
+/* What is more than one piece waits for another poll after SLICE_BATCHES, or when the host's time is up. */
+static bbw_status run_pieces(model *m, bbw_ctx *ctx, bool is_next, size_t pieces, take_piece *take) {
+  job *j = &m->job;
+  bool is_long = pieces > 1 && (bbw_ctx_has_time_budget(ctx) || pieces > SLICE_BATCHES), is_done = false;
+  bbw_status rv = is_long && !is_next ? bbw_ctx_later(ctx, &j->cmd_id) : BBW_OK;
+  if (rv != BBW_OK) { return rv; }
+  for (size_t n = 0; !is_done; n++) {
+    bbw_error err;
+    if (is_long && n > 0 && (n == SLICE_BATCHES || bbw_ctx_is_time_up(ctx))) { return BBW_LATER; }
+    rv = take(m, &err, &is_done);
+    if (rv != BBW_OK) { return fail(ctx, rv, &err); }
+  }
+  return BBW_OK;
+}
+
+static size_t pieces_of(size_t samples, size_t piece) { return samples / piece + (samples % piece != 0); }
+
+static bbw_status forward_piece(model *m, bbw_error *err, bool *is_done) {
+  job *j = &m->job;
+  bbw_status rv = bbw_onnx_net_forward_piece(m->net, j->run.x, j->run.samples, j->numbers, &j->evaluation.done, err);
+  *is_done = j->evaluation.done == j->run.samples;
+  return rv;
+}
+
+static bbw_status forward(model *m, bbw_ctx *ctx) {
+  job *j = &m->job;
+  bool is_next = goes_on(m, ctx, false);
+  bbw_status rv = is_next ? BBW_OK : hold_data(m, ctx, false);
+  if (rv == BBW_OK && !is_next) {
+    const uint64_t dims[] = {j->run.samples, bbw_onnx_net_output_width(m->net)};
+    rv = bbw_value_new_tensor(&j->y, &j->numbers, BBW_TYPE_CPU_TENSOR, dims, 2, m->mem);
+  }
+  if (rv == BBW_OK) {
+    rv = run_pieces(m, ctx, is_next, pieces_of(j->run.samples, BBW_ONNX_NET_KEPT_MAX), forward_piece);
+  }
+  if (rv == BBW_OK) {
+    bbw_ctx_set_output(ctx, 0, j->y);
+    j->y = NULL;
+  }
+  if (rv != BBW_LATER) { close_job(m); }
+  return rv;
+}
+
+static bbw_status evaluate_piece(model *m, bbw_error *err, bool *is_done) {
+  job *j = &m->job;
+  bbw_status rv = bbw_onnx_net_evaluate_piece(m->net, j->run.x, j->run.labels, j->run.samples, &j->evaluation, err);
+  *is_done = j->evaluation.done == j->run.samples;
+  return rv;
+}
+
+static bbw_status evaluate(model *m, bbw_ctx *ctx) {
+  job *j = &m->job;
+  bool is_next = goes_on(m, ctx, false);
+  double loss, accuracy;
+  bbw_error err;
+  bbw_status rv = is_next ? BBW_OK : hold_data(m, ctx, true);
+  if (rv == BBW_OK) {
+    rv = run_pieces(m, ctx, is_next, pieces_of(j->run.samples, BBW_ONNX_NET_EVALUATED_MAX), evaluate_piece);
+  }
+  if (rv == BBW_OK) {
+    rv = bbw_onnx_evaluation_end(&j->evaluation, &loss, &accuracy, &err);
+    rv = rv == BBW_OK ? set_numbers(ctx, (float)loss, BBW_TYPE_RAW_F32, 0, (float)accuracy) : fail(ctx, rv, &err);
+  }
+  if (rv != BBW_LATER) { close_job(m); }
+  return rv;
+}
 
 static bbw_status fail_attribute(bbw_ctx *ctx, const char *detail) {
   return bbw_ctx_fail(ctx, BBW_OP_BAD_INPUT, "invalid_attribute", (bbw_str){detail, strlen(detail)});
@@ -365,13 +439,11 @@ static bbw_status run_slice(model *m, bbw_ctx *ctx, uint64_t batches) {
 static bbw_status train(model *m, bbw_ctx *ctx) {
   job *j = &m->job;
   bbw_train_options options;
-  uint64_t batches = 0, cmd_id;
-  bool is_next = bbw_ctx_resumed(ctx, &cmd_id) && j->is_open && j->cmd_id == cmd_id;
+  uint64_t batches = 0;
+  bool is_next = goes_on(m, ctx, true);
   bbw_status rv = read_options(m, ctx, &options, &batches);
   if (rv == BBW_OK && !is_next) {
     int64_t seed;
-    close_job(m);
-    *j = (job){.is_open = true, .cmd_id = cmd_id, .started_ns = bbw_ctx_now_ns(ctx)};
     j->seed = (bbw_ctx_attr_i64(ctx, "seed", &seed) ? (uint64_t)seed : bbw_ctx_random(ctx)) + m->trainings;
   }
   if (rv == BBW_OK && j->run.order == NULL) { rv = begin(m, ctx, &options); }
@@ -381,20 +453,6 @@ static bbw_status train(model *m, bbw_ctx *ctx) {
   if (rv == BBW_OK) { rv = run_slice(m, ctx, is_long ? batches : UINT64_MAX); }
   if (rv != BBW_LATER) { close_job(m); }
   return rv;
-}
-
-static bbw_status evaluate(model *m, bbw_ctx *ctx) {
-  const float *x;
-  bbw_labels labels;
-  size_t samples;
-  bbw_status rv = read_inputs(m, ctx, &x, &samples);
-  if (rv == BBW_OK) { rv = read_labels(m, ctx, samples, &labels); }
-  if (rv != BBW_OK) { return rv; }
-  double loss, accuracy;
-  bbw_error err;
-  rv = bbw_onnx_net_evaluate(m->net, x, labels, samples, &loss, &accuracy, &err);
-  if (rv != BBW_OK) { return fail(ctx, rv, &err); }
-  return set_numbers(ctx, (float)loss, BBW_TYPE_RAW_F32, 0, (float)accuracy);
 }
 
 static const struct {

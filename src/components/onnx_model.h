@@ -17,6 +17,7 @@
  *       Other operators of the model wait until it is over.  Ended early (its execution ends, its deadline passes, memory runs out) it keeps the steps that it made.  A loss that is not finite fails it with epoch
  *       and batch; the parameters are then the last ones whose loss was finite.
  *   Evaluate(x, labels) -> RawF32 mean loss, RawF32 accuracy (NaN where a loss knows none)
+ *       Forward runs 1,024 samples at once and Evaluate 256; after 64 of these, or when the host's time budget is up, they go on in the next poll, and other operators wait as for Train.
  *
  * Saved state: onnx_state.c.
  */

@@ -11,9 +11,6 @@
 #include "onnx/convert.h"
 #include "onnx/op.h"
 
-/* Samples that evaluate runs at once. */
-#define EVALUATE_PIECE 256u
-
 static const char not_fit[] = "nothing says how long a sample is";
 
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
@@ -239,21 +236,28 @@ const float *bbw_onnx_net_kept(const bbw_onnx_net *net, size_t *samples) {
   return net->kept_samples == 0 ? NULL : net->kept.items;
 }
 
-bbw_status bbw_onnx_net_forward(bbw_onnx_net *net, const float *x, size_t samples, float *y, bbw_error *err) {
-  size_t in = net->x.count, out = net->y.count;
+bbw_status bbw_onnx_net_forward_piece(bbw_onnx_net *net, const float *x, size_t samples, float *y, size_t *done,
+                                      bbw_error *err) {
+  size_t in = net->x.count, out = net->y.count, at = *done, part = min_size(samples - at, BBW_ONNX_NET_KEPT_MAX);
   if (!net->is_fit) { return bbw_onnx_refuse(err, BBW_E_SHAPE, not_fit); }
-  for (size_t done = 0, part; done < samples; done += part) {
+  if (part > 0) {
     bbw_array made;
-    part = min_size(samples - done, BBW_ONNX_NET_KEPT_MAX);
-    BBW_TRY(infer(net, x + done * in, part, NULL, NULL, &made, err));
+    BBW_TRY(infer(net, x + at * in, part, NULL, NULL, &made, err));
     if (made.count != part * out) {
       return bbw_onnx_refuse(err, BBW_E_ONNX_INVALID, "the output is not one row of f32 for each sample");
     }
-    memcpy(y + done * out, made.data, made.count * sizeof(float));
+    memcpy(y + at * out, made.data, made.count * sizeof(float));
   }
   net->kept_samples = 0;
-  if (samples > BBW_ONNX_NET_KEPT_MAX) { return BBW_OK; }
-  return bbw_error_set(err, bbw_onnx_net_keep(net, x, samples));
+  if (samples <= BBW_ONNX_NET_KEPT_MAX) { BBW_TRY(bbw_error_set(err, bbw_onnx_net_keep(net, x, samples))); }
+  *done = at + part;
+  return BBW_OK;
+}
+
+bbw_status bbw_onnx_net_forward(bbw_onnx_net *net, const float *x, size_t samples, float *y, bbw_error *err) {
+  size_t done = 0;
+  do { BBW_TRY(bbw_onnx_net_forward_piece(net, x, samples, y, &done, err)); } while (done < samples);
+  return BBW_OK;
 }
 
 bbw_status bbw_onnx_net_backward(bbw_onnx_net *net, const float *y_gradient, size_t samples, float *gradient,
@@ -343,24 +347,32 @@ static void count_right(const bbw_onnx_net *net, const bbw_array *y, bbw_labels 
   }
 }
 
+bbw_status bbw_onnx_net_evaluate_piece(bbw_onnx_net *net, const float *x, bbw_labels labels, size_t samples,
+                                       bbw_onnx_evaluation *e, bbw_error *err) {
+  bbw_array wanted, y;
+  double loss;
+  size_t part = min_size(samples - e->done, BBW_ONNX_NET_EVALUATED_MAX);
+  bbw_labels own = labels_from(net, labels, e->done);
+  BBW_TRY(bbw_onnx_wanted(net, own, part, &wanted, err));
+  const bbw_array *given = wanted.dtype != BBW_DTYPE_NONE ? &wanted : NULL;
+  BBW_TRY(infer(net, x + e->done * net->x.count, part, given, &loss, &y, err));
+  e->loss += loss * (double)part;
+  count_right(net, &y, own, &e->right, &e->counted);
+  e->done += part;
+  return BBW_OK;
+}
+
+bbw_status bbw_onnx_evaluation_end(const bbw_onnx_evaluation *e, double *mean_loss, double *accuracy, bbw_error *err) {
+  if (!isfinite(e->loss)) { return bbw_onnx_refuse(err, BBW_E_NOT_FINITE, "the loss is not finite"); }
+  *mean_loss = e->loss / (double)e->done;
+  *accuracy = e->counted > 0 ? (double)e->right / (double)e->counted : (double)NAN;
+  return BBW_OK;
+}
+
 bbw_status bbw_onnx_net_evaluate(bbw_onnx_net *net, const float *x, bbw_labels labels, size_t samples,
                                  double *mean_loss, double *accuracy, bbw_error *err) {
+  bbw_onnx_evaluation e = {0};
   BBW_TRY(bbw_onnx_check_labels(net, labels, samples, err));
-  size_t right = 0, counted = 0;
-  double sum = 0.0;
-  for (size_t done = 0, part; done < samples; done += part) {
-    bbw_array wanted, y;
-    double loss;
-    part = min_size(samples - done, EVALUATE_PIECE);
-    bbw_labels own = labels_from(net, labels, done);
-    BBW_TRY(bbw_onnx_wanted(net, own, part, &wanted, err));
-    const bbw_array *given = wanted.dtype != BBW_DTYPE_NONE ? &wanted : NULL;
-    BBW_TRY(infer(net, x + done * net->x.count, part, given, &loss, &y, err));
-    sum += loss * (double)part;
-    count_right(net, &y, own, &right, &counted);
-  }
-  if (!isfinite(sum)) { return bbw_onnx_refuse(err, BBW_E_NOT_FINITE, "the loss is not finite"); }
-  *mean_loss = sum / (double)samples;
-  *accuracy = counted > 0 ? (double)right / (double)counted : (double)NAN;
-  return BBW_OK;
+  while (e.done < samples) { BBW_TRY(bbw_onnx_net_evaluate_piece(net, x, labels, samples, &e, err)); }
+  return bbw_onnx_evaluation_end(&e, mean_loss, accuracy, err);
 }

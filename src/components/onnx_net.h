@@ -12,6 +12,8 @@
 
 /* Samples that forward keeps for backward; more are run in pieces of this many, and cannot be followed by backward. */
 #define BBW_ONNX_NET_KEPT_MAX 1024u
+/* Samples that evaluate runs at once. */
+#define BBW_ONNX_NET_EVALUATED_MAX 256u
 
 typedef struct bbw_onnx_net bbw_onnx_net;
 
@@ -47,6 +49,9 @@ bbw_status bbw_onnx_net_apply_delta(bbw_onnx_net *net, const float *delta, size_
 
 /* y[samples, output_width] of x[samples, input_width]. */
 bbw_status bbw_onnx_net_forward(bbw_onnx_net *net, const float *x, size_t samples, float *y, bbw_error *err);
+/* The next BBW_ONNX_NET_KEPT_MAX samples of it, from *done on, which then says how many are there.  Nothing else may be done with the net until all are. */
+bbw_status bbw_onnx_net_forward_piece(bbw_onnx_net *net, const float *x, size_t samples, float *y, size_t *done,
+                                      bbw_error *err);
 /* The samples that backward may follow, as they went into the last forward; NULL and 0 if there are none.  Keeping others; BBW_E_NOMEM. */
 const float *bbw_onnx_net_kept(const bbw_onnx_net *net, size_t *samples);
 bbw_status bbw_onnx_net_keep(bbw_onnx_net *net, const float *x, size_t samples);
@@ -60,6 +65,17 @@ bbw_status bbw_onnx_net_backward(bbw_onnx_net *net, const float *y_gradient, siz
 /* Mean loss, and the share that is right: of rows whose largest output is at the label, with BCE of outputs on the right side; NaN for other losses.  Statuses as a run. */
 bbw_status bbw_onnx_net_evaluate(bbw_onnx_net *net, const float *x, bbw_labels labels, size_t samples,
                                  double *mean_loss, double *accuracy, bbw_error *err);
+
+/* The same in pieces: zeroed before the first one, and over when `done` is the number of samples.  The labels have been checked. */
+typedef struct bbw_onnx_evaluation {
+  size_t done;
+  double loss; /* summed */
+  size_t right, counted;
+} bbw_onnx_evaluation;
+bbw_status bbw_onnx_net_evaluate_piece(bbw_onnx_net *net, const float *x, bbw_labels labels, size_t samples,
+                                       bbw_onnx_evaluation *e, bbw_error *err);
+/* Mean loss and accuracy of one that is over; BBW_E_NOT_FINITE. */
+bbw_status bbw_onnx_evaluation_end(const bbw_onnx_evaluation *e, double *mean_loss, double *accuracy, bbw_error *err);
 
 /* ---- training ---- */
 

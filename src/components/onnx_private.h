@@ -43,13 +43,16 @@ bbw_status bbw_onnx_check_labels(const bbw_onnx_net *net, bbw_labels labels, siz
 
 /* ---- the component ---- */
 
-/* A training that is under way.  What it needs beside its place stands in the operator that it belongs to. */
+/* A Train, Forward or Evaluate that is under way.  What it needs beside its place stands in the operator that it belongs to.  Of the last two a snapshot holds nothing: they begin anew, to the same results. */
 typedef struct bbw_onnx_job {
-  bool is_open;
+  bool is_open, is_training;
   uint64_t cmd_id;
   uint64_t seed, started_ns;
   bbw_onnx_run run;
   bbw_value *x, *labels; /* hold the data of the run; NULL before its first slice, and after a restore */
+  bbw_value *y;          /* of Forward: what is made, and its numbers */
+  float *numbers;
+  bbw_onnx_evaluation evaluation;
 } bbw_onnx_job;
 
 struct bbw_onnx_component {

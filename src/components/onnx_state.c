@@ -15,6 +15,8 @@
 #define STATE_VERSION 2u
 #define HEAD_BYTES    52u
 #define JOB_WORDS     8u
+/* Numbers in a sample that a state may claim without holding one: the shape alone decides what the next run takes, and is not worth a checksum.  A larger one is not saved; the next samples say it again. */
+#define SAMPLE_MAX ((uint64_t)1 << 22)
 static const uint8_t magic[8] = {'B', 'B', 'W', 'M', 'O', 'D', 'E', 'L'};
 
 typedef struct layout {
@@ -41,6 +43,7 @@ static void load_floats(float *to, const uint8_t *from, size_t count) {
 void bbw_onnx_job_close(bbw_onnx_job *job, const bbw_mem *mem) {
   bbw_value_release(job->x, mem);
   bbw_value_release(job->labels, mem);
+  bbw_value_release(job->y, mem);
   *job = (bbw_onnx_job){0};
 }
 
@@ -81,12 +84,12 @@ bbw_status bbw_onnx_model_save(const void *self, const bbw_mem *mem, uint8_t **o
               .parameters = count,
               .state_bytes = bbw_trainer_state_bytes(net->trainer),
               .kept = samples,
-              .is_training = m->job.is_open,
-              .rank = net->is_fit ? net->x.rank : 0};
+              .is_training = m->job.is_training,
+              .rank = net->is_fit && (samples > 0 || net->x.count <= SAMPLE_MAX) ? net->x.rank : 0};
   for (uint32_t d = 0; d < l.rank; d++) { l.dims[d] = net->x.dims[d]; }
   size_t kept_floats = samples * net->x.count; /* they are there, so it fits; so do copies of the parameters */
-  size_t copies = m->job.is_open && m->job.run.at.steps > 0 ? 2 : 1;
-  size_t fixed = HEAD_BYTES + 8 * l.rank + (m->job.is_open ? 8 * JOB_WORDS : 0);
+  size_t copies = m->job.is_training && m->job.run.at.steps > 0 ? 2 : 1;
+  size_t fixed = HEAD_BYTES + 8 * l.rank + (m->job.is_training ? 8 * JOB_WORDS : 0);
   bool fits = bbw_size_mul(count, copies, &floats) && bbw_size_add(floats, kept_floats, &floats) &&
               bbw_size_mul(floats, 4, &bytes) && bbw_size_add(bytes, fixed, &bytes) &&
               bbw_size_add(bytes, (size_t)l.state_bytes, &bytes);
@@ -97,7 +100,7 @@ bbw_status bbw_onnx_model_save(const void *self, const bbw_mem *mem, uint8_t **o
   to += l.state_bytes;
   store_floats(to, kept, kept_floats);
   to += 4 * kept_floats;
-  if (m->job.is_open) { to = put_job(&m->job, net, count, to); }
+  if (m->job.is_training) { to = put_job(&m->job, net, count, to); }
   store_floats(to, bbw_onnx_net_parameters(net), count);
   *out = state;
   *len = bytes;
@@ -108,6 +111,16 @@ bbw_status bbw_onnx_model_save(const void *self, const bbw_mem *mem, uint8_t **o
 
 static bbw_status refuse(bbw_error *err, const char *detail) {
   return bbw_onnx_refuse(err, BBW_E_RESTORE_COMPONENT, detail);
+}
+
+/* What the state says of the shape of a sample is in it, or small. */
+static bool is_backed(const layout *l, size_t rest_bytes) {
+  uint64_t most = l->kept > 0 ? rest_bytes / sizeof(float) / l->kept : SAMPLE_MAX;
+  for (uint32_t d = 1; d < l->rank && l->dims[d] > 0; d++) {
+    if (l->dims[d] > most) { return false; }
+    most /= l->dims[d];
+  }
+  return true;
 }
 
 /* The head; *rest is what follows. */
@@ -130,7 +143,7 @@ static bbw_status read_head(const bbw_onnx_net *net, bbw_bytes state, layout *l,
   for (uint32_t d = 0; d < l->rank; d++) { l->dims[d] = bbw_load_u64le(p + HEAD_BYTES + 8 * d); }
   size_t used = HEAD_BYTES + 8 * (size_t)l->rank;
   *rest = (bbw_bytes){p + used, state.len - used};
-  return BBW_OK;
+  return is_backed(l, rest->len) ? BBW_OK : refuse(err, "the state claims larger samples than it holds");
 }
 
 /* The next `count` floats into new memory of the net (NULL for none); false when they are not there or memory runs out. */
@@ -150,7 +163,8 @@ static bool take_job(bbw_onnx_job *job, bbw_bytes *rest) {
   for (size_t i = 0; i < JOB_WORDS; i++) { words[i] = bbw_load_u64le(rest->ptr + 8 * i); }
   *rest = (bbw_bytes){rest->ptr + sizeof words, rest->len - sizeof words};
   bbw_train_position *at = &job->run.at;
-  *job = (bbw_onnx_job){.is_open = true, .cmd_id = words[0], .seed = words[1], .started_ns = words[2]};
+  *job = (bbw_onnx_job){
+      .is_open = true, .is_training = true, .cmd_id = words[0], .seed = words[1], .started_ns = words[2]};
   at->epoch = words[3];
   at->done = words[4];
   at->steps = words[5];

@@ -141,10 +141,10 @@ void bbw_leaky_relu_gradient_f32_simd128(float alpha, const float *x, const floa
 bool bbw_is_finite_f32(const float *x, size_t n) {
   bbw_u32x4 exponent = bbw_u32x4_splat(0x7f800000u), bad = bbw_u32x4_splat(0);
   size_t i = 0;
-  for (; i + 4 <= n; i += 4) {
-    bbw_i32x4 is_full = (bbw_f32x4_bits(bbw_f32x4_load(x + i)) & exponent) == exponent;
-    bad |= (bbw_u32x4)is_full;
-  }
+#define LOOK(at) bad |= (bbw_u32x4)((bbw_f32x4_bits(bbw_f32x4_load(x + (at))) & exponent) == exponent);
+  for (; i + 16 <= n; i += 16) { LOOK(i) LOOK(i + 4) LOOK(i + 8) LOOK(i + 12) }
+  for (; i + 4 <= n; i += 4) { LOOK(i) }
+#undef LOOK
   bool is_bad = (bad[0] | bad[1] | bad[2] | bad[3]) != 0;
   for (; i < n; i++) { is_bad |= (bbw_f32_bits(x[i]) & 0x7f800000u) == 0x7f800000u; }
   return !is_bad;

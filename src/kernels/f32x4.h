@@ -38,6 +38,16 @@ static inline bbw_f32x4 bbw_f32x4_load_splat(const float *p) {
   return bbw_f32x4_splat(*p);
 #endif
 }
+/*
+ * A table of constants for bbw_f32x4_load_splat.  V8 makes a constant vector from three instructions wherever one stands in a loop; from memory it is one or
+ * two.  The compiler is not told that these are constants, or it would put them there again.
+ */
+static inline const float *bbw_f32_table(const float *numbers) {
+#ifdef __wasm_simd128__
+  __asm__("" : "+r"(numbers));
+#endif
+  return numbers;
+}
 static inline bbw_u32x4 bbw_u32x4_splat(uint32_t x) { return (bbw_u32x4){x, x, x, x}; }
 
 /* The same bits, read as the other type. */

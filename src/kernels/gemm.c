@@ -19,6 +19,7 @@ static_assert(PANEL == TILE_N, "a panel is one tile wide");
 /* Up to this k the whole of it fits the first-level cache for many columns, and writing c becomes the cost: its rows are written piece by piece. */
 #define SHALLOW_K     64u
 #define SHALLOW_B_MAX 4096u
+#define SHALLOW_M     512u /* rows of a that are packed at once: 128 KiB */
 /* A b of at most this many floats is used where it lies: it fits the first-level cache in every layout. */
 #define DIRECT_B_MAX 4096u
 
@@ -44,11 +45,22 @@ static bool is_b_direct(const bbw_gemm *g) {
          g->n * g->k <= DIRECT_B_MAX;
 }
 
+static bool is_shallow(const bbw_gemm *g) { return g->k <= SHALLOW_K && !is_b_direct(g); }
+
+/* Columns of b that a shallow product packs at once; k is not 0. */
+static size_t shallow_columns(const bbw_gemm *g) { return bbw_min_size(SHALLOW_B_MAX / g->k / PANEL * PANEL, BLOCK_N); }
+
+/* Floats between the panels that are packed: 0 where one block of rows meets each of them once, which then all take the same place. */
+static size_t panel_step(const bbw_gemm *g, size_t depth) { return g->m <= BLOCK_M || is_b_direct(g) ? 0 : depth; }
+
 size_t bbw_gemm_f32_run_scratch(const bbw_gemm *g) {
   size_t depth = bbw_min_size(g->k, BBW_GEMM_KC);
   if (choose_path(g) != PATH_TILES) { return depth * PANEL + bbw_min_size(g->m > g->n ? g->m : g->n, STREAM_N); }
-  size_t rows = g->is_a_packed ? 0 : bbw_round_up(bbw_min_size(g->m, BLOCK_M), TILE_M);
-  size_t columns = g->is_b_packed ? 0 : is_b_direct(g) ? PANEL : bbw_round_up(bbw_min_size(g->n, BLOCK_N), PANEL);
+  if (depth == 0) { return 0; }
+  size_t rows = bbw_min_size(g->m, is_shallow(g) ? SHALLOW_M : BLOCK_M);
+  size_t columns = is_shallow(g) ? shallow_columns(g) : panel_step(g, depth) == 0 ? PANEL : BLOCK_N;
+  rows = g->is_a_packed ? 0 : bbw_round_up(rows, TILE_M);
+  columns = g->is_b_packed ? 0 : bbw_round_up(bbw_min_size(g->n, columns), PANEL);
   return depth * (rows + columns);
 }
 
@@ -240,6 +252,15 @@ static void tile_edge(const float *a, const float *b, size_t b_step, size_t dept
   for (size_t i = 0; i < rows; i++) { put_sums(tile + i * TILE_N, columns, c + i * stride, 1, alpha, is_adding); }
 }
 
+/* A panel of b, packed or made. */
+static void make_panel(const bbw_gemm *g, float *dst, size_t j, size_t columns, size_t p, size_t depth) {
+  if (g->b_panel != NULL) {
+    g->b_panel(g->b_context, dst, j, columns, p, depth);
+  } else {
+    bbw_gemm_pack_lanes(dst, operand_b(g), j, columns, p, depth, PANEL);
+  }
+}
+
 /* Rows of packed a against one panel of b. */
 static void multiply_panel(const float *a, const float *b, size_t b_step, size_t depth, float *c, size_t stride,
                            size_t rows, size_t columns, float alpha, bool is_adding) {
@@ -259,18 +280,17 @@ static void gemm_tiles(const bbw_gemm *g, float *scratch) {
   for (size_t j0 = 0; j0 < g->n; j0 += BLOCK_N) {
     size_t columns = bbw_min_size(g->n - j0, BLOCK_N);
     for (size_t p = 0; p < g->k; p += BBW_GEMM_KC) {
-      size_t depth = bbw_min_size(g->k - p, BBW_GEMM_KC);
+      size_t depth = bbw_min_size(g->k - p, BBW_GEMM_KC), step = panel_step(g, depth);
       bool is_adding = p > 0 || g->is_accumulating;
       bool is_last = p + depth == g->k;
       float *b_packed = scratch;
-      float *a_scratch = scratch + (g->is_b_packed ? 0 : depth * (is_direct ? PANEL : bbw_round_up(columns, PANEL)));
+      float *a_scratch = scratch + (g->is_b_packed ? 0
+                                    : step == 0    ? depth * PANEL
+                                                   : step * bbw_round_up(columns, PANEL));
       for (size_t i0 = 0; i0 < g->m; i0 += BLOCK_M) {
         size_t rows = bbw_min_size(g->m - i0, BLOCK_M);
         const float *a_packed = g->is_a_packed ? g->a + p * padded_m + i0 * depth : a_scratch;
-        for (size_t i = 0; !g->is_a_packed && i < rows; i += TILE_M) {
-          bbw_gemm_pack_lanes(a_scratch + i * depth, operand_a(g), i0 + i, bbw_min_size(rows - i, TILE_M), p, depth,
-                              TILE_M);
-        }
+        if (!g->is_a_packed) { bbw_gemm_pack_tiles(a_scratch, operand_a(g), i0, rows, p, depth); }
         for (size_t j = 0; j < columns; j += PANEL) {
           size_t panel_columns = bbw_min_size(columns - j, PANEL);
           size_t b_step = PANEL;
@@ -282,13 +302,9 @@ static void gemm_tiles(const bbw_gemm *g, float *scratch) {
             b_step = g->ldb;
           } else {
             /* Packed on the way, at the first block of rows, so that it is used while it is in the first-level cache. */
-            float *made = is_direct ? b_packed : b_packed + j * depth;
+            float *made = b_packed + j * step;
             panel = made;
-            if (i0 == 0 && g->b_panel != NULL) {
-              g->b_panel(g->b_context, made, j0 + j, panel_columns, p, depth);
-            } else if (i0 == 0) {
-              bbw_gemm_pack_lanes(made, operand_b(g), j0 + j, panel_columns, p, depth, PANEL);
-            }
+            if (i0 == 0 || step == 0) { make_panel(g, made, j0 + j, panel_columns, p, depth); }
           }
           float *c = g->c + i0 * g->ldc + j0 + j;
           multiply_panel(a_packed, panel, b_step, depth, c, g->ldc, rows, panel_columns, g->alpha, is_adding);
@@ -304,30 +320,27 @@ static void gemm_tiles(const bbw_gemm *g, float *scratch) {
  * panel would touch every row of c for each 32 bytes of it, and as many pages.)
  */
 static void gemm_shallow(const bbw_gemm *g, float *scratch) {
-  size_t block_n = SHALLOW_B_MAX / g->k / PANEL * PANEL;
-  float *a_scratch = scratch + (g->is_b_packed ? 0 : g->k * bbw_round_up(bbw_min_size(g->n, BLOCK_N), PANEL));
-  if (block_n > BLOCK_N) { block_n = BLOCK_N; }
-  for (size_t j0 = 0; j0 < g->n; j0 += block_n) {
-    size_t columns = bbw_min_size(g->n - j0, block_n);
-    const float *b = g->is_b_packed ? g->b + j0 * g->k : scratch;
-    for (size_t j = 0; !g->is_b_packed && j < columns; j += PANEL) {
-      size_t count = bbw_min_size(columns - j, PANEL);
-      if (g->b_panel != NULL) {
-        g->b_panel(g->b_context, scratch + j * g->k, j0 + j, count, 0, g->k);
-      } else {
-        bbw_gemm_pack_lanes(scratch + j * g->k, operand_b(g), j0 + j, count, 0, g->k, PANEL);
+  size_t block_n = shallow_columns(g), block_m = g->is_a_packed ? g->m : SHALLOW_M;
+  float *a_scratch = scratch + (g->is_b_packed ? 0 : g->k * bbw_round_up(bbw_min_size(g->n, block_n), PANEL));
+  for (size_t i0 = 0; i0 < g->m; i0 += block_m) {
+    size_t end = i0 + bbw_min_size(g->m - i0, block_m);
+    const float *a_packed = g->is_a_packed ? g->a : a_scratch;
+    if (!g->is_a_packed) { bbw_gemm_pack_tiles(a_scratch, operand_a(g), i0, end - i0, 0, g->k); }
+    for (size_t j0 = 0; j0 < g->n; j0 += block_n) {
+      size_t columns = bbw_min_size(g->n - j0, block_n);
+      const float *a = a_packed, *b = g->is_b_packed ? g->b + j0 * g->k : scratch;
+      for (size_t j = 0; !g->is_b_packed && j < columns; j += PANEL) {
+        make_panel(g, scratch + j * g->k, j0 + j, bbw_min_size(columns - j, PANEL), 0, g->k);
       }
-    }
-    for (size_t i = 0; i < g->m; i += TILE_M) {
-      size_t rows = bbw_min_size(g->m - i, TILE_M);
-      const float *a = g->is_a_packed ? g->a + i * g->k : a_scratch;
-      if (!g->is_a_packed) { bbw_gemm_pack_lanes(a_scratch, operand_a(g), i, rows, 0, g->k, TILE_M); }
-      float *c = g->c + i * g->ldc + j0;
-      for (size_t j = 0; j < columns; j += PANEL) {
-        multiply_panel(a, b + j * g->k, PANEL, g->k, c + j, g->ldc, rows, bbw_min_size(columns - j, PANEL), g->alpha,
-                       g->is_accumulating);
+      for (size_t i = i0; i < end; i += TILE_M, a += TILE_M * g->k) {
+        size_t rows = bbw_min_size(end - i, TILE_M);
+        float *c = g->c + i * g->ldc + j0;
+        for (size_t j = 0; j < columns; j += PANEL) {
+          multiply_panel(a, b + j * g->k, PANEL, g->k, c + j, g->ldc, rows, bbw_min_size(columns - j, PANEL), g->alpha,
+                         g->is_accumulating);
+        }
+        bbw_epilogue_simd128(&g->epilogue, c, g->ldc, i, rows, j0, columns);
       }
-      bbw_epilogue_simd128(&g->epilogue, c, g->ldc, i, rows, j0, columns);
     }
   }
 }
@@ -354,7 +367,7 @@ void bbw_gemm_f32_run_simd128(const bbw_gemm *g, float *scratch) {
     gemm_columns(g, scratch);
   } else {
     /* Both finish every piece of c in its turn. */
-    if (g->k <= SHALLOW_K && !is_b_direct(g)) {
+    if (is_shallow(g)) {
       gemm_shallow(g, scratch);
     } else {
       gemm_tiles(g, scratch);

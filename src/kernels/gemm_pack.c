@@ -2,23 +2,27 @@
 
 #include "kernels/gemm_private.h"
 
-/* Four lanes, each contiguous in memory, become rows of `width` floats. */
-static void turn_four(float *dst, const float *src, size_t stride, size_t depth, size_t width) {
+/* Four steps of four lanes, each contiguous in memory, become rows of `width` floats. */
+static void turn_block(float *dst, const float *src, size_t stride, size_t width) {
+  bbw_f32x4 r0 = bbw_f32x4_load(src);
+  bbw_f32x4 r1 = bbw_f32x4_load(src + stride);
+  bbw_f32x4 r2 = bbw_f32x4_load(src + 2 * stride);
+  bbw_f32x4 r3 = bbw_f32x4_load(src + 3 * stride);
+  bbw_f32x4_transpose(&r0, &r1, &r2, &r3);
+  bbw_f32x4_store(dst, r0);
+  bbw_f32x4_store(dst + width, r1);
+  bbw_f32x4_store(dst + 2 * width, r2);
+  bbw_f32x4_store(dst + 3 * width, r3);
+}
+
+/* Lanes in fours.  All of them in one walk over k: what is read from afar is read from many places at once. */
+static void turn_fours(float *dst, const float *src, size_t stride, size_t lanes, size_t depth, size_t width) {
   size_t p = 0;
-  for (; p + 4 <= depth; p += 4, src += 4) {
-    bbw_f32x4 r0 = bbw_f32x4_load(src);
-    bbw_f32x4 r1 = bbw_f32x4_load(src + stride);
-    bbw_f32x4 r2 = bbw_f32x4_load(src + 2 * stride);
-    bbw_f32x4 r3 = bbw_f32x4_load(src + 3 * stride);
-    bbw_f32x4_transpose(&r0, &r1, &r2, &r3);
-    bbw_f32x4_store(dst, r0);
-    bbw_f32x4_store(dst + width, r1);
-    bbw_f32x4_store(dst + 2 * width, r2);
-    bbw_f32x4_store(dst + 3 * width, r3);
-    dst += 4 * width;
+  for (; p + 4 <= depth; p += 4, src += 4, dst += 4 * width) {
+    for (size_t at = 0; at < lanes; at += 4) { turn_block(dst + at, src + at * stride, stride, width); }
   }
   for (; p < depth; p++, src++, dst += width) {
-    bbw_f32x4_store(dst, (bbw_f32x4){src[0], src[stride], src[2 * stride], src[3 * stride]});
+    for (size_t at = 0; at < lanes; at++) { dst[at] = src[at * stride]; }
   }
 }
 
@@ -31,8 +35,8 @@ void bbw_gemm_pack_lanes(float *dst, bbw_gemm_operand from, size_t lane, size_t 
                          size_t width) {
   if (from.is_lane_major) {
     const float *src = from.x + lane * from.stride + p;
-    size_t at = 0;
-    for (; at + 4 <= count; at += 4) { turn_four(dst + at, src + at * from.stride, from.stride, depth, width); }
+    size_t at = count / 4 * 4;
+    turn_fours(dst, src, from.stride, at, depth, width);
     for (; at < width; at++) { turn_one(dst + at, at < count ? src + at * from.stride : NULL, depth, width); }
     return;
   }
@@ -49,6 +53,20 @@ void bbw_gemm_pack_lanes(float *dst, bbw_gemm_operand from, size_t lane, size_t 
     size_t at = 0;
     for (; at + 4 <= count; at += 4) { bbw_f32x4_store(dst + at, bbw_f32x4_load(src + at)); }
     for (; at < width; at++) { dst[at] = at < count ? src[at] : 0.0f; }
+  }
+}
+
+/* Lanes that lie side by side are taken from whole cache lines, four tiles at once: rows of k are often a multiple of 512 bytes apart and drive each other out. */
+void bbw_gemm_pack_tiles(float *dst, bbw_gemm_operand from, size_t lane, size_t count, size_t p, size_t depth) {
+  size_t i = 0, tile = TILE_M * depth;
+  for (; !from.is_lane_major && i + 4 * TILE_M <= count; i += 4 * TILE_M, dst += 3 * tile) {
+    const float *src = from.x + p * from.stride + lane + i;
+    for (size_t q = 0; q < depth; q++, src += from.stride, dst += TILE_M) {
+      for (size_t t = 0; t < 4; t++) { bbw_f32x4_store(dst + t * tile, bbw_f32x4_load(src + t * TILE_M)); }
+    }
+  }
+  for (; i < count; i += TILE_M, dst += tile) {
+    bbw_gemm_pack_lanes(dst, from, lane + i, bbw_min_size(count - i, TILE_M), p, depth, TILE_M);
   }
 }
 

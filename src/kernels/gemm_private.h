@@ -38,6 +38,8 @@ static inline size_t bbw_gemm_packed_index(size_t lanes, size_t width, size_t k,
 /* Lanes lane .. lane+count and depth steps from p on become dst[depth][width]; width is a multiple of 4 and at least count. */
 void bbw_gemm_pack_lanes(float *dst, bbw_gemm_operand from, size_t lane, size_t count, size_t p, size_t depth,
                          size_t width);
+/* The same for all rows of a block of a, as tiles of TILE_M lanes behind each other. */
+void bbw_gemm_pack_tiles(float *dst, bbw_gemm_operand from, size_t lane, size_t count, size_t p, size_t depth);
 
 /* c[TILE_M,8] = a . b, or added to c.  a is packed [depth,TILE_M]; rows of b are b_step floats apart.  No alpha: a number that waits in a vector
  * register for the end of the loop makes engines move the sums about, which costs 6 %. */

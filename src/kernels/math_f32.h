@@ -56,24 +56,21 @@ static inline float bbw_exp_f32(float x) {
   return p * bbw_f32_from_bits((half - 1u) << 23) * bbw_f32_from_bits((u - half - 1u) << 23);
 }
 
+static const float bbw_exp_numbers[] = {
+    BBW_EXP_MIN,    BBW_EXP_MAX,    BBW_LOG2_E,    BBW_ROUNDER,  BBW_LN2_HIGH, BBW_LN2_LOW, 0.000198909882f,
+    0.00139336474f, 0.00833331048f, 0.0416664667f, 0.166666672f, 0.5f,         1.0f};
 static inline bbw_f32x4 bbw_exp_f32x4(bbw_f32x4 x) {
-  bbw_f32x4 low = bbw_f32x4_splat(BBW_EXP_MIN);
-  bbw_f32x4 high = bbw_f32x4_splat(BBW_EXP_MAX);
-  x = bbw_f32x4_select(x < low, low, x);
-  x = bbw_f32x4_select(x > high, high, x);
-  bbw_f32x4 rounder = bbw_f32x4_splat(BBW_ROUNDER);
-  bbw_f32x4 rounded = x * bbw_f32x4_splat(BBW_LOG2_E) + rounder;
+  const float *k = bbw_f32_table(bbw_exp_numbers);
+  x = bbw_f32x4_at_most(bbw_f32x4_at_least(x, bbw_f32x4_load_splat(k)), bbw_f32x4_load_splat(k + 1));
+  bbw_f32x4 rounder = bbw_f32x4_load_splat(k + 3);
+  bbw_f32x4 rounded = x * bbw_f32x4_load_splat(k + 2) + rounder;
   bbw_f32x4 n = rounded - rounder;
-  bbw_f32x4 r = x - n * bbw_f32x4_splat(BBW_LN2_HIGH);
-  r = r - n * bbw_f32x4_splat(BBW_LN2_LOW);
-  bbw_f32x4 p = bbw_f32x4_splat(0.000198909882f);
-  p = p * r + bbw_f32x4_splat(0.00139336474f);
-  p = p * r + bbw_f32x4_splat(0.00833331048f);
-  p = p * r + bbw_f32x4_splat(0.0416664667f);
-  p = p * r + bbw_f32x4_splat(0.166666672f);
-  p = p * r + bbw_f32x4_splat(0.5f);
+  bbw_f32x4 r = x - n * bbw_f32x4_load_splat(k + 4);
+  r = r - n * bbw_f32x4_load_splat(k + 5);
+  bbw_f32x4 p = bbw_f32x4_load_splat(k + 6);
+  for (size_t i = 7; i < 12; i++) { p = p * r + bbw_f32x4_load_splat(k + i); }
   p = p * (r * r) + r;
-  p = p + bbw_f32x4_splat(1.0f);
+  p = p + bbw_f32x4_load_splat(k + 12);
   bbw_u32x4 u = bbw_f32x4_bits(rounded) - bbw_u32x4_splat(BBW_ROUNDER_BITS - 256u);
   bbw_u32x4 half = u >> 1;
   bbw_u32x4 one = bbw_u32x4_splat(1);
@@ -226,8 +223,7 @@ static inline bbw_f32x4 bbw_erf_f32x4(bbw_f32x4 x) {
   p = p * z - bbw_f32x4_splat(0.376126349f);
   p = p * z + bbw_f32x4_splat(0.128379166f);
   bbw_f32x4 small = x + x * p;
-  bbw_f32x4 most = bbw_f32x4_splat(BBW_ERF_MAX);
-  bbw_f32x4 t = bbw_f32x4_select(size > most, most, size);
+  bbw_f32x4 t = bbw_f32x4_at_most(size, bbw_f32x4_splat(BBW_ERF_MAX));
   bbw_f32x4 q = bbw_f32x4_splat(2.10552753e-05f);
   q = q * t - bbw_f32x4_splat(0.000433797715f);
   q = q * t + bbw_f32x4_splat(0.00416694116f);
@@ -280,16 +276,13 @@ static inline float bbw_tail_inverse_f32(float t) {
   p = p * p;
   return p;
 }
+static const float bbw_tail_numbers[] = {3.3536853e-06f,  -2.0371398e-05f, 0.000118041642f,
+                                         8.76217572e-05f, 0.00112542439f,  0.00931596932f,
+                                         0.0488703261f,   0.108752019f,    1.09050836f};
 static inline bbw_f32x4 bbw_tail_inverse_f32x4(bbw_f32x4 t) {
-  bbw_f32x4 p = bbw_f32x4_splat(3.3536853e-06f);
-  p = p * t - bbw_f32x4_splat(2.0371398e-05f);
-  p = p * t + bbw_f32x4_splat(0.000118041642f);
-  p = p * t + bbw_f32x4_splat(8.76217572e-05f);
-  p = p * t + bbw_f32x4_splat(0.00112542439f);
-  p = p * t + bbw_f32x4_splat(0.00931596932f);
-  p = p * t + bbw_f32x4_splat(0.0488703261f);
-  p = p * t + bbw_f32x4_splat(0.108752019f);
-  p = p * t + bbw_f32x4_splat(1.09050836f);
+  const float *k = bbw_f32_table(bbw_tail_numbers);
+  bbw_f32x4 p = bbw_f32x4_load_splat(k);
+  for (size_t i = 1; i < 9; i++) { p = p * t + bbw_f32x4_load_splat(k + i); }
   p = p * p;
   p = p * p;
   p = p * p;
@@ -332,7 +325,7 @@ static inline bbw_f32x4 bbw_softplus_f32x4(bbw_f32x4 x) {
   bbw_f32x4 u = one + t;
   bbw_f32x4 d = u - one;
   bbw_f32x4 y = bbw_f32x4_select(d == zero, t, bbw_log_f32x4(u) * (t / d));
-  return bbw_f32x4_select(x < zero, zero, x) + y;
+  return bbw_f32x4_at_least(x, zero) + y;
 }
 
 /* x max(0, min(1, x / 6 + 0.5)) */
@@ -345,8 +338,7 @@ static inline float bbw_hard_swish_f32(float x) {
 static inline bbw_f32x4 bbw_hard_swish_f32x4(bbw_f32x4 x) {
   bbw_f32x4 zero = bbw_f32x4_splat(0.0f), one = bbw_f32x4_splat(1.0f);
   bbw_f32x4 y = x * bbw_f32x4_splat(0.166666672f) + bbw_f32x4_splat(0.5f);
-  y = bbw_f32x4_select(y > one, one, y);
-  y = bbw_f32x4_select(y < zero, zero, y);
+  y = bbw_f32x4_at_least(bbw_f32x4_at_most(y, one), zero);
   return x * y;
 }
 

@@ -9,7 +9,7 @@ static float clamp(float x, float limit) { return x > limit ? limit : x < -limit
 static float ready(const bbw_descent *d, float g, float x) { return clamp(g, d->clip_value) * d->scale + d->decay * x; }
 static bbw_f32x4 ready_four(const bbw_descent *d, bbw_f32x4 g, bbw_f32x4 x) {
   bbw_f32x4 limit = bbw_f32x4_splat(d->clip_value);
-  g = bbw_f32x4_select(g > limit, limit, bbw_f32x4_select(g < -limit, -limit, g));
+  g = bbw_f32x4_at_least(bbw_f32x4_at_most(g, limit), -limit);
   return g * bbw_f32x4_splat(d->scale) + bbw_f32x4_splat(d->decay) * x;
 }
 

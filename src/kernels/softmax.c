@@ -17,10 +17,10 @@ static float largest_of_row(const float *x, size_t n) {
   size_t i = 0;
   for (; i + 8 <= n; i += 8) {
     bbw_f32x4 v0 = bbw_f32x4_load(x + i), v1 = bbw_f32x4_load(x + i + 4);
-    best0 = bbw_f32x4_select(v0 > best0, v0, best0);
-    best1 = bbw_f32x4_select(v1 > best1, v1, best1);
+    best0 = bbw_f32x4_at_least(best0, v0);
+    best1 = bbw_f32x4_at_least(best1, v1);
   }
-  best0 = bbw_f32x4_select(best1 > best0, best1, best0);
+  best0 = bbw_f32x4_at_least(best0, best1);
   float best = -INFINITY;
   for (int lane = 0; lane < 4; lane++) { best = best0[lane] > best ? best0[lane] : best; }
   for (; i < n; i++) { best = x[i] > best ? x[i] : best; }
@@ -92,7 +92,7 @@ static bbw_f32x4 largest_four(const float *x, size_t n, size_t stride) {
   bbw_f32x4 best = bbw_f32x4_splat(-INFINITY);
   for (size_t i = 0; i < n; i++) {
     bbw_f32x4 v = bbw_f32x4_load(x + i * stride);
-    best = bbw_f32x4_select(v > best, v, best);
+    best = bbw_f32x4_at_least(best, v);
   }
   return best;
 }

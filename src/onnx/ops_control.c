@@ -3,10 +3,10 @@
 
 #include "onnx/convert.h"
 #include "onnx/ops.h"
+#include "onnx/params.h"
 #include "onnx/runner.h"
 
-/* Carried values, scanned values and outputs of one body. */
-#define PORTS_MAX 64u
+#define PORTS_MAX BBW_GRAPH_PORTS_MAX
 
 /* A copy of an array that outlives the next run of a body. */
 typedef struct kept {
@@ -219,14 +219,8 @@ bbw_status bbw_loop_run(bbw_call *call) {
 
 /* ---- Scan (opset 9 and later) ---- */
 
-typedef struct scan_params {
-  int64_t scan_inputs;
-  int64_t input_axes[PORTS_MAX], output_axes[PORTS_MAX], input_directions[PORTS_MAX], output_directions[PORTS_MAX];
-  int32_t input_axis_count, output_axis_count, input_direction_count, output_direction_count;
-} scan_params;
-
 bbw_status bbw_scan_prepare(bbw_prep *prep) {
-  scan_params *p = bbw_prep_params(prep, sizeof *p);
+  bbw_scan_params *p = bbw_prep_params(prep, sizeof *p);
   if (p == NULL) { return BBW_E_NOMEM; }
   BBW_TRY(bbw_prep_int(prep, "num_scan_inputs", 0, &p->scan_inputs));
   if (p->scan_inputs < 1 || p->scan_inputs > (int64_t)prep->input_count || p->scan_inputs > PORTS_MAX) {
@@ -262,7 +256,7 @@ typedef struct scan {
   bbw_array in[PORTS_MAX], out[PORTS_MAX];
 } scan;
 
-static bbw_status scan_rows(bbw_call *call, scan *s, const scan_params *p) {
+static bbw_status scan_rows(bbw_call *call, scan *s, const bbw_scan_params *p) {
   const bbw_body *body = bbw_graphs_body(call, 0);
   size_t length = 0;
   for (uint32_t i = 0; i < s->states; i++) {
@@ -337,7 +331,7 @@ static bbw_status scan_rows(bbw_call *call, scan *s, const scan_params *p) {
 }
 
 bbw_status bbw_scan_run(bbw_call *call) {
-  const scan_params *p = call->params;
+  const bbw_scan_params *p = call->params;
   if (bbw_graphs_count_of(call) != 1) { return bbw_call_refuse(call, -1, "the body is missing"); }
   const bbw_body *body = bbw_graphs_body(call, 0);
   uint32_t scanned_inputs = (uint32_t)p->scan_inputs;

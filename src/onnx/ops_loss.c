@@ -1,7 +1,8 @@
 /*
  * NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss: scores [N, C, D...], class numbers [N, D...], optional weights [C].
  *
- * Loss of a place = -weight[class] * score[class]; 0 where the class is ignore_index.  mean divides by the sum of the weights of all places that count.
+ * Loss of a place = -weight[class] * score[class]; 0 where the class is ignore_index.  mean divides by the sum of the weights of all places that count; where that is 0, as in a batch whose labels are
+ * all ignored, the mean and its gradient are 0: such a batch has nothing to teach, and a NaN would end the training.  The weights are numbers of the loss and never trained.
  */
 #include <math.h>
 #include <string.h>
@@ -111,7 +112,7 @@ bbw_status bbw_loss_run(bbw_call *call) {
     }
     if (p->reduction == REDUCTION_NONE && loss != NULL) { bbw_store_f64(loss, i, 1, &number); }
   }
-  if (p->reduction == REDUCTION_MEAN) { total = total / total_weight; }
+  if (p->reduction == REDUCTION_MEAN) { total = total_weight != 0.0 ? total / total_weight : 0.0; }
   if (p->reduction != REDUCTION_NONE && loss != NULL) { bbw_store_f64(loss, 0, 1, &total); }
   return BBW_OK;
 }
@@ -158,7 +159,7 @@ bbw_status bbw_loss_grad_run(bbw_call *call) {
         continue;
       }
       weight = weight * (double)g[p->reduction == REDUCTION_NONE ? i : 0];
-      if (p->reduction == REDUCTION_MEAN) { weight = weight / total; }
+      if (p->reduction == REDUCTION_MEAN) { weight = total != 0.0 ? weight / total : 0.0; }
       load_scores(p, x, start, lanes, scores);
       for (size_t c = 0; c < lanes.length; c++) {
         double slope = (p->is_softmax ? bbw_exp_f64(scores[c]) : 0.0) - ((int64_t)c == class ? 1.0 : 0.0);

@@ -93,6 +93,15 @@ typedef struct bbw_einsum_params {
   uint32_t operands;
 } bbw_einsum_params;
 
+/* Of Scan.  Lists that are shorter than the inputs (outputs) they stand for: axis 0, forward. */
+#define BBW_GRAPH_PORTS_MAX 64u /* carried values, scanned values and outputs of one body */
+typedef struct bbw_scan_params {
+  int64_t scan_inputs;
+  int64_t input_axes[BBW_GRAPH_PORTS_MAX], output_axes[BBW_GRAPH_PORTS_MAX];
+  int64_t input_directions[BBW_GRAPH_PORTS_MAX], output_directions[BBW_GRAPH_PORTS_MAX]; /* 1: from the end */
+  int32_t input_axis_count, output_axis_count, input_direction_count, output_direction_count;
+} bbw_scan_params;
+
 /* A forward operator, for the one that computes its gradient by calling it. */
 typedef struct bbw_forward {
   const bbw_onnx_op *op;

@@ -40,7 +40,8 @@ static bbw_proto_list words(onnx_file *file, const char *text) {
   return (bbw_proto_list){items, count};
 }
 
-static void add_value(onnx_file *file, bbw_onnx_value_info *info, const char *name, const char *dims) {
+static void add_value(onnx_file *file, bbw_onnx_value_info *info, const char *name, const char *dims,
+                      int32_t elem_type) {
   bbw_proto_list texts = words(file, dims);
   bbw_onnx_dimension *items = get(file, texts.count, sizeof *items);
   for (size_t i = 0; i < texts.count; i++) {
@@ -57,18 +58,20 @@ static void add_value(onnx_file *file, bbw_onnx_value_info *info, const char *na
   bbw_onnx_tensor_type *tensor = get(file, 1, sizeof *tensor);
   bbw_onnx_type *type = get(file, 1, sizeof *type);
   shape->dim = (bbw_proto_list){items, texts.count};
-  *tensor = (bbw_onnx_tensor_type){.elem_type = 1, .shape = shape};
+  *tensor = (bbw_onnx_tensor_type){.elem_type = elem_type, .shape = shape};
   type->tensor_type = tensor;
   info->name = str(name);
   info->type = type;
 }
 
-void onnx_input(onnx_file *file, const char *name, const char *dims) {
-  add_value(file, slot(file->inputs, &file->input_count, sizeof file->inputs[0], 4), name, dims);
+void onnx_input(onnx_file *file, const char *name, const char *dims) { onnx_input_of_type(file, name, dims, 1); }
+
+void onnx_input_of_type(onnx_file *file, const char *name, const char *dims, int32_t elem_type) {
+  add_value(file, slot(file->inputs, &file->input_count, sizeof file->inputs[0], 4), name, dims, elem_type);
 }
 
 void onnx_output(onnx_file *file, const char *name) {
-  add_value(file, slot(file->outputs, &file->output_count, sizeof file->outputs[0], 4), name, "");
+  add_value(file, slot(file->outputs, &file->output_count, sizeof file->outputs[0], 4), name, "", 1);
 }
 
 static bbw_onnx_tensor *add_tensor(onnx_file *file, const char *name, const char *dims, int32_t data_type,
@@ -149,6 +152,10 @@ void onnx_attribute_tensor(onnx_file *file, bbw_onnx_node *node, const char *nam
 }
 void onnx_attribute_ints(onnx_file *file, bbw_onnx_node *node, const char *name, const int64_t *values, size_t count) {
   add_attribute(file, node, name, BBW_ONNX_ATTR_INTS)->ints = (bbw_proto_list){values, count};
+}
+
+void onnx_attribute_graph(onnx_file *file, bbw_onnx_node *node, const char *name, onnx_file *body) {
+  add_attribute(file, node, name, BBW_ONNX_ATTR_GRAPH)->g = onnx_model(body).graph;
 }
 
 void onnx_metadata(onnx_file *file, const char *key, const char *value) {

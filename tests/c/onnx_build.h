@@ -31,6 +31,7 @@ void onnx_file_free(onnx_file *file);
 
 /* rank and dims are `dims` as text, "2 3"; "n" is a symbolic dimension. */
 void onnx_input(onnx_file *file, const char *name, const char *dims);
+void onnx_input_of_type(onnx_file *file, const char *name, const char *dims, int32_t elem_type);
 void onnx_output(onnx_file *file, const char *name);
 /* Elements by kernel_fill(seed), scaled to +-range; written as raw_data when is_raw. */
 bbw_onnx_tensor *onnx_weights(onnx_file *file, const char *name, const char *dims, uint32_t seed, float range,
@@ -43,6 +44,9 @@ void onnx_attribute_int(onnx_file *file, bbw_onnx_node *node, const char *name, 
 void onnx_attribute_float(onnx_file *file, bbw_onnx_node *node, const char *name, float value);
 void onnx_attribute_tensor(onnx_file *file, bbw_onnx_node *node, const char *name, const bbw_onnx_tensor *value);
 void onnx_attribute_ints(onnx_file *file, bbw_onnx_node *node, const char *name, const int64_t *values, size_t count);
+
+/* `body` must live as long as the file. */
+void onnx_attribute_graph(onnx_file *file, bbw_onnx_node *node, const char *name, onnx_file *body);
 
 void onnx_metadata(onnx_file *file, const char *key, const char *value); /* the key is copied */
 

@@ -11,8 +11,10 @@
 #include <math.h>
 
 #include "autodiff/gradient.h"
+#include "base/bytes.h"
 #include "bbw/trainer.h"
 #include "grad_case.h"
+#include "grad_graphs.h"
 #include "onnx_build.h"
 
 #define LINEAR            .is_f32 = true, .tolerance = 1e-4f /* a mean divides, which rounds each result */
@@ -870,6 +872,68 @@ static void test_losses(void **state) {
   (void)state;
   CHECK(model_losses);
 }
+
+/* Class weights of a loss that is part of the model: an initializer stays as it is; what is made from something that is trained elsewhere is refused, by the name of the loss. */
+static void test_class_weights_are_not_trained(void **state) {
+  (void)state;
+  for (int is_made = 0; is_made < 2; is_made++) {
+    static const int64_t labels[] = {0, 2};
+    onnx_file file;
+    bbw_trainer *t;
+    bbw_error err;
+    onnx_file_init(&file);
+    onnx_weights(&file, "base", "2 3", 1, 1.0f, true);
+    onnx_weights(&file, "weights", "3", 2, 0.5f, true);
+    onnx_ints(&file, "labels", labels, 2);
+    onnx_node(&file, "Mul", "mix", is_made ? "base weights" : "base base", "scores");
+    onnx_node(&file, "Exp", "exp", "weights", "made");
+    onnx_node(&file, "SoftmaxCrossEntropyLoss", "cost", is_made ? "scores labels made" : "scores labels weights", "y");
+    onnx_output(&file, "y");
+    bbw_trainer_options options = {.loss = BBW_TRAINER_OUTPUT, .rate = 0.1f};
+    bbw_status rv = bbw_trainer_new(&t, onnx_bytes(&file), &options, &bbw_mem_libc, &err);
+    if (is_made) {
+      assert_int_equal(rv, BBW_E_ONNX_UNSUPPORTED);
+      assert_true(bbw_str_equal(bbw_error_field(&err, "node"), BBW_STR("cost")));
+      assert_int_equal(bbw_error_number(&err, "input"), 2);
+    } else {
+      assert_int_equal(rv, BBW_OK);
+      assert_int_equal(bbw_trainer_parameter_count(t), 1);
+      bbw_trainer_del(t);
+    }
+    onnx_file_free(&file);
+  }
+}
+
+/* A batch whose labels are all ignored has nothing to teach: loss 0, gradient 0. */
+static void test_a_batch_that_is_ignored(void **state) {
+  (void)state;
+  static const char *const losses[] = {"NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"};
+  for (size_t i = 0; i < 2; i++) {
+    static const int64_t labels[] = {-100, -100};
+    onnx_file file;
+    bbw_trainer *t;
+    double loss = 1.0;
+    size_t count;
+    float before[6], gradient[6] = {1.0f};
+    onnx_file_init(&file);
+    onnx_weights(&file, "scores", "2 3", 1, 1.0f, true);
+    onnx_ints(&file, "labels", labels, 2);
+    bbw_onnx_node *node = onnx_node(&file, losses[i], "cost", "scores labels", "y");
+    onnx_attribute_int(&file, node, "ignore_index", -100);
+    onnx_output(&file, "y");
+    bbw_trainer_options options = {.loss = BBW_TRAINER_OUTPUT, .rate = 0.1f};
+    assert_int_equal(bbw_trainer_new(&t, onnx_bytes(&file), &options, &bbw_mem_libc, NULL), BBW_OK);
+    memcpy(before, bbw_trainer_values(t, &count), sizeof before);
+    assert_int_equal(bbw_trainer_gradient(t, NULL, 0, NULL, &loss, gradient, NULL), BBW_OK);
+    for (size_t k = 0; k < 6; k++) { assert_true(gradient[k] == 0.0f); }
+    assert_int_equal(bbw_trainer_step(t, NULL, 0, NULL, &loss, NULL, NULL), BBW_OK);
+    assert_true(loss == 0.0);
+    assert_memory_equal(before, bbw_trainer_values(t, &count), sizeof before);
+    bbw_trainer_del(t);
+    onnx_file_free(&file);
+  }
+}
+
 static void test_sizes(void **state) {
   (void)state;
   CHECK(sizes);
@@ -940,6 +1004,14 @@ static void test_large_sequences(void **state) {
   }
 }
 
+static void test_graphs(void **state) {
+  (void)state;
+  grad_graphs_check();
+  grad_graphs_check_refusals();
+  grad_graphs_check_frozen();
+  grad_graphs_check_memory();
+}
+
 /* Each text of gradients.def that makes something has been compared, and each row is one of an operator. */
 static void test_every_rule_has_a_case(void **state) {
   (void)state;
@@ -953,7 +1025,9 @@ static void test_every_rule_has_a_case(void **state) {
     assert_true(is_known);
     for (uint32_t k = 0; k < 8 && row->rules[k] != NULL; k++) {
       for (int second = 0; second < 2; second++) {
-        if (row->rules[k][0] == '\0' || grad_case_has_covered(row->name, k, second != 0)) { continue; }
+        if (row->rules[k][0] == '\0' || row->rules[k][0] == '!' || grad_case_has_covered(row->name, k, second != 0)) {
+          continue;
+        }
         print_error("no case differentiates input %u of %s%s\n", k, row->name, second != 0 ? " in a second way" : "");
         missing++;
       }
@@ -979,10 +1053,13 @@ int main(void) {
       cmocka_unit_test(test_norms),
       cmocka_unit_test(test_algebra),
       cmocka_unit_test(test_losses),
+      cmocka_unit_test(test_class_weights_are_not_trained),
+      cmocka_unit_test(test_a_batch_that_is_ignored),
       cmocka_unit_test(test_refusals),
       cmocka_unit_test(test_sizes),
       cmocka_unit_test(test_sequences),
       cmocka_unit_test(test_large_sequences),
+      cmocka_unit_test(test_graphs),
       cmocka_unit_test(test_every_rule_has_a_case), /* the last one: it asks what the others have done */
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

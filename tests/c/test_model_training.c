@@ -11,6 +11,7 @@
 
 #include "artifact.h"
 #include "base/mem.h"
+#include "components/onnx_model.h"
 #include "format/value.h"
 #include "base/bytes.h"
 #include "kernel_data.h"
@@ -226,6 +227,78 @@ static void the_time_budget_of_the_host_ends_a_slice(void **state) {
   free(want);
 }
 
+/*
+ * Forward runs 1,024 samples at once and Evaluate 256: under a time budget every poll does one piece, and the answer is that of one call.  Other operators wait meanwhile; a snapshot in between
+ * begins the operator anew, to the same answer.
+ */
+static const char questions[] =
+    "slot m Model|OnnxModel\n"
+    "target M x l ask f -> loss right all best\n"
+    "role.model::Evaluate x l -> loss right\n"
+    "role.model::Params ask -> all\n"
+    "role.model::Forward f -> out\n"
+    "role.model::ComputeLoss out l -> best\n"; /* ten thousand numbers do not fit into the log, their loss does */
+enum { MANY = 2 * 1024 + 300 };
+
+static uint64_t ask_about_many(session *s, const char *x) {
+  static float many[MANY * WIDTH], labels[MANY];
+  kernel_fill(many, MANY * WIDTH, 61, -1.0f, 1.0f);
+  for (size_t i = 0; i < MANY; i++) { labels[i] = (float)(i % 3); }
+  return send(s, x, wire(many, MANY, WIDTH), "l", wire(labels, MANY, 0));
+}
+
+static void questions_about_many_samples_take_several_polls(void **state) {
+  (void)state;
+  static const struct {
+    const char *input, *answer;
+    unsigned pieces;
+  } rows[] = {{"x", "right=", (MANY + 255) / 256}, {"f", "best=", (MANY + 1023) / 1024}};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    session at_once, first, second;
+    install(&at_once, questions, NULL);
+    (void)ask_about_many(&at_once, rows[i].input);
+    assert_int_equal(run(&at_once), 1);
+    assert_int_equal(count_events(&at_once, rows[i].answer), 1);
+    install(&first, questions, NULL);
+    bbw_node_set_time_budget(first.node, always, NULL, 1);
+    (void)ask_about_many(&first, rows[i].input);
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    for (unsigned piece = 1; piece < rows[i].pieces; piece++) {
+      (void)session_poll(&first);
+      assert_int_equal(session_stats(&first).pending_async, piece > 1 ? 2 : 1);
+      assert_int_equal(count_events(&first, "all=") + count_events(&first, rows[i].answer), 0);
+      if (piece == 1) { (void)session_invoke(&first, "ask", ""); }
+      if (piece == 2) { assert_int_equal(bbw_node_snapshot(first.node, &bytes, &len, &bbw_mem_libc, NULL), BBW_OK); }
+    }
+    (void)run(&first);
+    install(&second, questions, NULL);
+    bbw_node_set_time_budget(second.node, always, NULL, 1);
+    assert_int_equal(bbw_node_restore(second.node, (bbw_bytes){bytes, len}, NULL), BBW_OK);
+    assert_true(run(&second) >= rows[i].pieces);
+    bbw_mem_libc.free(bbw_mem_libc.ctx, bytes, len);
+    (void)session_invoke(&at_once, "ask", "");
+    (void)run(&at_once);
+    const char *want = strstr(at_once.log, rows[i].answer), *got = strstr(first.log, rows[i].answer),
+               *again = strstr(second.log, rows[i].answer);
+    assert_non_null(want);
+    assert_non_null(got);
+    assert_non_null(again);
+    size_t n = strcspn(want, " ");
+    assert_true(n > 8 && memcmp(want, got, n) == 0 && memcmp(want, again, n) == 0);
+    assert_int_equal(count_events(&first, "all="), 1);
+    assert_int_equal(count_events(&second, "all="), 1);
+    reset_log(&first);
+    uint64_t exec_id = ask_about_many(&first, rows[i].input); /* and one that nobody waits for any more */
+    (void)session_poll(&first);
+    assert_int_equal(bbw_node_cancel(first.node, exec_id, NULL), BBW_OK);
+    free(parameters(&first));
+    session_end(&second);
+    session_end(&first);
+    session_end(&at_once);
+  }
+}
+
 /* ---- snapshots ---- */
 
 /* Taken after every slice, with an operator that waits: the restored node goes on as the first one does, step by step and bit by bit. */
@@ -313,6 +386,57 @@ static void damaged_states_are_refused_or_used(void **state) {
   bbw_mem_libc.free(bbw_mem_libc.ctx, saved, len);
   (void)run(&s);
   session_end(&s);
+}
+
+/* A whole state may claim any shape of a sample, which says how much memory the first run takes: what the state does not hold itself is capped, before anything is allocated. */
+static void a_forged_shape_asks_for_no_memory(void **state) {
+  (void)state;
+  const bbw_component_type *type = &bbw_onnx_model_component;
+  static const struct {
+    uint64_t kept, length, width; /* of a sample [1, length, width] */
+    bbw_status want;
+  } cases[] = {
+      {0, (uint64_t)1 << 40, 3, BBW_E_RESTORE_COMPONENT},    {0, (uint64_t)1 << 27, 3, BBW_E_RESTORE_COMPONENT},
+      {0, (uint64_t)1 << 21, 3, BBW_E_RESTORE_COMPONENT},    {0, ((uint64_t)1 << 63) + 5, 2, BBW_E_RESTORE_COMPONENT},
+      {1, (uint64_t)1 << 20, 3, BBW_E_RESTORE_COMPONENT}, /* it would be in the state */
+      {1024, (uint64_t)1 << 53, 3, BBW_E_RESTORE_COMPONENT}, {0, 5, 3, BBW_OK}};
+  onnx_file f;
+  onnx_file_init(&f);
+  onnx_input(&f, "x", "n len 3");
+  onnx_weights(&f, "w", "3 2", 1, 0.8f, false);
+  onnx_node(&f, "MatMul", "m", "x w", "y");
+  onnx_output(&f, "y");
+  test_mem mem;
+  test_mem_init(&mem);
+  void *self;
+  uint8_t *saved, *forged;
+  size_t len;
+  assert_int_equal(type->construct(&self, type, true, onnx_bytes(&f), &mem.mem, NULL), BBW_OK);
+  assert_int_equal(type->save(self, &bbw_mem_libc, &saved, &len), BBW_OK);
+  forged = malloc(len + 24);
+  assert_non_null(forged);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    const uint64_t dims[] = {1, cases[i].length, cases[i].width};
+    memcpy(forged, saved, 52); /* the head; the number of kept samples and the rank are its last */
+    bbw_store_u64le(forged + 40, cases[i].kept);
+    bbw_store_u32le(forged + 48, 3);
+    for (size_t d = 0; d < 3; d++) { bbw_store_u64le(forged + 52 + 8 * d, dims[d]); }
+    memcpy(forged + 76, saved + 52, len - 52);
+    mem.peak_bytes = mem.live_bytes;
+    size_t before = mem.live_bytes;
+    bbw_error err;
+    bbw_status rv = type->restore(self, (bbw_bytes){forged, len + 24}, &mem.mem, &err);
+    if (rv != cases[i].want) { print_error("case %zu\n", i); }
+    assert_int_equal(rv, cases[i].want);
+    if (rv == BBW_OK) { continue; }
+    assert_true(bbw_error_field(&err, "detail").len > 0);
+    assert_int_equal(mem.peak_bytes, before);
+  }
+  type->destroy(self, &mem.mem);
+  assert_int_equal(mem.live_bytes, 0);
+  bbw_mem_libc.free(bbw_mem_libc.ctx, saved, len);
+  free(forged);
+  onnx_file_free(&f);
 }
 
 /* ---- what ends it early ---- */
@@ -493,8 +617,10 @@ int main(void) {
       cmocka_unit_test(a_poll_trains_so_many_batches_and_the_bits_are_those_of_training_at_once),
       cmocka_unit_test(what_comes_while_it_trains_waits_for_its_turn),
       cmocka_unit_test(the_time_budget_of_the_host_ends_a_slice),
+      cmocka_unit_test(questions_about_many_samples_take_several_polls),
       cmocka_unit_test(a_snapshot_in_the_middle_of_an_epoch_ends_with_the_same_bits),
       cmocka_unit_test(damaged_states_are_refused_or_used),
+      cmocka_unit_test(a_forged_shape_asks_for_no_memory),
       cmocka_unit_test(it_ends_with_its_execution_and_the_steps_stay),
       cmocka_unit_test(a_deadline_ends_it_and_the_limit_of_the_node_does_not),
       cmocka_unit_test(bad_input_is_named_and_changes_nothing),

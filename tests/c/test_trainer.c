@@ -129,8 +129,49 @@ static void test_optimizers_find_the_minimum(void **state) {
   onnx_file_free(&valley);
 }
 
-/* Both versions of every kernel give equal bits, and the formulas of the header in f64 nearly so. */
-/* f16 takes half the memory, is saved and loaded bit for bit, and stays near what f32 does. */
+/* Moments in 16 bits neither saturate nor vanish: with gradients 2^56 times as large or 2^32 times as small, Adam goes the same way bit by bit, and so does momentum at a rate that makes up for it. */
+static void test_half_state_has_the_range_of_f32(void **state) {
+  (void)state;
+  for (int is_adam = 0; is_adam < 2; is_adam++) {
+    float want[2] = {0};
+    static const int exponents[] = {0, -32, 56};
+    for (size_t i = 0; i < COUNT(exponents); i++) {
+      static const bbw_str freeze[] = {{"center", 6}, {"weights", 7}};
+      float factor = ldexpf(1.0f, exponents[i]), weights[] = {2.0f * factor, 20.0f * factor};
+      bbw_trainer_options options = {.loss = BBW_TRAINER_OUTPUT,
+                                     .optimizer = is_adam ? BBW_TRAINER_ADAM : BBW_TRAINER_SGD,
+                                     .rate = is_adam ? 0.1f : 0.001f / factor,
+                                     .momentum = is_adam ? 0.0f : 0.9f,
+                                     .epsilon = 1e-36f,
+                                     .freeze = freeze,
+                                     .freeze_count = 2,
+                                     .seed = 4,
+                                     .has_f16_state = true};
+      onnx_file file;
+      bbw_trainer *t;
+      double loss;
+      size_t count;
+      onnx_file_init(&file);
+      onnx_floats(&file, "p", "2", (const float[]){-2.0f, 4.0f}, 2);
+      onnx_floats(&file, "center", "2", (const float[]){3.0f, -1.0f}, 2);
+      onnx_floats(&file, "weights", "2", weights, 2);
+      onnx_node(&file, "Sub", "d", "p center", "d");
+      onnx_node(&file, "Mul", "s", "d d", "s");
+      onnx_node(&file, "Mul", "w", "s weights", "y");
+      onnx_output(&file, "y");
+      assert_int_equal(bbw_trainer_new(&t, onnx_bytes(&file), &options, &bbw_mem_libc, NULL), BBW_OK);
+      for (int k = 0; k < 200; k++) { assert_int_equal(bbw_trainer_step(t, NULL, 0, NULL, &loss, NULL, NULL), BBW_OK); }
+      const float *values = bbw_trainer_values(t, &count);
+      if (i == 0) { memcpy(want, values, sizeof want); }
+      assert_memory_equal(want, values, sizeof want);
+      assert_true(fabsf(values[0] - 3.0f) < 0.5f && fabsf(values[1] + 1.0f) < 0.5f);
+      bbw_trainer_del(t);
+      onnx_file_free(&file);
+    }
+  }
+}
+
+/* 16 bits take half the memory, are saved and loaded bit for bit, and stay near what f32 does. */
 static void test_state_as_f16(void **state) {
   (void)state;
   onnx_file file;
@@ -698,14 +739,14 @@ static void test_state_of_others_is_refused(void **state) {
 static void test_a_state_must_hold_numbers(void **state) {
   (void)state;
   static const uint8_t nan32[] = {0, 0, 0xc0, 0x7f}, infinite32[] = {0, 0, 0x80, 0x7f}, minus32[] = {0, 0, 0x80, 0xbf};
-  static const uint8_t nan16[] = {0, 0x7e}, infinite16[] = {0, 0xfc}, most[] = {255, 255, 255, 255, 255, 255, 255, 255};
+  static const uint8_t most[] = {255, 255, 255, 255, 255, 255, 255, 255};
   static const struct {
     bool is_f16;
     uint32_t moment; /* or 2: the number of steps */
     const uint8_t *bytes;
     size_t len;
-  } cases[] = {{false, 0, nan32, 4}, {false, 0, infinite32, 4}, {false, 1, nan32, 4}, {false, 1, minus32, 4},
-               {true, 0, nan16, 2},  {true, 0, infinite16, 2},  {true, 1, nan16, 2},  {false, 2, most, 8}};
+  } cases[] = {{false, 0, nan32, 4},   {false, 0, infinite32, 4}, {false, 1, nan32, 4},
+               {false, 1, minus32, 4}, {false, 2, most, 8},       {true, 2, most, 8}};
   for (size_t i = 0; i < COUNT(cases); i++) {
     onnx_file file;
     bbw_trainer *t;
@@ -791,6 +832,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_optimizers_find_the_minimum),
       cmocka_unit_test(test_state_as_f16),
+      cmocka_unit_test(test_half_state_has_the_range_of_f32),
       cmocka_unit_test(test_kernels_of_the_optimizers),
       cmocka_unit_test(test_losses),
       cmocka_unit_test(test_rates),

@@ -116,6 +116,64 @@ test('a snapshot holds parameters, optimizer and the count of calls: the restore
   for (const { node } of [one, two, other]) node.dispose();
 });
 
+test('a snapshot in the middle of an epoch goes on with the same bits, and what waited for its turn is answered', async () => {
+  const straight = learner(), topics = ['trained', 'params'];
+  const pollUntil = async (/** @type {any} */ { node }, /** @type {() => boolean} */ isOver, /** @type {Map<string, any>} */ got) => {
+    for (let i = 0; i < 5000 && !isOver(); i++) {
+      for (const step of node.poll()) if (step.type === 'AppEvent') got.set(step.topic, step);
+      if (!isOver()) await new Promise((resolve) => setImmediate(resolve));
+    }
+    assert.ok(isOver(), 'it goes on for ever');
+  };
+  const want = new Map();
+  straight.node.deliverEvent('Learn', 'train', trigger());
+  await pollUntil(straight, () => want.has('trained'), want);
+  straight.node.deliverEvent('Learn', 'ask', trigger());
+  await pollUntil(straight, () => want.has('params'), want);
+  const end = await straight.ask('train', trigger(), 'trained'); // and the next training has the same order too
+  for (const stop of [0, 1, 12, 13, 14, 40, 51, 52]) { // steps before the snapshot; an epoch has 13
+    /** @type {any} */
+    let taken;
+    let steps = 0;
+    const before = new Map(), after = new Map(), one = learner({ budgetBatches: 1, onProgress: () => { steps++; } }), two = learner({ budgetBatches: 1 });
+    one.node.deliverEvent('Learn', 'train', trigger());
+    one.node.poll();
+    one.node.deliverEvent('Learn', 'ask', trigger());
+    one.node.deliverEvent('Learn', 'apply', tensor(straight.numbers(want.get('params')).data.map(() => 0.25)));
+    one.node.poll(); // both wait for their turn
+    await pollUntil(one, () => { if (taken === undefined && steps >= stop) taken = one.node.snapshot(); return taken !== undefined; }, before);
+    assert.ok(!before.has('trained'));
+    two.node.restore(taken);
+    await pollUntil(two, () => topics.every((topic) => after.has(topic)) && after.has('applied'), after);
+    for (const topic of topics) assert.deepEqual(after.get(topic).valueBytes, want.get(topic).valueBytes, `${topic} after ${stop} steps`);
+    const params = two.numbers(await two.ask('ask', trigger(), 'params')).data;
+    straight.numbers(want.get('params')).data.forEach((v, i) => assert.equal(params[i], Math.fround(v + 0.25))); // once, not twice
+    await two.ask('apply', tensor(params.map((v, i) => straight.numbers(want.get('params')).data[i] - v)), 'applied');
+    if (stop === 14) assert.ok(Math.abs(two.pair(await two.ask('train', trigger(), 'trained'))[0].value - straight.pair(end)[0].value) < 1e-3);
+    for (const { node } of [one, two]) node.dispose();
+  }
+  straight.node.dispose();
+});
+
+test('a state that is cut or changed is refused, and Backward follows a Forward over a restore', async () => {
+  const { create } = trainableModel(createRuntime(module), onnx, OPTIONS);
+  const methods = /** @type {any} */ (create()), context = { attributes: {}, cmdId: 1n };
+  await methods.forward([tensor(x.subarray(0, 4), [2, 2])], context);
+  const state = methods.save(), slope = tensor(new Float32Array([1, 0, 0, 1]), [2, 2]), again = /** @type {any} */ (create());
+  again.restore(state);
+  assert.deepEqual((await again.backward([slope], context)).data, (await methods.backward([slope], context)).data);
+  // An answer that the snapshot came before is given again, without its effect.
+  await methods.applyDelta([tensor(new Float32Array((await methods.params()).length).fill(1))], { attributes: {}, cmdId: 2n });
+  const once = await methods.params(), third = /** @type {any} */ (create());
+  third.restore(methods.save());
+  await third.applyDelta([tensor(new Float32Array(once.length).fill(1))], { attributes: {}, cmdId: 2n });
+  assert.deepEqual(await third.params(), once);
+  methods.settled(2n);
+  await methods.applyDelta([tensor(new Float32Array(once.length).fill(1))], { attributes: {}, cmdId: 2n });
+  assert.notDeepEqual(await methods.params(), once);
+  for (let cut = 0; cut < state.length; cut++) assert.throws(() => again.restore(state.subarray(0, cut)), (error) => error.code.startsWith('E_'), `cut at ${cut}`);
+});
+
 test('what is wrong fails that operator by its code, and the parameters stay', async () => {
   const cases = [
     [[tensor([1, 2, 3]), tensor([0, 1])], /E_SHAPE/], [[tensor(x, [200, 2]), tensor(labels.map(() => 5))], /E_/], [[tensor(x, [200, 2]), tensor(labels.map(() => 0.5))], /E_INVALID_VALUE/],
