@@ -48,6 +48,8 @@ struct bbw_engine {
   bbw_peer_id self_peer;
   bool is_running;
   bool is_first_poll_done;
+  uint64_t bytes_in_flight; /* charged against config.ingress_byte_budget */
+  bbw_ingress ingress;
 
   bbw_vec graphs;     /* bbw_graph * */
   bbw_vec components; /* bbw_component */
@@ -68,8 +70,6 @@ struct bbw_engine {
   uint64_t tick_ns; /* the host's latest time; becomes now_ns at the next poll */
   bbw_timers timers;
   bbw_async async;
-  bbw_ingress ingress;
-  uint64_t bytes_in_flight; /* charged against config.ingress_byte_budget */
   bbw_bus bus;
   bbw_named named;
   uint64_t rng_state;
