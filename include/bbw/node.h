@@ -63,6 +63,7 @@ typedef struct bbw_install_options {
   size_t slot_config_count;
   const bbw_config *config;   /* NULL: defaults */
   bool is_unresolved_allowed; /* install although operators are unresolved; they fail when they fire */
+  bool is_mem_pooled; /* mem gives freed blocks again quickly by itself, perhaps to other nodes: this one keeps none */
 } bbw_install_options;
 
 typedef struct bbw_node bbw_node;
@@ -74,6 +75,17 @@ typedef struct bbw_node bbw_node;
 bbw_status bbw_node_install(bbw_node **out, const bbw_install_options *options, const bbw_mem *mem, bbw_error *err);
 void bbw_node_del(bbw_node *node);              /* NULL does nothing; not from inside a poll */
 bool bbw_node_is_running(const bbw_node *node); /* a poll is on the stack */
+
+/*
+ * For a host of thousands of nodes, which no cache of the machine holds: begins to fetch what a call will read, while the host does something else.  Changes nothing and waits for hardly anything;
+ * does nothing in WebAssembly.  Each reads what the one before it has asked for, so some time should pass between them.
+ */
+typedef enum bbw_fetch {
+  BBW_FETCH_DELIVERY, /* for deliver_inbound */
+  BBW_FETCH_POLL,     /* for tick and poll: the node itself */
+  BBW_FETCH_WORK,     /* and what it points to: graphs, what has come in */
+} bbw_fetch;
+void bbw_node_fetch(const bbw_node *node, bbw_fetch what);
 
 /* Work in.  Fields of the errors as in Node specification §13.1. */
 bbw_status bbw_node_tick(bbw_node *node, uint64_t now_ns); /* sets the clock; going backwards is ignored */

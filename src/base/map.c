@@ -23,13 +23,13 @@ static size_t home_of(const bbw_map *map, uint64_t number) {
 
 static bool entry_matches(const bbw_map_entry *entry, uint64_t number, const bbw_bytes *key) {
   if (entry->number != number) { return false; }
-  return key == NULL || bbw_bytes_equal(entry->key, *key);
+  return key == NULL || bbw_bytes_equal((bbw_bytes){entry->key, entry->used - 1}, *key);
 }
 
 /* Index of the entry, or of the free place where it belongs.  The table has at least one free place. */
 static size_t map_find(const bbw_map *map, uint64_t number, const bbw_bytes *key) {
   size_t i = home_of(map, number);
-  while (map->entries[i].is_used && !entry_matches(&map->entries[i], number, key)) { i = (i + 1) & (map->cap - 1); }
+  while (map->entries[i].used != 0 && !entry_matches(&map->entries[i], number, key)) { i = (i + 1) & (map->cap - 1); }
   return i;
 }
 
@@ -48,9 +48,9 @@ bool bbw_map_reserve(bbw_map *map, size_t extra) {
   if (grown.entries == NULL) { return false; }
   for (size_t i = 0; i < map->cap; i++) {
     const bbw_map_entry *entry = &map->entries[i];
-    if (!entry->is_used) { continue; }
+    if (entry->used == 0) { continue; }
     size_t at = home_of(&grown, entry->number);
-    while (grown.entries[at].is_used) { at = (at + 1) & (cap - 1); }
+    while (grown.entries[at].used != 0) { at = (at + 1) & (cap - 1); }
     grown.entries[at] = *entry;
   }
   bbw_mem_array_free(map->mem, map->entries, map->cap, sizeof(*map->entries));
@@ -61,15 +61,15 @@ bool bbw_map_reserve(bbw_map *map, size_t extra) {
 static bool map_put(bbw_map *map, uint64_t number, const bbw_bytes *key, uint64_t value) {
   /* Replacing needs no room, so it cannot fail. */
   size_t i = map->cap == 0 ? 0 : map_find(map, number, key);
-  bool is_there = map->cap != 0 && map->entries[i].is_used;
+  bool is_there = map->cap != 0 && map->entries[i].used != 0;
   if (!is_there) {
     if (!bbw_map_reserve(map, 1)) { return false; }
     i = map_find(map, number, key);
   }
-  if (!map->entries[i].is_used) {
+  if (!is_there) {
     map->count++;
-    map->entries[i] = (bbw_map_entry){
-        .key = key == NULL ? (bbw_bytes){NULL, 0} : *key, .number = number, .is_used = true};
+    bbw_bytes none = {NULL, 0}, bytes = key == NULL ? none : *key;
+    map->entries[i] = (bbw_map_entry){.key = bytes.ptr, .used = bytes.len + 1, .number = number};
   }
   map->entries[i].value = value;
   return true;
@@ -78,7 +78,7 @@ static bool map_put(bbw_map *map, uint64_t number, const bbw_bytes *key, uint64_
 static bool map_get(const bbw_map *map, uint64_t number, const bbw_bytes *key, uint64_t *value) {
   if (map->cap == 0) { return false; }
   size_t i = map_find(map, number, key);
-  if (!map->entries[i].is_used) { return false; }
+  if (map->entries[i].used == 0) { return false; }
   *value = map->entries[i].value;
   return true;
 }
@@ -86,17 +86,17 @@ static bool map_get(const bbw_map *map, uint64_t number, const bbw_bytes *key, u
 static bool map_remove(bbw_map *map, uint64_t number, const bbw_bytes *key) {
   if (map->cap == 0) { return false; }
   size_t hole = map_find(map, number, key);
-  if (!map->entries[hole].is_used) { return false; }
+  if (map->entries[hole].used == 0) { return false; }
   size_t mask = map->cap - 1;
   /* Shift back every follower that may not be left behind the hole. */
-  for (size_t i = (hole + 1) & mask; map->entries[i].is_used; i = (i + 1) & mask) {
+  for (size_t i = (hole + 1) & mask; map->entries[i].used != 0; i = (i + 1) & mask) {
     size_t home = home_of(map, map->entries[i].number);
     if (((i - home) & mask) >= ((i - hole) & mask)) {
       map->entries[hole] = map->entries[i];
       hole = i;
     }
   }
-  map->entries[hole] = (bbw_map_entry){.is_used = false};
+  map->entries[hole] = (bbw_map_entry){.used = 0};
   map->count--;
   return true;
 }

@@ -11,10 +11,10 @@
 #include "bbw/base.h"
 
 typedef struct bbw_map_entry {
-  bbw_bytes key;   /* ptr is NULL for number keys */
-  uint64_t number; /* the number key, or the hash of a byte key */
+  const uint8_t *key; /* NULL for number keys */
+  size_t used;        /* 0: free; else 1 + length of the key, 1 for a number */
+  uint64_t number;    /* the number key, or the hash of a byte key */
   uint64_t value;
-  bool is_used;
 } bbw_map_entry;
 
 typedef struct bbw_map {

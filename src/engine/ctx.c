@@ -22,8 +22,8 @@ bbw_str bbw_op_error_kind_name(bbw_op_error_kind kind) {
   return BBW_STR("Other");
 }
 
-bbw_role bbw_ctx_role(const bbw_ctx *ctx) { return ctx->role; }
-bbw_str bbw_ctx_op_type(const bbw_ctx *ctx) { return ctx->op_type; }
+bbw_role bbw_ctx_role(const bbw_ctx *ctx) { return ctx->op != NULL ? (bbw_role)ctx->op->role : ctx->role; }
+bbw_str bbw_ctx_op_type(const bbw_ctx *ctx) { return ctx->op != NULL ? ctx->op->node->op_type : ctx->op_type; }
 size_t bbw_ctx_input_count(const bbw_ctx *ctx) { return ctx->input_count; }
 bbw_value *bbw_ctx_input(const bbw_ctx *ctx, size_t index) {
   return index < ctx->input_count ? ctx->inputs[index] : NULL;
@@ -44,7 +44,7 @@ uint64_t bbw_ctx_random(bbw_ctx *ctx) { return bbw_engine_random(ctx->engine); }
 uint64_t bbw_ctx_table_seed(const bbw_ctx *ctx) { return ~ctx->engine->address_book.entries.seed; }
 
 uint64_t bbw_ctx_op_ref(const bbw_ctx *ctx) {
-  return ctx->frame == NULL ? 0 : bbw_graph_op_ref(ctx->frame->graph, ctx->op_index);
+  return ctx->frame == NULL ? 0 : bbw_graph_op_ref(ctx->frame->graph, bbw_ctx_op_index(ctx));
 }
 
 const bbw_onnx_attribute *bbw_ctx_attribute(const bbw_ctx *ctx, const char *name) {
@@ -94,13 +94,6 @@ bbw_value *bbw_ctx_input_named(const bbw_ctx *ctx, const char *name, size_t fall
     if (ctx->inputs[i] != NULL && bbw_str_equal(bbw_ctx_input_name(ctx, i), wanted)) { return ctx->inputs[i]; }
   }
   return bbw_ctx_input(ctx, fallback);
-}
-
-bbw_value *bbw_ctx_first_input(const bbw_ctx *ctx) {
-  for (size_t i = 0; i < ctx->input_count; i++) {
-    if (ctx->inputs[i] != NULL) { return ctx->inputs[i]; }
-  }
-  return NULL;
 }
 
 void bbw_ctx_set_output(bbw_ctx *ctx, size_t index, bbw_value *value) {
@@ -212,7 +205,7 @@ static bbw_status open_command(bbw_ctx *ctx, const uint64_t *wanted) {
   if (rv != BBW_OK) { return rv; }
   if (wanted != NULL) { ctx->cmd_id = *wanted; }
   ctx->is_later_as = wanted != NULL;
-  ctx->is_later = true;
+  ctx->is_later = ctx->is_touched = true;
   return BBW_OK;
 }
 
@@ -272,6 +265,7 @@ bbw_status bbw_ctx_fail(bbw_ctx *ctx, bbw_op_error_kind kind, const char *reason
     len = BBW_OP_DETAIL_BYTES_MAX;
     while (len > 0 && ((uint8_t)detail.ptr[len] & 0xc0) == 0x80) { len--; } /* not inside a character */
   }
+  ctx->is_touched = true;
   ctx->error_kind = kind;
   ctx->error_reason = reason;
   ctx->error_detail_len = len;
@@ -310,7 +304,7 @@ static bbw_value *tensor_from_bytes(bbw_ctx *ctx, bbw_bytes bytes) {
   if (rv != BBW_OK && rv != BBW_E_NOMEM) {
     rv = bbw_value_decode(&value, bbw_type_hash(BBW_TYPE_CPU_TENSOR), bytes, mem, NULL);
   }
-  ctx->is_out_of_memory = ctx->is_out_of_memory || rv == BBW_E_NOMEM;
+  if (rv == BBW_E_NOMEM) { ctx->is_out_of_memory = ctx->is_touched = true; }
   return rv == BBW_OK ? value : NULL;
 }
 
@@ -320,13 +314,14 @@ const bbw_tensor *bbw_ctx_input_tensor(bbw_ctx *ctx, size_t index) {
   if (bbw_value_is_tensor(value)) { return &value->as.tensor; }
   if (value->type != BBW_TYPE_BYTES) { return NULL; }
   if (!bbw_vec_reserve(&ctx->engine->temps, 1)) {
-    ctx->is_out_of_memory = true;
+    ctx->is_out_of_memory = ctx->is_touched = true;
     return NULL;
   }
   bbw_value *decoded = tensor_from_bytes(ctx, value->as.bytes);
   if (decoded == NULL) { return NULL; }
   bool ok = bbw_vec_append(&ctx->engine->temps, &decoded, 1);
-  (void)ok;                     /* reserved above */
+  (void)ok; /* reserved above */
+  ctx->is_touched = true;
   ctx->inputs[index] = decoded; /* asked again, the input is a tensor already */
   return &decoded->as.tensor;
 }

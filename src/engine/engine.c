@@ -1,5 +1,7 @@
 #include "engine/engine.h"
 
+#include <assert.h>
+
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/mem.h"
@@ -72,8 +74,8 @@ bbw_status bbw_engine_init(bbw_engine *engine, const bbw_peer_id *self, const bb
 }
 
 static void event_drop(bbw_engine *engine, bbw_ingress_event *event) {
-  bbw_engine_drop_seeds(engine, event->seeds, event->seed_count);
-  bbw_mem_array_free(engine->mem, event->seeds, event->seed_count, sizeof(bbw_seed));
+  bbw_engine_drop_seeds(engine, bbw_ingress_seeds(event), event->seed_count);
+  bbw_mem_array_free(engine->mem, event->seeds, event->seed_room, sizeof(bbw_seed));
   bbw_mem_array_free(engine->mem, event->failed, 1, sizeof(*event->failed));
   if (event->envelope != NULL) {
     bbw_engine_release(engine, event->envelope->charge);
@@ -178,7 +180,7 @@ void bbw_engine_clear(bbw_engine *engine) {
   }
   engine->is_first_poll_done = false; /* intervals start again */
   engine->bus.count = 0;
-  bbw_engine_release(engine, (size_t)engine->named.held_bytes);
+  bbw_engine_release(engine, engine->named.held_bytes);
   bbw_named_free(&engine->named);
   bbw_named_init(&engine->named, engine->mem);
   uint64_t next_token = engine->requests.next_token;
@@ -219,8 +221,8 @@ void bbw_engine_free(bbw_engine *engine) {
   bbw_vec_free(&engine->resolve_failures);
   bbw_vec_free(&engine->phases);
   bbw_vec_free(&engine->temps);
-  bbw_mem_array_free(mem, engine->scratch_inputs, engine->scratch_input_count, sizeof(bbw_value *));
-  bbw_mem_array_free(mem, engine->scratch_outputs, engine->scratch_output_count, sizeof(bbw_value *));
+  bbw_mem_array_free(mem, engine->ctx.inputs, engine->scratch_input_count, sizeof(bbw_value *));
+  bbw_mem_array_free(mem, engine->ctx.outputs, engine->scratch_output_count, sizeof(bbw_value *));
   bbw_address_book_free(&engine->address_book);
   bbw_governor_free(&engine->governor);
   bbw_backoff_free(&engine->backoff);
@@ -238,7 +240,7 @@ bool bbw_engine_charge(bbw_engine *engine, size_t bytes) {
   return true;
 }
 
-void bbw_engine_release(bbw_engine *engine, size_t bytes) { engine->bytes_in_flight -= bytes; }
+void bbw_engine_release(bbw_engine *engine, uint64_t bytes) { engine->bytes_in_flight -= bytes; }
 
 uint64_t bbw_engine_budget_left(const bbw_engine *engine) {
   uint64_t budget = engine->config.ingress_byte_budget;
@@ -264,8 +266,8 @@ bbw_status bbw_engine_fit_scratch(bbw_engine *engine, const bbw_graph *graph) {
     if (graph->ops[i].input_count > inputs) { inputs = graph->ops[i].input_count; }
     if (graph->ops[i].output_count > outputs) { outputs = graph->ops[i].output_count; }
   }
-  bool ok = scratch_fit(engine, &engine->scratch_inputs, &engine->scratch_input_count, inputs) &&
-            scratch_fit(engine, &engine->scratch_outputs, &engine->scratch_output_count, outputs);
+  bool ok = scratch_fit(engine, &engine->ctx.inputs, &engine->scratch_input_count, inputs) &&
+            scratch_fit(engine, &engine->ctx.outputs, &engine->scratch_output_count, outputs);
   return ok ? BBW_OK : BBW_E_NOMEM;
 }
 
@@ -303,10 +305,9 @@ void bbw_engine_surface(bbw_engine *engine, const bbw_frame *frame, uint32_t sit
   const bbw_site *info = &frame->graph->sites[site];
   bool is_output = frame->graph->is_entry_point && info->output_index != BBW_NO_INDEX && info->consumer_count == 0;
   if (!is_output) { return; }
-  bbw_app_event *event = bbw_vec_push(&engine->app_events); /* room was reserved with the frame */
-  if (event != NULL) {
-    *event = (bbw_app_event){.topic = info->name, .value = bbw_value_retain(frame->slots[site].value)};
-  }
+  assert(engine->app_events.count < engine->app_events.cap); /* room was reserved with the frame */
+  bbw_app_event *event = BBW_VEC_AT(&engine->app_events, bbw_app_event, engine->app_events.count++);
+  *event = (bbw_app_event){.topic = info->name, .value = bbw_value_retain(frame->slots[site])};
 }
 
 /* Recursion goes up the chain of callers, which BBW_CALL_DEPTH_MAX bounds. */
@@ -319,7 +320,7 @@ void bbw_engine_write(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_v
   for (uint32_t i = graph->sites[site].result_first; i != BBW_NO_INDEX && i < call->output_count;
        i = graph->result_next[i]) {
     if (call->outputs[i] == BBW_NO_INDEX) { continue; }
-    bbw_engine_write(engine, frame->parent, call->outputs[i], bbw_value_retain(frame->slots[site].value), 0);
+    bbw_engine_write(engine, frame->parent, call->outputs[i], bbw_value_retain(frame->slots[site]), 0);
     bbw_frame_wake(engine, frame->parent, call->outputs[i]);
   }
 }

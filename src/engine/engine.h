@@ -48,6 +48,8 @@ struct bbw_engine {
   bbw_peer_id self_peer;
   bool is_running;
   bool is_first_poll_done;
+  uint64_t bytes_in_flight; /* charged against config.ingress_byte_budget */
+  bbw_ingress ingress;
 
   bbw_vec graphs;     /* bbw_graph * */
   bbw_vec components; /* bbw_component */
@@ -68,8 +70,6 @@ struct bbw_engine {
   uint64_t tick_ns; /* the host's latest time; becomes now_ns at the next poll */
   bbw_timers timers;
   bbw_async async;
-  bbw_ingress ingress;
-  uint64_t bytes_in_flight; /* charged against config.ingress_byte_budget */
   bbw_bus bus;
   bbw_named named;
   uint64_t rng_state;
@@ -91,9 +91,8 @@ struct bbw_engine {
   bbw_backpressure backpressure;
   uint64_t silent_drops; /* envelopes of peers that did not heed the notices */
 
-  bbw_value **scratch_inputs; /* as many as the widest op has */
-  bbw_value **scratch_outputs;
-  size_t scratch_input_count;
+  bbw_ctx ctx;                /* of the op that runs: one at a time; ctx.engine is set by each poll */
+  size_t scratch_input_count; /* ctx.inputs and ctx.outputs are as long as the widest op needs */
   size_t scratch_output_count;
   bbw_vec temps; /* bbw_value *: decoded inputs of the op that runs */
 
@@ -134,7 +133,7 @@ void bbw_engine_clear(bbw_engine *engine);
 
 /* The byte budget.  charge answers false and changes nothing when the budget does not allow it. */
 bool bbw_engine_charge(bbw_engine *engine, size_t bytes);
-void bbw_engine_release(bbw_engine *engine, size_t bytes);
+void bbw_engine_release(bbw_engine *engine, uint64_t bytes);
 uint64_t bbw_engine_budget_left(const bbw_engine *engine);
 
 uint64_t bbw_engine_random(bbw_engine *engine);
@@ -157,8 +156,9 @@ void bbw_engine_surface(bbw_engine *engine, const bbw_frame *frame, uint32_t sit
 /* Queues an event for the application (the value's reference moves in on BBW_OK). */
 bbw_status bbw_engine_emit(bbw_engine *engine, bbw_str topic, bbw_value *value);
 
-/* Runs one ready op (dispatch.c).  The caller has reserved room for its step. */
-void bbw_engine_dispatch(bbw_engine *engine, bbw_frame *frame, uint32_t op);
+/* Runs one ready op (dispatch.c).  The caller has reserved room for its step.  An op of the same frame that is now the only one that is ready is not queued but answered, for the caller to run next; else
+ * BBW_NO_INDEX. */
+uint32_t bbw_engine_dispatch(bbw_engine *engine, bbw_frame *frame, const bbw_op *op);
 /* One more slice of an op that is resumed; the caller has reserved room for its step. */
 void bbw_engine_run_slice(bbw_engine *engine, const bbw_parked *parked);
 /* Does the component behind an op work in slices? */

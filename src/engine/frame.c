@@ -8,7 +8,7 @@
 
 static bool frame_bytes(const bbw_graph *graph, size_t *bytes) {
   size_t slots, missing, tables;
-  return bbw_size_mul(graph->site_count, sizeof(bbw_slot), &slots) &&
+  return bbw_size_mul(graph->site_count, sizeof(bbw_value *), &slots) &&
          bbw_size_mul(graph->op_count, sizeof(uint32_t), &missing) && bbw_size_add(slots, missing, &tables) &&
          bbw_size_add(sizeof(bbw_frame), tables, bytes);
 }
@@ -57,8 +57,7 @@ bbw_status bbw_frame_new(bbw_frame **out, bbw_engine *engine, bbw_graph *graph, 
   engine->outputs_reserved += outputs;
   *frame = (bbw_frame){.graph = graph,
                        .undispatched = graph->op_count}; /* its slots are empty: ending a frame clears them */
-  uint32_t *missing = bbw_frame_missing(frame);
-  for (uint32_t i = 0; i < graph->op_count; i++) { missing[i] = graph->ops[i].needed; }
+  memcpy(bbw_frame_missing(frame), graph->needed, graph->op_count * sizeof(uint32_t));
   frame->exec_id = exec_id != NULL ? *exec_id : engine->next_exec_id++;
   frame->started_ns = engine->now_ns;
   frame->prev = engine->frames_last;
@@ -81,38 +80,14 @@ void bbw_frame_queue(bbw_engine *engine, bbw_frame *frame, uint32_t op) {
   bbw_frontier_push(&engine->frontier, frame, op);
 }
 
-void bbw_frame_put(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value) {
-  if (frame->parent != NULL || frame->slots[site].value != NULL) {
-    bbw_engine_write(engine, frame, site, value, 0);
-    bbw_frame_wake(engine, frame, site);
-    return;
-  }
-  const bbw_graph *graph = frame->graph;
-  const bbw_site *info = &graph->sites[site];
-  const uint32_t *consumers = graph->consumers + info->consumer_first;
-  uint32_t *missing = bbw_frame_missing(frame);
-  frame->slots[site].value = value; /* an empty slot has no charge */
-  engine->slot_count++;
-  if (info->consumer_count == 0) { bbw_engine_surface(engine, frame, site); }
-  for (uint32_t i = 0; i < info->consumer_count; i++) {
-    uint32_t op = consumers[i], left = missing[op];
-    if (left == BBW_OP_FIRED) { continue; }
-    missing[op] = --left;
-    if (left != 0 && graph->ops[op].readiness != BBW_READY_ANY) { continue; }
-    missing[op] = BBW_OP_FIRED;
-    frame->work++;
-    bbw_frontier_push(&engine->frontier, frame, op);
-  }
-}
-
 bool bbw_frame_store(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value, size_t charge) {
-  bbw_slot *slot = &frame->slots[site];
-  if (slot->value != NULL) {
+  if (frame->slots[site] != NULL) {
     bbw_value_release(value, engine->mem);
     bbw_engine_release(engine, charge);
     return false;
   }
-  *slot = (bbw_slot){.value = value, .charge = charge};
+  frame->slots[site] = value;
+  frame->charge += charge;
   engine->slot_count++;
   const bbw_graph *graph = frame->graph;
   const uint32_t *consumers = graph->consumers + graph->sites[site].consumer_first;
@@ -127,7 +102,7 @@ bool bbw_frame_store(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_va
 void bbw_frame_wake(bbw_engine *engine, bbw_frame *frame, uint32_t site) {
   const bbw_graph *graph = frame->graph;
   const uint32_t *consumers = graph->consumers + graph->sites[site].consumer_first;
-  if (frame->slots[site].value == NULL) { return; }
+  if (frame->slots[site] == NULL) { return; }
   const uint32_t *missing = bbw_frame_missing(frame);
   for (uint32_t i = 0; i < graph->sites[site].consumer_count; i++) {
     uint32_t op = consumers[i];
@@ -144,14 +119,18 @@ void bbw_frame_start_part(bbw_engine *engine, bbw_frame *frame, uint32_t part) {
 }
 
 static void frame_clear(bbw_engine *engine, bbw_frame *frame) {
-  for (uint32_t i = 0; i < frame->graph->site_count; i++) {
-    bbw_slot *slot = &frame->slots[i];
-    if (slot->value == NULL) { continue; }
-    bbw_value_release(slot->value, engine->mem);
-    bbw_engine_release(engine, slot->charge);
-    *slot = (bbw_slot){.value = NULL, .charge = 0};
-    engine->slot_count--;
+  uint64_t filled = 0;
+  for (uint32_t i = 0, count = frame->graph->site_count; i < count; i++) {
+    bbw_value *value = frame->slots[i];
+    if (value == NULL) { continue; }
+    frame->slots[i] = NULL;
+    filled++;
+    if (--value->refs != 0) { continue; } /* most values are in several slots */
+    value->refs = 1;
+    bbw_value_release(value, engine->mem);
   }
+  engine->slot_count -= filled;
+  bbw_engine_release(engine, frame->charge);
   bbw_inbound_release(frame->inbound, engine->mem);
   frame->inbound = NULL;
 }

@@ -1,7 +1,7 @@
 /*
  * frame: the state of one execution of one graph.
  *
- * A slot per site and a count of missing inputs per op.  Writing a slot lowers the counts of its consumers; an op whose count reaches zero is queued, once.  `work` counts what
+ * A slot per site and a count of missing inputs per op.  What the slots hold of the ingress budget is one sum: they are emptied together.  Writing a slot lowers the counts of its consumers; an op whose count reaches zero is queued, once.  `work` counts what
  * can still happen in the frame: queued ops, parked ops, running calls.  At zero the execution is over and everything it held is freed at once.
  * Source: design of the engine; engine specification §4-§6.
  */
@@ -21,11 +21,6 @@
 
 typedef struct bbw_engine bbw_engine;
 
-typedef struct bbw_slot {
-  bbw_value *value;
-  size_t charge; /* bytes of the ingress budget that this slot holds */
-} bbw_slot;
-
 /* What an envelope says about the executions that it starts; shared by reference count. */
 typedef struct bbw_inbound {
   bbw_shared shared;
@@ -39,6 +34,7 @@ typedef struct bbw_inbound {
 struct bbw_frame {
   uint64_t exec_id;
   uint64_t started_ns;
+  uint64_t charge; /* bytes of the ingress budget that the values in the slots hold */
   bbw_frame *prev; /* live frames of the engine, in order of creation */
   bbw_frame *next;
   bbw_graph *graph;
@@ -51,7 +47,7 @@ struct bbw_frame {
   uint16_t depth;
   bool
       is_reaction; /* an event of the bus started it: what fails in it makes no further events, so that handlers never keep each other going */
-  bbw_slot slots[];
+  bbw_value *slots[]; /* NULL: empty */
 };
 
 /* Per op: distinct inputs that are missing, or BBW_OP_FIRED. */
@@ -61,12 +57,10 @@ static inline uint32_t *bbw_frame_missing(const bbw_frame *frame) {
 
 /* exec_id NULL: the next id.  A new live frame at the end of the engine's list.  The frontier has room for all of its ops afterwards, so that queuing cannot fail.  BBW_OK, BBW_E_NOMEM, BBW_E_LIMIT. */
 bbw_status bbw_frame_new(bbw_frame **out, bbw_engine *engine, bbw_graph *graph, const uint64_t *exec_id);
-/* Puts a value (ownership moves in) and its charge into a slot; false when the slot was filled: it keeps its first value. */
+/* Puts a value (ownership and charge move in) into a slot; false when the slot was filled: it keeps its first value. */
 bool bbw_frame_store(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value, size_t charge);
 /* Queues the readers of a site that are ready now.  Called after all values of one step are stored, so that the order of sites is the order of their readers. */
 void bbw_frame_wake(bbw_engine *engine, bbw_frame *frame, uint32_t site);
-/* bbw_engine_write and bbw_frame_wake in one walk, for a step that has one value. */
-void bbw_frame_put(bbw_engine *engine, bbw_frame *frame, uint32_t site, bbw_value *value);
 /* Queues one op, unless it was queued before in this execution. */
 void bbw_frame_queue(bbw_engine *engine, bbw_frame *frame, uint32_t op);
 /* Queues the ops without inputs in one part of the graph (BBW_NO_INDEX: in all parts). */

@@ -1,7 +1,5 @@
 #include "engine/frontier.h"
 
-#include <assert.h>
-
 #include "base/mem.h"
 
 #define FRONTIER_CAP_MIN 64u
@@ -34,23 +32,9 @@ bool bbw_frontier_reserve(bbw_frontier *frontier, size_t count) {
   return true;
 }
 
-void bbw_frontier_push(bbw_frontier *frontier, bbw_frame *frame, uint32_t op) {
-  assert(frontier->count < frontier->cap);
-  frontier->entries[(frontier->head + frontier->count++) & (frontier->cap - 1)] = (bbw_frontier_entry){.frame = frame,
-                                                                                                       .op = op};
-}
-
 void bbw_frontier_push_front(bbw_frontier *frontier, bbw_frontier_entry entry) {
   assert(frontier->count < frontier->cap);
   frontier->head = (frontier->head + frontier->cap - 1) & (frontier->cap - 1);
   frontier->entries[frontier->head] = entry;
   frontier->count++;
-}
-
-bool bbw_frontier_pop(bbw_frontier *frontier, bbw_frontier_entry *out) {
-  if (frontier->count == 0) { return false; }
-  *out = frontier->entries[frontier->head];
-  frontier->head = (frontier->head + 1) & (frontier->cap - 1);
-  frontier->count--;
-  return true;
 }

@@ -101,7 +101,7 @@ static bool site_is_new(bbw_graph *graph, uint32_t site, uint64_t mark) {
 
 static void graph_count_consumers(bbw_graph *graph) {
   for (uint32_t i = 0; i < graph->op_count; i++) {
-    bbw_op *op = &graph->ops[i];
+    const bbw_op *op = &graph->ops[i];
     bool is_dangling = false;
     for (uint32_t k = 0; k < op->input_count; k++) {
       if (op->inputs[k] == BBW_NO_INDEX) {
@@ -109,10 +109,10 @@ static void graph_count_consumers(bbw_graph *graph) {
         continue;
       }
       if (!site_is_new(graph, op->inputs[k], 2 * (uint64_t)i + 1)) { continue; }
-      op->needed++;
+      graph->needed[i]++;
       graph->sites[op->inputs[k]].consumer_count++;
     }
-    if (is_dangling) { op->needed = UINT32_MAX; }
+    if (is_dangling) { graph->needed[i] = UINT32_MAX; }
   }
 }
 
@@ -130,6 +130,14 @@ static void graph_fill_consumers(bbw_graph *graph) {
       bbw_site *site = &graph->sites[op->inputs[k]];
       graph->consumers[site->consumer_first + site->consumer_count++] = i;
     }
+  }
+  for (uint32_t i = 0; i < graph->op_count; i++) {
+    bbw_op *op = &graph->ops[i];
+    op->only_output = op->output_count == 1 ? op->outputs[0] : BBW_NO_INDEX;
+    if (op->only_output == BBW_NO_INDEX) { continue; }
+    const bbw_site *site = &graph->sites[op->only_output];
+    op->readers = graph->consumers + site->consumer_first;
+    op->reader_count = site->consumer_count;
   }
 }
 
@@ -183,8 +191,8 @@ static void graph_mark_recvs(bbw_graph *graph) {
   }
 }
 
-/* How many names all nodes and the function's signature have; false when that does not fit 32 bits. */
-static bool graph_measure(const bbw_onnx_function *function, uint32_t *names, uint32_t *node_names) {
+/* How many names all nodes have; false when that, or with those of the function's signature, does not fit 32 bits. */
+static bool graph_measure(const bbw_onnx_function *function, uint32_t *node_names) {
   uint64_t total = 0;
   for (size_t i = 0; i < function->node.count; i++) {
     const bbw_onnx_node *node = BBW_PROTO_AT(&function->node, bbw_onnx_node, i);
@@ -194,12 +202,11 @@ static bool graph_measure(const bbw_onnx_function *function, uint32_t *names, ui
   *node_names = (uint32_t)total;
   total += function->input.count + function->output.count;
   if (total >= BBW_NO_INDEX || function->node.count >= BBW_NO_INDEX) { return false; }
-  *names = (uint32_t)total;
   return true;
 }
 
-/* Sites that a function has, if no output name is empty or repeated: so that the map of names does not grow step by step. */
-static size_t site_estimate(const bbw_onnx_function *function) {
+/* Most sites that a function can have: so many that no output name is empty or repeated. */
+static size_t sites_max(const bbw_onnx_function *function) {
   size_t count = function->input.count;
   for (size_t i = 0; i < function->node.count; i++) {
     count += BBW_PROTO_AT(&function->node, bbw_onnx_node, i)->output.count;
@@ -209,8 +216,8 @@ static size_t site_estimate(const bbw_onnx_function *function) {
 
 bbw_status bbw_graph_new(bbw_graph **out, bbw_str name, const bbw_onnx_function *function, bbw_graph_kind kind,
                          uint32_t index, uint64_t site_base, const bbw_mem *mem) {
-  uint32_t names, node_names;
-  if (!graph_measure(function, &names, &node_names)) { return BBW_E_LIMIT; }
+  uint32_t node_names;
+  if (!graph_measure(function, &node_names)) { return BBW_E_LIMIT; }
   bbw_graph *graph = bbw_mem_array(mem, 1, sizeof(*graph));
   if (graph == NULL) { return BBW_E_NOMEM; }
   graph->name = name;
@@ -226,14 +233,15 @@ bbw_status bbw_graph_new(bbw_graph **out, bbw_str name, const bbw_onnx_function 
   bbw_map_init(&graph->site_by_name, 0x5173u ^ index, mem);
   /* An array of at least one element, so that NULL always means failure. */
   graph->ops = bbw_mem_array(mem, (size_t)graph->op_count + 1, sizeof(bbw_op));
-  graph->sites = bbw_mem_array(mem, (size_t)names + 1, sizeof(bbw_site));
+  graph->needed = bbw_mem_array(mem, (size_t)graph->op_count + 1, sizeof(uint32_t));
+  graph->sites = bbw_mem_array(mem, sites_max(function) + 1, sizeof(bbw_site));
   graph->site_indices = bbw_mem_array(mem, (size_t)node_names + 1, sizeof(uint32_t));
   graph->consumers = bbw_mem_array(mem, (size_t)node_names + 1, sizeof(uint32_t));
   graph->starters = bbw_mem_array(mem, (size_t)graph->op_count + 1, sizeof(uint32_t));
   graph->formal_sites = bbw_mem_array(mem, function->input.count + 1, sizeof(uint32_t));
   graph->result_sites = bbw_mem_array(mem, function->output.count + 1, sizeof(uint32_t));
   graph->result_next = bbw_mem_array(mem, function->output.count + 1, sizeof(uint32_t));
-  bool ok = bbw_map_reserve(&graph->site_by_name, site_estimate(function)) && graph->ops != NULL &&
+  bool ok = bbw_map_reserve(&graph->site_by_name, sites_max(function)) && graph->ops != NULL && graph->needed != NULL &&
             graph->sites != NULL && graph->site_indices != NULL && graph->consumers != NULL &&
             graph->starters != NULL && graph->formal_sites != NULL && graph->result_sites != NULL &&
             graph->result_next != NULL;
@@ -258,9 +266,9 @@ bbw_status bbw_graph_new(bbw_graph **out, bbw_str name, const bbw_onnx_function 
 void bbw_graph_del(bbw_graph *graph, const bbw_mem *mem) {
   if (graph == NULL) { return; }
   bbw_frame_pool_free(graph, mem);
-  size_t names = graph->site_index_count + graph->function->input.count + graph->function->output.count;
   bbw_mem_array_free(mem, graph->ops, (size_t)graph->op_count + 1, sizeof(bbw_op));
-  bbw_mem_array_free(mem, graph->sites, names + 1, sizeof(bbw_site));
+  bbw_mem_array_free(mem, graph->needed, (size_t)graph->op_count + 1, sizeof(uint32_t));
+  bbw_mem_array_free(mem, graph->sites, sites_max(graph->function) + 1, sizeof(bbw_site));
   bbw_mem_array_free(mem, graph->site_indices, graph->site_index_count + 1, sizeof(uint32_t));
   bbw_mem_array_free(mem, graph->consumers, (size_t)graph->consumer_count + 1, sizeof(uint32_t));
   bbw_mem_array_free(mem, graph->starters, (size_t)graph->op_count + 1, sizeof(uint32_t));
@@ -274,8 +282,8 @@ void bbw_graph_del(bbw_graph *graph, const bbw_mem *mem) {
 void bbw_graph_find_starters(bbw_graph *graph) {
   graph->starter_count = 0;
   for (uint32_t i = 0; i < graph->op_count; i++) {
-    const bbw_op *op = &graph->ops[i];
-    if (op->needed == 0 && op->readiness != BBW_READY_SOURCE) { graph->starters[graph->starter_count++] = i; }
+    bool is_starter = graph->needed[i] == 0 && graph->ops[i].readiness != BBW_READY_SOURCE;
+    if (is_starter) { graph->starters[graph->starter_count++] = i; }
   }
 }
 

@@ -38,9 +38,11 @@ typedef struct bbw_op {
   bbw_graph *callee;            /* CALL */
   const uint32_t *inputs;       /* site per declared input, BBW_NO_INDEX for an empty name */
   const uint32_t *outputs;      /* site per declared output, likewise */
+  const uint32_t *readers;      /* of the only output, each op once */
+  uint32_t reader_count;
+  uint32_t only_output; /* site of the output, if exactly one is declared and it has a name; else BBW_NO_INDEX */
   uint32_t input_count;
   uint32_t output_count;
-  uint32_t needed;     /* distinct input sites that must be filled; UINT32_MAX: an input that nothing produces */
   uint32_t component;  /* COMPONENT */
   uint32_t part;       /* ops that values connect share a part */
   size_t step_room;    /* most bytes of step records that one dispatch can write */
@@ -72,6 +74,7 @@ struct bbw_graph {
   uint32_t boot_component; /* of the bootstrap of a component: which one; its only op runs it.  Else BBW_NO_INDEX */
   uint64_t site_base;      /* number of site 0 */
   bbw_op *ops;
+  uint32_t *needed; /* per op: distinct input sites that must be filled; UINT32_MAX: an input that nothing produces */
   uint32_t op_count;
   bbw_site *sites;
   uint32_t site_count;     /* all of them */

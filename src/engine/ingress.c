@@ -37,15 +37,20 @@ bbw_status bbw_ingress_reserve(bbw_ingress *ingress) {
 
 void bbw_ingress_push(bbw_ingress *ingress, const bbw_ingress_event *event) {
   assert(ingress->count < ingress->size);
-  ingress->events[(ingress->head + ingress->count++) % ingress->size] = *event;
+  size_t at = ingress->head + ingress->count++;
+  ingress->events[at < ingress->size ? at : at - ingress->size] = *event;
 }
 
 bool bbw_ingress_pop(bbw_ingress *ingress, bbw_ingress_event *out) {
   if (ingress->count == 0) { return false; }
   *out = ingress->events[ingress->head];
-  ingress->head = (ingress->head + 1) % ingress->size;
-  ingress->count--;
+  bbw_ingress_drop(ingress);
   return true;
+}
+
+void bbw_ingress_drop(bbw_ingress *ingress) {
+  ingress->head = ingress->head + 1 < ingress->size ? ingress->head + 1 : 0;
+  ingress->count--;
 }
 
 /* Lists of an envelope that is written in place: four fills and a dozen addresses. */

@@ -47,12 +47,18 @@ typedef struct bbw_failed_send {
 typedef struct bbw_ingress_event {
   bbw_ingress_kind kind;
   bbw_graph *graph; /* APP_EVENT, INVOKE */
-  bbw_seed *seeds;  /* APP_EVENT (one), INVOKE; an array of seed_count */
+  bbw_seed *seeds;  /* APP_EVENT (one), INVOKE; an array of seed_room, or NULL: it is `one` */
+  size_t seed_room;
   size_t seed_count;
+  bbw_seed one;                /* most events have one value; it costs no allocation */
   uint64_t exec_id;            /* INVOKE */
   bbw_inbound_event *envelope; /* ENVELOPE */
   bbw_failed_send *failed;     /* SEND_FAILED */
 } bbw_ingress_event;
+
+static inline const bbw_seed *bbw_ingress_seeds(const bbw_ingress_event *event) {
+  return event->seeds != NULL ? event->seeds : &event->one;
+}
 
 typedef struct bbw_ingress {
   const bbw_mem *mem;
@@ -71,6 +77,8 @@ void bbw_ingress_free(bbw_ingress *ingress);
 bbw_status bbw_ingress_reserve(bbw_ingress *ingress);
 void bbw_ingress_push(bbw_ingress *ingress, const bbw_ingress_event *event);
 bool bbw_ingress_pop(bbw_ingress *ingress, bbw_ingress_event *out);
+/* pop of an event that was worked on in its place; the queue must not be empty. */
+void bbw_ingress_drop(bbw_ingress *ingress);
 
 /* From scanned bytes, which are copied.  NULL when memory runs out. */
 bbw_inbound_event *bbw_inbound_event_new(const bbw_envelope_scan *scan, const bbw_mem *mem);

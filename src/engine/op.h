@@ -32,25 +32,30 @@ typedef struct bbw_op_row {
   bbw_op_run *run;
 } bbw_op_row;
 
+/*
+ * The engine has one, which it uses again for every op.  The first part is set for each; the second is empty unless an op is resumed, waits or fails, which is_touched says: only then is there something to put
+ * back.
+ */
 struct bbw_ctx {
   bbw_engine *engine;
   bbw_frame *frame; /* NULL for a call from the network to a protocol */
   const bbw_op *op; /* NULL likewise */
-  uint32_t op_index;
-  bbw_role role;
-  bbw_str op_type;
-  bbw_value **inputs; /* NULL entries are absent */
-  size_t input_count;
+  uint32_t input_count;
+  uint32_t output_count;
+  bbw_value **inputs;  /* NULL entries are absent */
   bbw_value **outputs; /* NULL until set */
-  size_t output_count;
   const bbw_inbound *inbound;
-  bbw_component *component;
+
+  bool is_touched;
   bool is_later;
-  bool is_resumed;            /* later already; cmd_id is its command */
-  bool is_later_as;           /* under an id that the host was told before */
+  bool is_resumed;       /* later already; cmd_id is its command */
+  bool is_later_as;      /* under an id that the host was told before */
+  bool is_out_of_memory; /* a helper without a status ran out of memory */
+  bbw_role role;         /* of a call from the network */
+  bbw_str op_type;       /* likewise */
+  bbw_component *component;
   const bbw_outcome *outcome; /* NULL at first */
   uint64_t request_id;        /* it answers later, when this request has its outcome; 0: when the command has */
-  bool is_out_of_memory;      /* a helper without a status ran out of memory */
   uint64_t cmd_id;
   bbw_op_error_kind error_kind;
   const char *error_reason;
@@ -58,6 +63,8 @@ struct bbw_ctx {
   char error_detail[BBW_OP_DETAIL_BYTES_MAX];
 };
 
+/* Place of the running op in its graph. */
+static inline uint32_t bbw_ctx_op_index(const bbw_ctx *ctx) { return (uint32_t)(ctx->op - ctx->frame->graph->ops); }
 /* The op_ref of the running op; 0 for a call from the network. */
 uint64_t bbw_ctx_op_ref(const bbw_ctx *ctx);
 const bbw_onnx_attribute *bbw_ctx_attribute(const bbw_ctx *ctx, const char *name);
@@ -69,7 +76,22 @@ bbw_value *bbw_ctx_input_named(const bbw_ctx *ctx, const char *name, size_t fall
 /* Sets output i to the shared Trigger. */
 void bbw_ctx_set_trigger(bbw_ctx *ctx, size_t index);
 /* The first present input, or NULL. */
-bbw_value *bbw_ctx_first_input(const bbw_ctx *ctx);
+static inline bbw_value *bbw_ctx_first_input(const bbw_ctx *ctx) {
+  if (ctx->input_count == 0) { return NULL; }
+  if (ctx->inputs[0] != NULL) { return ctx->inputs[0]; } /* nearly always */
+  for (uint32_t i = 1; i < ctx->input_count; i++) {
+    if (ctx->inputs[i] != NULL) { return ctx->inputs[i]; }
+  }
+  return NULL;
+}
+/* Output 0 = one more reference to a value; the last thing that an operator does which sets nothing else.  BBW_OK. */
+static inline bbw_status bbw_ctx_forward(bbw_ctx *ctx, bbw_value *value) {
+  if (ctx->output_count != 0) {
+    value->refs++;
+    ctx->outputs[0] = value;
+  }
+  return BBW_OK;
+}
 
 /* bbw_ctx_later() under an id that bbw_async_mint() gave. */
 bbw_status bbw_ctx_later_as(bbw_ctx *ctx, uint64_t cmd_id);

@@ -4,7 +4,7 @@
 #include "engine/engine.h"
 
 /* Steps that carry work can not be masked out. */
-static bool reserve_steps(bbw_engine *engine, size_t bytes) {
+static inline bool reserve_steps(bbw_engine *engine, size_t bytes) {
   if (bbw_step_reserve(&engine->steps, bytes)) { return true; }
   engine->poll_status = BBW_E_NOMEM;
   return false;
@@ -154,19 +154,19 @@ static bool run_send_failed(bbw_engine *engine, const bbw_ingress_event *event) 
 
 /* The reference reports an application event back before it runs. */
 static void echo_app_event(bbw_engine *engine, const bbw_ingress_event *event) {
-  bbw_str name = event->graph->sites[event->seeds[0].site].name;
+  bbw_str name = event->graph->sites[bbw_ingress_seeds(event)->site].name;
   if (!bbw_step_begin(&engine->steps, BBW_STEP_APP_EVENT)) { return; }
   bbw_step_put_bytes(&engine->steps, bbw_str_bytes(event->graph->name));
   bbw_step_put_bytes(&engine->steps, bbw_str_bytes(name));
-  bbw_step_put_bytes(&engine->steps, event->seeds[0].value->as.bytes);
+  bbw_step_put_bytes(&engine->steps, bbw_ingress_seeds(event)->value->as.bytes);
   bbw_step_end(&engine->steps);
 }
 
 static size_t echo_room(const bbw_ingress_event *event) {
   if (event->kind != BBW_INGRESS_APP_EVENT) { return 0; }
   return BBW_STEP_HEADER_BYTES + bbw_step_bytes_size(event->graph->name.len) +
-         bbw_step_bytes_size(event->graph->sites[event->seeds[0].site].name.len) +
-         bbw_step_bytes_size(event->seeds[0].value->as.bytes.len);
+         bbw_step_bytes_size(event->graph->sites[bbw_ingress_seeds(event)->site].name.len) +
+         bbw_step_bytes_size(bbw_ingress_seeds(event)->value->as.bytes.len);
 }
 
 /* False when memory ran out before anything of the event was done. */
@@ -178,12 +178,12 @@ static bool run_event(bbw_engine *engine, bbw_ingress_event *event) {
   if (event->kind == BBW_INGRESS_SEND_FAILED) { return run_send_failed(engine, event); }
   if (!reserve_steps(engine, echo_room(event))) { return false; }
   bbw_value *echoed = NULL;
-  if (event->kind == BBW_INGRESS_APP_EVENT) { echoed = bbw_value_retain(event->seeds[0].value); }
+  if (event->kind == BBW_INGRESS_APP_EVENT) { echoed = bbw_value_retain(bbw_ingress_seeds(event)->value); }
   const uint64_t *exec_id = event->kind == BBW_INGRESS_INVOKE ? &event->exec_id : NULL;
   /* The echo comes first in the record order, so it is written first; starting may still fail for memory and is then tried again. */
   size_t steps_before = engine->steps.bytes.count;
   if (echoed != NULL) { echo_app_event(engine, event); }
-  bbw_status rv = bbw_engine_start(engine, event->graph, event->seeds, event->seed_count, exec_id);
+  bbw_status rv = bbw_engine_start(engine, event->graph, bbw_ingress_seeds(event), event->seed_count, exec_id);
   bbw_value_release(echoed, engine->mem);
   if (rv == BBW_E_NOMEM || rv == BBW_E_LIMIT) {
     /* Too many live executions, or no memory: the event stays in the queue until there is room. */
@@ -191,7 +191,7 @@ static bool run_event(bbw_engine *engine, bbw_ingress_event *event) {
     bbw_engine_note_held(engine, rv);
     return false;
   }
-  bbw_mem_array_free(engine->mem, event->seeds, event->seed_count, sizeof(bbw_seed));
+  bbw_mem_array_free(engine->mem, event->seeds, event->seed_room, sizeof(bbw_seed));
   return true;
 }
 
@@ -200,8 +200,7 @@ static void run_ingress(bbw_engine *engine) {
   for (size_t i = 0; i < due && engine->poll_status == BBW_OK; i++) {
     bbw_ingress_event *event = &engine->ingress.events[engine->ingress.head];
     if (!run_event(engine, event)) { return; }
-    bbw_ingress_event done;
-    (void)bbw_ingress_pop(&engine->ingress, &done);
+    bbw_ingress_drop(&engine->ingress);
   }
 }
 
@@ -210,22 +209,41 @@ static bool is_time_up(const bbw_engine *engine) {
   return engine->time_is_up(engine->time_ctx);
 }
 
+/* How many ops this poll will have run when a budget is to be looked at next. */
+static uint64_t next_check(const bbw_engine *engine) {
+  uint64_t budget = engine->config.cycle_op_budget, done = engine->ops_invoked;
+  if (engine->time_is_up == NULL || done >= budget) { return budget; }
+  uint64_t left = engine->time_check_ops - done % engine->time_check_ops;
+  return left < budget - done ? done + left : budget;
+}
+
+/* Nothing that an op does changes poll_status: it is looked at where memory is asked for. */
 static void drain_frontier(bbw_engine *engine) {
-  while (engine->frontier.count != 0 && !engine->is_budget_hit && engine->poll_status == BBW_OK) {
-    bbw_frontier_entry entry = engine->frontier.entries[engine->frontier.head];
-    const bbw_op *op = &entry.frame->graph->ops[entry.op];
-    if (!reserve_steps(engine, op->step_room)) { return; }
-    (void)bbw_frontier_pop(&engine->frontier, &entry);
-    if (bbw_bootstrap_is_pending(&engine->bootstrap) && bbw_bootstrap_locks(engine, entry.frame, op)) {
-      bbw_frontier_push(&engine->locked, entry.frame, entry.op); /* room is reserved with the frame */
+  if (engine->is_budget_hit || engine->poll_status != BBW_OK) { return; }
+  bbw_frontier *frontier = &engine->frontier;
+  bbw_frontier_entry now = {.frame = NULL, .op = BBW_NO_INDEX};
+  uint64_t check_at = next_check(engine);
+  while (now.op != BBW_NO_INDEX || frontier->count != 0) {
+    if (now.op == BBW_NO_INDEX) {
+      now = frontier->entries[frontier->head];
+      bbw_frontier_pop(frontier);
+    }
+    const bbw_op *op = &now.frame->graph->ops[now.op];
+    if (!reserve_steps(engine, op->step_room)) { break; }
+    if (bbw_bootstrap_is_pending(&engine->bootstrap) && bbw_bootstrap_locks(engine, now.frame, op)) {
+      bbw_frontier_push(&engine->locked, now.frame, now.op); /* room is reserved with the frame */
+      now.op = BBW_NO_INDEX;
       continue;
     }
-    entry.frame->undispatched--;
+    now.frame->undispatched--;
     engine->frontier_reserved--;
-    bbw_engine_dispatch(engine, entry.frame, entry.op);
-    engine->ops_invoked++;
+    now.op = bbw_engine_dispatch(engine, now.frame, op);
+    if (++engine->ops_invoked < check_at) { continue; }
     engine->is_budget_hit = engine->ops_invoked >= engine->config.cycle_op_budget || is_time_up(engine);
+    if (engine->is_budget_hit) { break; }
+    check_at = next_check(engine);
   }
+  if (now.op != BBW_NO_INDEX) { bbw_frontier_push_front(frontier, now); }
 }
 
 /* Runs what is ready, and what ended bootstraps let start. */
@@ -267,8 +285,8 @@ static void run_bus(bbw_engine *engine) {
 static void run_stale_requests(bbw_engine *engine) {
   const bbw_request *next;
   bbw_request request;
-  while ((next = bbw_requests_next(&engine->requests)) != NULL && reserve_unanswered(engine, next) &&
-         bbw_requests_pop_stale(&engine->requests, engine->now_ns, &request)) {
+  while ((next = bbw_requests_next(&engine->requests)) != NULL && next->expires_at_ns <= engine->now_ns &&
+         reserve_unanswered(engine, next) && bbw_requests_pop_stale(&engine->requests, engine->now_ns, &request)) {
     end_unanswered(engine, &request, BBW_OP_TIMEOUT, "chain_timeout", NULL);
   }
 }
@@ -455,6 +473,23 @@ static void start_self_starting(bbw_engine *engine) {
   engine->is_first_poll_done = is_done;
 }
 
+/* No phase of a poll has anything to do: neither work that waits nor a time that has come. */
+static bool is_quiet(const bbw_engine *engine) {
+  const bbw_outbound *outbound = &engine->outbound;
+  uint64_t waiting = engine->frontier.count | engine->ingress.count | engine->bus.count | engine->async.done.count |
+                     engine->phases.count | engine->app_events.count | engine->resolve_failures.count |
+                     engine->bootstrap.runs.count | engine->bootstrap.ended | engine->async.resuming |
+                     engine->bus.dropped_new | outbound->dropped_new;
+  bool has_envelopes = outbound->now.first != NULL || outbound->ring_first != NULL;
+  if (waiting != 0 || has_envelopes || !engine->is_first_poll_done) { return false; }
+  uint64_t at_ns, now_ns = engine->now_ns;
+  const bbw_parked *parked = bbw_async_next_deadline(&engine->async);
+  return (parked == NULL || parked->deadline_ns > now_ns) &&
+         (!bbw_timers_next(&engine->timers, &at_ns) || at_ns > now_ns) &&
+         (!bbw_requests_next_expiry(&engine->requests, &at_ns) || at_ns > now_ns) &&
+         (!bbw_rtt_next_due(&engine->rtt, &at_ns) || at_ns > now_ns);
+}
+
 bbw_status bbw_engine_poll(bbw_engine *engine) {
   bbw_step_buffer_clear(&engine->steps);
   engine->poll_status = BBW_OK;
@@ -462,8 +497,10 @@ bbw_status bbw_engine_poll(bbw_engine *engine) {
   engine->is_budget_hit = false;
   engine->is_held = false;
   engine->depth_at_poll = engine->ingress.count;
+  engine->ctx.engine = engine; /* a restore moves it */
   if (engine->tick_ns > engine->now_ns) { engine->now_ns = engine->tick_ns; }
   engine->outbound.now_ns = engine->now_ns;
+  if (is_quiet(engine)) { return BBW_OK; }
   if (!engine->is_first_poll_done) { start_self_starting(engine); }
   (void)bbw_bootstrap_advance(engine);
   run_timers(engine);
@@ -488,6 +525,7 @@ bbw_status bbw_engine_poll(bbw_engine *engine) {
 
 bool bbw_engine_is_idle(const bbw_engine *engine) {
   if (engine->poll_status != BBW_OK) { return false; } /* memory ran out in the last poll: it has not come to its end */
+  if (!engine->is_held && is_quiet(engine)) { return true; }
   bool is_output_done = bbw_outbound_front(&engine->outbound) == NULL && engine->app_events.count == 0 &&
                         engine->resolve_failures.count == 0;
   bool is_work_done = engine->frontier.count == 0 && engine->bus.count == 0 && engine->async.done.count == 0;

@@ -45,7 +45,7 @@ static uint8_t *step_grow(bbw_step_buffer *steps, size_t bytes) {
 }
 
 bool bbw_step_begin(bbw_step_buffer *steps, bbw_step_kind kind) {
-  if ((steps->mask >> kind & 1) == 0) { return false; }
+  if (!bbw_step_is_kept(steps, kind)) { return false; }
   steps->record_at = steps->bytes.count;
   uint8_t *at = step_grow(steps, BBW_STEP_HEADER_BYTES);
   bbw_store_u32le(at, (uint32_t)kind);

@@ -28,6 +28,9 @@ size_t bbw_step_bytes_size(size_t len);
 #define BBW_STEP_FIELD_BYTES_MAX 0xf0000000u
 
 /* One record: begin, fields in the order of step.def, end.  begin answers false when the mask leaves the record out; then write nothing. */
+static inline bool bbw_step_is_kept(const bbw_step_buffer *steps, bbw_step_kind kind) {
+  return (steps->mask >> kind & 1) != 0;
+}
 bool bbw_step_begin(bbw_step_buffer *steps, bbw_step_kind kind);
 void bbw_step_put_u64(bbw_step_buffer *steps, uint64_t value);
 void bbw_step_put_bytes(bbw_step_buffer *steps, bbw_bytes bytes);

@@ -102,11 +102,9 @@ bbw_value *bbw_value_alloc(bbw_type type, size_t array_count, size_t array_item_
   if (!bbw_size_add(HEADER_BYTES, array_bytes, &total) || !bbw_size_add(total, data_bytes, &total)) { return NULL; }
   uint8_t *block = mem->alloc(mem->ctx, total);
   if (block == NULL) { return NULL; }
-  memset(block, 0, HEADER_BYTES + array_bytes);
   bbw_value *value = (bbw_value *)(void *)block;
-  value->refs = 1;
-  value->type = (uint16_t)type;
-  value->own_bytes = total;
+  *value = (bbw_value){.refs = 1, .type = (uint16_t)type, .own_bytes = total};
+  if (array_bytes != 0) { memset(block + HEADER_BYTES, 0, array_bytes); }
   if (array != NULL) { *array = block + HEADER_BYTES; }
   if (data != NULL) { *data = block + HEADER_BYTES + array_bytes; }
   return value;

@@ -113,7 +113,7 @@ bool bbw_node_execution(const bbw_node *node, uint64_t exec_id, uint32_t *filled
   for (const bbw_frame *frame = node->engine.frames_first; frame != NULL; frame = frame->next) {
     if (frame->exec_id != exec_id) { continue; }
     *filled_sites = 0;
-    for (uint32_t i = 0; i < frame->graph->site_count; i++) { *filled_sites += frame->slots[i].value != NULL; }
+    for (uint32_t i = 0; i < frame->graph->site_count; i++) { *filled_sites += frame->slots[i] != NULL; }
     return true;
   }
   return false;

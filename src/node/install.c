@@ -346,7 +346,7 @@ bbw_status bbw_node_install(bbw_node **out, const bbw_install_options *options, 
   bbw_node *node = bbw_mem_array(mem, 1, sizeof(*node));
   if (node == NULL) { return bbw_error_set(err, BBW_E_NOMEM); }
   bbw_mem_cache_init(&node->cache, mem);
-  node->mem = &node->cache.mem;
+  node->mem = options->is_mem_pooled ? mem : &node->cache.mem;
   bbw_arena_init(&node->arena, node->mem);
   installer in = {.node = node, .options = options, .err = err};
   bbw_vec_init(&in.bindings, sizeof(bbw_slot_binding), node->mem);

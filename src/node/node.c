@@ -91,13 +91,14 @@ static bbw_status charge(bbw_node *node, size_t bytes, bbw_error *err) {
                 bbw_engine_budget_left(&node->engine));
 }
 
-static bbw_status reserve_ingress(bbw_node *node, bbw_error *err) {
+/* bytes: what the event brings, for the error. */
+static bbw_status reserve_ingress(bbw_node *node, size_t bytes, bbw_error *err) {
   bbw_status rv = bbw_ingress_reserve(&node->engine.ingress);
   if (rv == BBW_E_INGRESS_FULL) {
     bbw_error_set(err, rv);
     bbw_error_add_u64(err, "capacity", node->engine.ingress.cap);
   }
-  return rv == BBW_E_NOMEM ? refuse_alloc(node, err, 0) : rv;
+  return rv == BBW_E_NOMEM ? refuse_alloc(node, err, bytes) : rv;
 }
 
 bbw_status bbw_node_tick(bbw_node *node, uint64_t now_ns) {
@@ -106,67 +107,62 @@ bbw_status bbw_node_tick(bbw_node *node, uint64_t now_ns) {
   return BBW_OK;
 }
 
-/* Bytes for one input of a graph. */
-typedef struct input_bytes {
-  uint32_t site;
-  bbw_bytes bytes;
-} input_bytes;
-
-/* Queues inputs for one execution, charging their bytes.  All or nothing. */
-static bbw_status queue_inputs(bbw_node *node, bbw_ingress_kind kind, bbw_graph *graph, const input_bytes *inputs,
-                               size_t count, uint64_t *exec_id, bbw_error *err) {
+/*
+ * Queues an event for one execution and charges the bytes of its inputs.  All or nothing; on an error the array of seeds stays the caller's.  seeds: those of the event, each with its site and, in `charge`, the place
+ * of its bytes among the inputs.
+ */
+static bbw_status queue_seeds(bbw_node *node, bbw_ingress_event *event, bbw_seed *seeds, size_t count,
+                              const bbw_named_bytes *inputs, bbw_error *err) {
   bbw_engine *engine = &node->engine;
   size_t total = 0;
   for (size_t i = 0; i < count; i++) {
-    total += inputs[i].bytes.len;
+    total += inputs[seeds[i].charge].bytes.len;
   } /* the caller has checked the sum against a cap */
   bbw_status rv = charge(node, total, err);
   if (rv != BBW_OK) { return rv; }
-  bbw_seed *seeds = bbw_mem_array(node->mem, count, sizeof(*seeds));
-  rv = seeds == NULL && count != 0 ? refuse_alloc(node, err, total) : reserve_ingress(node, err);
+  rv = reserve_ingress(node, total, err);
   size_t made = 0;
   for (; rv == BBW_OK && made < count; made++) {
-    rv = bbw_value_new_bytes(&seeds[made].value, BBW_TYPE_BYTES, inputs[made].bytes, node->mem);
+    bbw_bytes bytes = inputs[seeds[made].charge].bytes;
+    rv = bbw_value_new_bytes(&seeds[made].value, BBW_TYPE_BYTES, bytes, node->mem);
     if (rv != BBW_OK) {
       rv = refuse_alloc(node, err, total);
       break;
     }
-    seeds[made].site = inputs[made].site;
-    seeds[made].charge = inputs[made].bytes.len;
+    seeds[made].charge = bytes.len;
   }
   if (rv != BBW_OK) {
     for (size_t i = 0; i < made; i++) { bbw_value_release(seeds[i].value, node->mem); }
-    bbw_mem_array_free(node->mem, seeds, count, sizeof(*seeds));
     bbw_engine_release(engine, total);
     return rv;
   }
-  bbw_ingress_event event = {.kind = kind, .graph = graph, .seeds = seeds, .seed_count = count};
-  if (exec_id != NULL) { event.exec_id = *exec_id = engine->next_exec_id++; }
-  bbw_ingress_push(&engine->ingress, &event);
+  event->seed_count = count;
+  if (event->kind == BBW_INGRESS_INVOKE) { event->exec_id = engine->next_exec_id++; }
+  bbw_ingress_push(&engine->ingress, event);
   bbw_node_notify(node);
   return BBW_OK;
 }
 
 bbw_status bbw_node_deliver_event(bbw_node *node, bbw_str module, bbw_str input, bbw_bytes bytes, bbw_error *err) {
-  bbw_graph *graph;
-  input_bytes one = {.bytes = bytes};
+  bbw_ingress_event event = {.kind = BBW_INGRESS_APP_EVENT};
+  bbw_named_bytes one = {.name = input, .bytes = bytes};
   bbw_status rv = enter(node, err);
-  if (rv == BBW_OK) { rv = find_module(node, module, &graph, err); }
+  if (rv == BBW_OK) { rv = find_module(node, module, &event.graph, err); }
   if (rv != BBW_OK) { return rv; }
   if (bytes.len > node->engine.config.max_app_event_bytes) {
     return refuse(node, err, BBW_E_OVERSIZE_PAYLOAD, "byte_count", bytes.len, "cap",
                   node->engine.config.max_app_event_bytes);
   }
-  rv = find_input(graph, input, &one.site, err);
-  return rv == BBW_OK ? queue_inputs(node, BBW_INGRESS_APP_EVENT, graph, &one, 1, NULL, err) : rv;
+  rv = find_input(event.graph, input, &event.one.site, err);
+  return rv == BBW_OK ? queue_seeds(node, &event, &event.one, 1, &one, err) : rv;
 }
 
 bbw_status bbw_node_invoke(bbw_node *node, bbw_str module, const bbw_named_bytes *inputs, size_t count,
                            uint64_t *exec_id, bbw_error *err) {
-  bbw_graph *graph;
+  bbw_ingress_event event = {.kind = BBW_INGRESS_INVOKE};
   const bbw_config *config = &node->engine.config;
   bbw_status rv = enter(node, err);
-  if (rv == BBW_OK) { rv = find_module(node, module, &graph, err); }
+  if (rv == BBW_OK) { rv = find_module(node, module, &event.graph, err); }
   if (rv != BBW_OK) { return rv; }
   if (count > config->max_invoke_inputs) {
     return refuse(node, err, BBW_E_TOO_MANY_INPUTS, "count", count, "cap", config->max_invoke_inputs);
@@ -178,19 +174,27 @@ bbw_status bbw_node_invoke(bbw_node *node, bbw_str module, const bbw_named_bytes
   if (total > config->max_invoke_bytes) {
     return refuse(node, err, BBW_E_OVERSIZE_PAYLOAD, "byte_count", total, "cap", config->max_invoke_bytes);
   }
-  input_bytes *list = bbw_mem_array(node->mem, count + 1, sizeof(*list));
-  if (list == NULL) { return refuse_alloc(node, err, total); }
+  if (count > 1) {
+    event.seeds = bbw_mem_array(node->mem, count, sizeof(bbw_seed));
+    event.seed_room = count;
+    if (event.seeds == NULL) { return refuse_alloc(node, err, total); }
+  }
+  bbw_seed *seeds = count > 1 ? event.seeds : &event.one;
   size_t used = 0;
   for (size_t i = 0; rv == BBW_OK && i < count; i++) {
     uint32_t site = 0;
-    rv = find_input(graph, inputs[i].name, &site, err);
+    rv = find_input(event.graph, inputs[i].name, &site, err);
     size_t at = 0;
-    while (at < used && list[at].site != site) { at++; }
-    list[at] = (input_bytes){.site = site, .bytes = inputs[i].bytes}; /* of a repeated name the last one counts */
+    while (at < used && seeds[at].site != site) { at++; }
+    seeds[at] = (bbw_seed){.site = site, .charge = i}; /* of a repeated name the last one counts */
     used += at == used;
   }
-  if (rv == BBW_OK) { rv = queue_inputs(node, BBW_INGRESS_INVOKE, graph, list, used, exec_id, err); }
-  bbw_mem_array_free(node->mem, list, count + 1, sizeof(*list));
+  if (rv == BBW_OK) { rv = queue_seeds(node, &event, seeds, used, inputs, err); }
+  if (rv == BBW_OK) {
+    *exec_id = event.exec_id;
+  } else {
+    bbw_mem_array_free(node->mem, event.seeds, count, sizeof(bbw_seed));
+  }
   return rv;
 }
 
@@ -205,7 +209,7 @@ static bbw_status invalid_envelope(bbw_error *err, bbw_status cause) {
 static bbw_status queue_envelope(bbw_node *node, bbw_inbound_event *event, const bbw_peer_id *peer, bbw_error *err) {
   bbw_status rv = charge(node, event->bytes.len, err);
   if (rv != BBW_OK) { return rv; }
-  rv = reserve_ingress(node, err);
+  rv = reserve_ingress(node, event->bytes.len, err);
   if (rv != BBW_OK) {
     bbw_engine_release(&node->engine, event->bytes.len);
     return rv;
@@ -333,7 +337,7 @@ bbw_status bbw_node_send_failed(bbw_node *node, bbw_bytes peer, uint64_t wire_re
   bbw_failed_send failed = {.wire_req_id = wire_req_id};
   bbw_status rv = enter(node, err);
   if (rv == BBW_OK) { rv = take_peer(&failed.peer, peer, err); }
-  if (rv == BBW_OK) { rv = reserve_ingress(node, err); }
+  if (rv == BBW_OK) { rv = reserve_ingress(node, sizeof(failed), err); }
   if (rv != BBW_OK) { return rv; }
   bbw_ingress_event event = {.kind = BBW_INGRESS_SEND_FAILED, .failed = bbw_mem_array(node->mem, 1, sizeof(failed))};
   if (event.failed == NULL) { return refuse_alloc(node, err, sizeof(failed)); }

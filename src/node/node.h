@@ -16,24 +16,25 @@ typedef struct bbw_component_config {
   bbw_bytes bytes;
 } bbw_component_config;
 
+/* What every delivery and every poll reads comes first. */
 struct bbw_node {
-  const bbw_mem *mem; /* the cache's */
-  bbw_mem_cache cache;
-  bbw_arena arena;                         /* the model's bytes and its decoded form, slot names, target names */
-  bbw_component_config *component_configs; /* one per component; in the arena */
-  uint64_t incarnation;                    /* restores that this node has lived through */
-  bbw_onnx_model model;
-  bbw_engine engine;
-  bbw_graph **modules; /* the targets, in the order of the call; in the arena */
-  size_t module_count;
-  uint64_t unresolved_ops;
-  bbw_bytes model_bytes; /* in the arena */
+  const bbw_mem *mem; /* the cache's, or that behind it */
   bbw_tap *tap;
   void *tap_ctx;
   bbw_wake *wake;
   void *wake_ctx;
   bbw_inbound_event *room; /* where the host writes an envelope; NULL: nowhere */
   bool is_asleep;          /* the last poll left nothing to do and nobody was woken since */
+  bbw_engine engine;
+  bbw_graph **modules; /* the targets, in the order of the call; in the arena */
+  size_t module_count;
+  uint64_t unresolved_ops;
+  bbw_bytes model_bytes;                   /* in the arena */
+  bbw_arena arena;                         /* the model's bytes and its decoded form, slot names, target names */
+  bbw_component_config *component_configs; /* one per component; in the arena */
+  uint64_t incarnation;                    /* restores that this node has lived through */
+  bbw_onnx_model model;
+  bbw_mem_cache cache;
 };
 
 /* What a host must act on is always reported. */

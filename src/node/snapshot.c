@@ -341,15 +341,14 @@ static void commit(restorer *r) {
   bbw_engine old = r->node->engine;
   r->next.routes = old.routes;
   bbw_map_init(&old.routes, 0, old.mem);
-  r->next.scratch_inputs = old.scratch_inputs;
-  r->next.scratch_outputs = old.scratch_outputs;
+  r->next.ctx.inputs = old.ctx.inputs;
+  r->next.ctx.outputs = old.ctx.outputs;
   r->next.scratch_input_count = old.scratch_input_count;
   r->next.scratch_output_count = old.scratch_output_count;
   r->next.time_is_up = old.time_is_up; /* of the host, not of the state */
   r->next.time_ctx = old.time_ctx;
   r->next.time_check_ops = old.time_check_ops;
-  old.scratch_inputs = NULL;
-  old.scratch_outputs = NULL;
+  old.ctx.inputs = old.ctx.outputs = NULL;
   r->node->engine = r->next;
   r->node->incarnation = r->snap->incarnation == UINT64_MAX ? UINT64_MAX : r->snap->incarnation + 1;
   discard(r, &old);

@@ -81,18 +81,19 @@ static uint32_t run_number(const bbw_bootstrap *bootstrap, const bbw_boot_run *r
 
 static void put_slots(capture *c, bbw_snap_frame *out, const bbw_frame *frame) {
   size_t filled = 0, at = 0;
-  for (uint32_t i = 0; i < frame->graph->site_count; i++) { filled += frame->slots[i].value != NULL; }
+  for (uint32_t i = 0; i < frame->graph->site_count; i++) { filled += frame->slots[i] != NULL; }
   bbw_snap_seed *slots = list_new(c, &out->slots, filled, sizeof(*slots));
   for (uint32_t i = 0; slots != NULL && i < frame->graph->site_count; i++) {
-    const bbw_slot *slot = &frame->slots[i];
-    if (slot->value == NULL) { continue; }
-    slots[at++] = (bbw_snap_seed){.site = i, .value = new_value(c, slot->value), .charge = slot->charge};
+    if (frame->slots[i] == NULL) { continue; }
+    slots[at++] = (bbw_snap_seed){.site = i, .value = new_value(c, frame->slots[i])};
   }
+  /* What all slots are charged stands beside the last of them: inputs of a function, which bring most of it, have the highest numbers. */
+  if (at != 0) { slots[at - 1].charge = frame->charge; }
 }
 
 /* An op that can never be ready looks like one that has fired; it is left out. */
 static bool has_fired(const bbw_frame *frame, uint32_t op) {
-  return bbw_frame_missing(frame)[op] == BBW_OP_FIRED && frame->graph->ops[op].needed != UINT32_MAX;
+  return bbw_frame_missing(frame)[op] == BBW_OP_FIRED && frame->graph->needed[op] != UINT32_MAX;
 }
 
 static void put_fired(capture *c, bbw_snap_frame *out, const bbw_frame *frame) {
@@ -257,7 +258,7 @@ static void put_ingress(capture *c, bbw_snap *out) {
     case BBW_INGRESS_INVOKE: events[i].exec_id = event->exec_id; /* fall through */
     case BBW_INGRESS_APP_EVENT:
       events[i].graph = event->graph->index;
-      put_seeds(c, &events[i].seeds, event->seeds, event->seed_count);
+      put_seeds(c, &events[i].seeds, bbw_ingress_seeds(event), event->seed_count);
       break;
     case BBW_INGRESS_ENVELOPE:
       events[i].envelope = event->envelope->bytes;

@@ -395,7 +395,7 @@ static const bbw_op *op_of(importer *m, const suspension *s, bbw_graph **graph) 
   *graph = m->graphs[g];
   const bbw_op *found = &(*graph)->ops[op];
   bool can_wait = found->kind == BBW_DISPATCH_STATELESS || found->kind == BBW_DISPATCH_COMPONENT;
-  return (*graph)->is_entry_point && can_wait && found->needed != UINT32_MAX ? found : NULL;
+  return (*graph)->is_entry_point && can_wait && (*graph)->needed[op] != UINT32_MAX ? found : NULL;
 }
 
 /* How long an operator that waits for time waits; the timers themselves are not in the snapshot, so it starts again. */

@@ -19,7 +19,7 @@ static bbw_status take_seeds_event(const bbw_rebuild *r, const bbw_snap_event *f
   }
   bbw_status rv = bbw_rebuild_seeds(r, event->graph, &from->seeds, &event->seeds);
   if (rv != BBW_OK) { return rv; }
-  event->seed_count = from->seeds.count;
+  event->seed_count = event->seed_room = from->seeds.count;
   event->exec_id = from->exec_id;
   /* Its bytes are reported back as they are. */
   if (!is_single || event->seeds[0].value->type == BBW_TYPE_BYTES) { return BBW_OK; }

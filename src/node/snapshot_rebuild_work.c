@@ -71,7 +71,7 @@ static bbw_status rebuild_bootstrap(const bbw_rebuild *r) {
 /* Takes an op that has fired for one thing that will run or end it; each op is taken once. */
 static bbw_status claim(const bbw_rebuild *r, bbw_frame *frame, uint32_t op) {
   if (op >= frame->graph->op_count || bbw_frame_missing(frame)[op] != BBW_OP_FIRED ||
-      frame->graph->ops[op].needed == UINT32_MAX) {
+      frame->graph->needed[op] == UINT32_MAX) {
     return bbw_rebuild_bad(r, "an op waits that has not fired, or waits twice");
   }
   bbw_frame_missing(frame)[op] = OP_CLAIMED;
@@ -112,7 +112,7 @@ static bbw_status fill_slots(const bbw_rebuild *r, bbw_frame *frame, const bbw_p
     const bbw_snap_seed *slot = BBW_PROTO_AT(slots, bbw_snap_seed, i);
     bbw_value *value;
     size_t charge;
-    if (slot->site >= frame->graph->site_count || frame->slots[slot->site].value != NULL) {
+    if (slot->site >= frame->graph->site_count || frame->slots[slot->site] != NULL) {
       return bbw_rebuild_bad(r, "a site is out of range or filled twice");
     }
     bbw_status rv = bbw_rebuild_value(r, slot->value, &value);
@@ -129,7 +129,7 @@ static bbw_status fill_slots(const bbw_rebuild *r, bbw_frame *frame, const bbw_p
 
 static bool has_input(const bbw_frame *frame, const bbw_op *op) {
   for (uint32_t i = 0; i < op->input_count; i++) {
-    if (op->inputs[i] != BBW_NO_INDEX && frame->slots[op->inputs[i]].value != NULL) { return true; }
+    if (op->inputs[i] != BBW_NO_INDEX && frame->slots[op->inputs[i]] != NULL) { return true; }
   }
   return false;
 }
@@ -137,8 +137,9 @@ static bool has_input(const bbw_frame *frame, const bbw_op *op) {
 /* May the op have been queued with the values that are there? */
 static bool may_fire(const bbw_frame *frame, uint32_t index) {
   const bbw_op *op = &frame->graph->ops[index];
-  if (op->needed == UINT32_MAX) { return false; }
-  if (op->readiness == BBW_READY_SOURCE || op->needed == 0) { return true; }
+  uint32_t needed = frame->graph->needed[index];
+  if (needed == UINT32_MAX) { return false; }
+  if (op->readiness == BBW_READY_SOURCE || needed == 0) { return true; }
   return op->readiness == BBW_READY_ANY ? has_input(frame, op) : bbw_frame_missing(frame)[index] == 0;
 }
 
@@ -152,8 +153,8 @@ static bbw_status mark_fired(const bbw_rebuild *r, bbw_frame *frame, const bbw_p
     next = op + 1;
   }
   for (uint32_t i = 0; i < frame->graph->op_count; i++) {
-    const bbw_op *op = &frame->graph->ops[i];
-    bool is_stranded = op->readiness == BBW_READY_ALL && op->needed != 0 && bbw_frame_missing(frame)[i] == 0;
+    bool is_stranded = frame->graph->ops[i].readiness == BBW_READY_ALL && frame->graph->needed[i] != 0 &&
+                       bbw_frame_missing(frame)[i] == 0;
     if (is_stranded) { return bbw_rebuild_bad(r, "an op has all its inputs and has not fired"); }
   }
   return BBW_OK;

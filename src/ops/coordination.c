@@ -61,12 +61,12 @@ static bool group_has_fired(const bbw_ctx *ctx, bbw_str group) {
   const bbw_graph *graph = ctx->frame->graph;
   for (uint32_t i = 0; i < graph->op_count; i++) {
     const bbw_op *op = &graph->ops[i];
-    if (i == ctx->op_index || op->row != ctx->op->row || op->output_count == 0 || op->outputs[0] == BBW_NO_INDEX) {
+    if (op == ctx->op || op->row != ctx->op->row || op->output_count == 0 || op->outputs[0] == BBW_NO_INDEX) {
       continue;
     }
     const bbw_onnx_attribute *other = bbw_onnx_attribute_find(op->node, BBW_STR("group"));
     bool is_same = other != NULL && bbw_str_equal(bbw_bytes_str(other->s), group);
-    if (is_same && ctx->frame->slots[op->outputs[0]].value != NULL) { return true; }
+    if (is_same && ctx->frame->slots[op->outputs[0]] != NULL) { return true; }
   }
   return false;
 }
@@ -75,15 +75,13 @@ bbw_status bbw_op_any(bbw_ctx *ctx) {
   bbw_value *value = bbw_ctx_first_input(ctx);
   bbw_str group = bbw_op_attr_text(ctx, "group");
   if (value == NULL || (group.len != 0 && group_has_fired(ctx, group))) { return BBW_OK; }
-  bbw_ctx_set_output(ctx, 0, bbw_value_retain(value));
-  return BBW_OK;
+  return bbw_ctx_forward(ctx, value);
 }
 
 bbw_status bbw_op_gate(bbw_ctx *ctx) {
   bbw_value *value = bbw_ctx_first_input(ctx);
   if (value == NULL) { return bbw_op_fail_other(ctx, BBW_STR("Gate needs one input")); }
-  bbw_ctx_set_output(ctx, 0, bbw_value_retain(value));
-  return BBW_OK;
+  return bbw_ctx_forward(ctx, value);
 }
 
 /* One reference to the input's bytes, or to an empty value when there is no input. */
@@ -172,11 +170,7 @@ bbw_status bbw_op_deadline_check(bbw_ctx *ctx) {
   if (bbw_ctx_now_ns(ctx) - ctx->frame->started_ns >= budget_ns) {
     return bbw_op_fail_other(ctx, BBW_STR("deadline exceeded"));
   }
-  bbw_ctx_set_trigger(ctx, 0);
-  return BBW_OK;
+  return bbw_ctx_forward(ctx, ctx->engine->trigger);
 }
 
-bbw_status bbw_op_gate_dispatch(bbw_ctx *ctx) {
-  bbw_ctx_set_trigger(ctx, 0);
-  return BBW_OK;
-}
+bbw_status bbw_op_gate_dispatch(bbw_ctx *ctx) { return bbw_ctx_forward(ctx, ctx->engine->trigger); }

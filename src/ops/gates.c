@@ -12,10 +12,7 @@ static bbw_status denied(bbw_ctx *ctx, bbw_verdict verdict) {
   return bbw_op_fail_other(ctx, (bbw_str){text, 7 + label.len});
 }
 
-static bbw_status forward_first(bbw_ctx *ctx) {
-  bbw_ctx_set_output(ctx, 0, bbw_value_retain(bbw_ctx_first_input(ctx)));
-  return BBW_OK;
-}
+static bbw_status forward_first(bbw_ctx *ctx) { return bbw_ctx_forward(ctx, bbw_ctx_first_input(ctx)); }
 
 /* RX gates need a value and a sender. */
 static bbw_status rx_check(bbw_ctx *ctx) {
@@ -91,8 +88,7 @@ static bbw_status tx_peer(bbw_ctx *ctx, bbw_peer_id *out) {
 /* The value goes on to the Send; a Trigger stands in only where the gate has no input. */
 static bbw_status tx_pass(bbw_ctx *ctx) {
   if (bbw_ctx_first_input(ctx) != NULL) { return forward_first(ctx); }
-  bbw_ctx_set_trigger(ctx, 0);
-  return BBW_OK;
+  return bbw_ctx_forward(ctx, ctx->engine->trigger);
 }
 
 bbw_status bbw_op_peer_health_gate_tx(bbw_ctx *ctx) {

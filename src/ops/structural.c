@@ -6,8 +6,7 @@
 bbw_status bbw_op_pass_through(bbw_ctx *ctx) {
   bbw_value *value = bbw_ctx_first_input(ctx);
   if (value == NULL) { return bbw_op_fail_other(ctx, BBW_STR("PassThrough needs one input")); }
-  bbw_ctx_set_output(ctx, 0, bbw_value_retain(value));
-  return BBW_OK;
+  return bbw_ctx_forward(ctx, value);
 }
 
 bbw_status bbw_op_tee(bbw_ctx *ctx) {

@@ -4,17 +4,13 @@
 
 #define INTERVAL_DEFAULT_NS 1000000000
 
-bbw_status bbw_op_pulse(bbw_ctx *ctx) {
-  bbw_ctx_set_trigger(ctx, 0);
-  return BBW_OK;
-}
+bbw_status bbw_op_pulse(bbw_ctx *ctx) { return bbw_ctx_forward(ctx, ctx->engine->trigger); }
 
 bbw_status bbw_op_on_trigger(bbw_ctx *ctx) {
   if (bbw_ctx_first_input(ctx) == NULL) {
     return bbw_op_fail_other(ctx, BBW_STR("OnTrigger needs at least one input"));
   }
-  bbw_ctx_set_trigger(ctx, 0);
-  return BBW_OK;
+  return bbw_ctx_forward(ctx, ctx->engine->trigger);
 }
 
 static uint64_t add_saturating(uint64_t a, uint64_t b) { return b > UINT64_MAX - a ? UINT64_MAX : a + b; }
@@ -31,7 +27,7 @@ bbw_status bbw_op_interval(bbw_ctx *ctx) {
   /* A period of zero waits for the clock to move: due again at once, it would keep the host polling for ever. */
   if (period_ns == 0) { period_ns = 1; }
   uint64_t now_ns = bbw_ctx_now_ns(ctx);
-  bbw_op *op = &ctx->frame->graph->ops[ctx->op_index];
+  bbw_op *op = &ctx->frame->graph->ops[bbw_ctx_op_index(ctx)];
   if (!op->is_timer_armed) {
     bbw_status rv = bbw_timers_add(&ctx->engine->timers, add_saturating(now_ns, (uint64_t)period_ns),
                                    BBW_TIMER_INTERVAL, bbw_ctx_op_ref(ctx));
@@ -72,8 +68,7 @@ bbw_status bbw_op_deadline_match(bbw_ctx *ctx) {
   if (bbw_ctx_first_input(ctx) == NULL) {
     return bbw_op_fail_other(ctx, BBW_STR("DeadlineMatch needs at least one input"));
   }
-  bbw_ctx_set_trigger(ctx, 0);
-  return BBW_OK;
+  return bbw_ctx_forward(ctx, ctx->engine->trigger);
 }
 
 /* A command id that the host can be told before anything waits for it. */

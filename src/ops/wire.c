@@ -47,6 +47,7 @@ static bbw_status peers_of(bbw_ctx *ctx, bbw_value *value, const bbw_bytes **ite
     *is_list = rv == BBW_OK;
     if (rv != BBW_OK) { return BBW_OK; }
     *(bbw_value **)bbw_vec_push(&ctx->engine->temps) = decoded; /* lives until the op is done */
+    ctx->is_touched = true;
     *items = decoded->as.blobs.items;
     *count = decoded->as.blobs.count;
     return BBW_OK;

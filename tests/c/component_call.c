@@ -48,7 +48,7 @@ void call_begin(component_call *call, bbw_role role, const char *op_type, size_t
       .op_type = call->node->op_type,
       .inputs = call->inputs,
       .outputs = call->outputs,
-      .output_count = outputs,
+      .output_count = (uint32_t)outputs,
   };
 }
 
@@ -60,7 +60,7 @@ void call_from(component_call *call, uint64_t peer) {
 void call_input(component_call *call, size_t index, bbw_value *value) {
   NEED(index < CALL_MAX);
   call->inputs[index] = value;
-  if (call->ctx.input_count <= index) { call->ctx.input_count = index + 1; }
+  if (call->ctx.input_count <= index) { call->ctx.input_count = (uint32_t)index + 1; }
 }
 
 bbw_value *call_make_tensor(component_call *call, bbw_type type, const char *dims, const float *data, size_t count) {

@@ -74,12 +74,10 @@ static uint64_t seeds_charge(const bbw_seed *seeds, size_t count) {
 
 static uint64_t held_charge(const bbw_engine *engine) {
   uint64_t sum = 0;
-  for (const bbw_frame *frame = engine->frames_first; frame != NULL; frame = frame->next) {
-    for (uint32_t i = 0; i < frame->graph->site_count; i++) { sum += frame->slots[i].charge; }
-  }
+  for (const bbw_frame *frame = engine->frames_first; frame != NULL; frame = frame->next) { sum += frame->charge; }
   for (size_t i = 0; i < engine->ingress.count; i++) {
     const bbw_ingress_event *event = &engine->ingress.events[(engine->ingress.head + i) % engine->ingress.size];
-    sum += seeds_charge(event->seeds, event->seed_count);
+    sum += seeds_charge(bbw_ingress_seeds(event), event->seed_count);
     if (event->envelope != NULL) { sum += event->envelope->charge; }
   }
   for (size_t i = 0; i < engine->bootstrap.runs.count; i++) {
@@ -126,7 +124,7 @@ void node_check_state(const bbw_node *node) {
   for (const bbw_frame *frame = engine->frames_first; frame != NULL; frame = frame->next, frames++) {
     REQUIRE(frame->work > 0);
     if (is_small) { REQUIRE(frame->work == work_of(engine, frame)); }
-    for (uint32_t i = 0; i < frame->graph->site_count; i++) { slots += frame->slots[i].value != NULL; }
+    for (uint32_t i = 0; i < frame->graph->site_count; i++) { slots += frame->slots[i] != NULL; }
   }
   REQUIRE(frames == engine->frame_count && slots == engine->slot_count);
   for (size_t i = 0; i < engine->async.entries.count; i++) {

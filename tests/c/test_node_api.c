@@ -302,6 +302,33 @@ static void what_can_be_read(void **state) {
   end(&f);
 }
 
+static void take_snapshot(fixture *f, uint8_t **bytes, size_t *len) {
+  assert_int_equal(bbw_node_snapshot(f->node, bytes, len, &bbw_mem_libc, &f->err), BBW_OK);
+}
+
+static void fetching_changes_nothing(void **state) {
+  (void)state;
+  static const char *const graphs[] = {echo, parked};
+  for (size_t g = 0; g < 2; g++) {
+    fixture f;
+    start(&f, graphs[g]);
+    for (int turn = 0; turn < 3; turn++) { /* untouched, with something in the queue, after a poll */
+      if (turn == 1) { assert_int_equal(deliver(&f, "x", 8), BBW_OK); }
+      if (turn == 2) { (void)poll(&f); }
+      uint8_t *before, *after;
+      size_t before_len, after_len;
+      take_snapshot(&f, &before, &before_len);
+      for (int what = BBW_FETCH_DELIVERY; what <= BBW_FETCH_WORK; what++) { bbw_node_fetch(f.node, (bbw_fetch)what); }
+      take_snapshot(&f, &after, &after_len);
+      assert_int_equal(before_len, after_len);
+      assert_memory_equal(before, after, after_len);
+      bbw_mem_libc.free(NULL, before, before_len);
+      bbw_mem_libc.free(NULL, after, after_len);
+    }
+    end(&f);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(defaults_and_edge_values_are_those_of_the_specification),
@@ -314,6 +341,7 @@ int main(void) {
       cmocka_unit_test(addresses_of_peers_and_of_the_node),
       cmocka_unit_test(health_counts_failures_and_reports_a_peer_that_goes_down),
       cmocka_unit_test(what_can_be_read),
+      cmocka_unit_test(fetching_changes_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

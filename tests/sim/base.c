@@ -1,6 +1,5 @@
 #include "base.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,25 +19,14 @@ uint64_t sim_rng_between(sim_rng *rng, uint64_t low, uint64_t high) { return low
 
 bool sim_rng_chance(sim_rng *rng, uint64_t ppm) { return sim_rng_below(rng, 1000000) < ppm; }
 
-void *sim_alloc(size_t size) {
-  void *p = calloc(1, size == 0 ? 1 : size);
-  if (p == NULL) {
-    fputs("sim: out of memory\n", stderr);
-    exit(3);
-  }
-  return p;
-}
+void *sim_alloc(size_t size) { return sim_need(calloc(1, size == 0 ? 1 : size)); }
 
 void *sim_grow(void *items, size_t *cap, size_t need, size_t item_bytes) {
   if (need <= *cap) { return items; }
   size_t next = *cap + *cap / 2;
   if (*cap == 0 && need < 16) { next = 16; }
   if (next < need) { next = need; }
-  void *p = next > SIZE_MAX / item_bytes ? NULL : realloc(items, next * item_bytes);
-  if (p == NULL) {
-    fputs("sim: out of memory\n", stderr);
-    exit(3);
-  }
+  void *p = sim_need(next > SIZE_MAX / item_bytes ? NULL : realloc(items, next * item_bytes));
   *cap = next;
   return p;
 }
@@ -79,7 +67,7 @@ void sim_store_u64(uint8_t *bytes, uint64_t value) {
 
 static void *mem_alloc(void *ctx, size_t size) {
   sim_mem *mem = ctx;
-  void *p = bbw_mem_libc.alloc(NULL, size);
+  void *p = sim_pool_alloc(mem->pool, size);
   if (p == NULL) { return NULL; }
   mem->live_bytes += size;
   mem->live_count++;
@@ -93,50 +81,87 @@ static void mem_free(void *ctx, void *p, size_t size) {
   mem->live_bytes -= size;
   mem->live_count--;
   *mem->total -= size;
-  bbw_mem_libc.free(NULL, p, size);
+  sim_pool_free(mem->pool, p, size);
 }
 
-void sim_mem_init(sim_mem *mem, uint64_t *total) {
-  *mem = (sim_mem){.mem = {mem, mem_alloc, mem_free}, .total = total};
+void sim_mem_init(sim_mem *mem, sim_pool *pool, uint64_t *total) {
+  *mem = (sim_mem){.mem = {mem, mem_alloc, mem_free}, .total = total, .pool = pool};
 }
 
 /* ---- the heap: four children for each place, so that it is half as deep as with two ---- */
 
-static bool is_before(const sim_event *a, const sim_event *b) {
-  return a->at_ns != b->at_ns ? a->at_ns < b->at_ns : a->order < b->order;
+#define LINE_BYTES 64u
+
+/* In unused places of the last four, so that nobody has to count children. */
+static const sim_event no_event = {.at_ns = UINT64_MAX, .rank = UINT64_MAX << 28};
+
+/* Without a branch: nobody can guess which of two events is first. */
+static inline bool is_before(const sim_event *a, const sim_event *b) {
+  return (a->at_ns < b->at_ns) | ((a->at_ns == b->at_ns) & (a->rank < b->rank));
 }
 
-void sim_heap_push(sim_heap *heap, sim_event event) {
-  heap->items = sim_grow(heap->items, &heap->cap, heap->count + 1, sizeof(*heap->items));
-  event.order = heap->pushed++;
-  size_t at = heap->count++;
-  while (at > 0 && is_before(&event, &heap->items[(at - 1) / 4])) {
-    heap->items[at] = heap->items[(at - 1) / 4];
-    at = (at - 1) / 4;
+/* Places behind the last one, up to the end of its four and four more. */
+static size_t heap_end(const sim_heap *heap) { return ((heap->count + SIM_HEAP_ROOT + 3) & ~(size_t)3) + 4; }
+
+static void heap_grow(sim_heap *heap) {
+  size_t cap = heap->cap == 0 ? 64 : heap->cap * 2;
+  bool is_too_large = cap > SIZE_MAX / sizeof(sim_event) - LINE_BYTES;
+  void *block = sim_need(is_too_large ? NULL : malloc(cap * sizeof(sim_event) + LINE_BYTES));
+  sim_event *items = (sim_event *)(((uintptr_t)block + LINE_BYTES - 1) & ~(uintptr_t)(LINE_BYTES - 1));
+  if (heap->count != 0) { memcpy(items, heap->items, (heap->count + SIM_HEAP_ROOT) * sizeof(*items)); }
+  for (size_t i = heap->count + SIM_HEAP_ROOT; i < cap; i++) { items[i] = no_event; }
+  free(heap->block);
+  heap->block = block;
+  heap->items = items;
+  heap->cap = cap;
+}
+
+static size_t parent_of(size_t at) { return at / 4 + 2; }
+
+/* Moves the hole up to where the event belongs. */
+static void heap_rise(sim_event *items, size_t at, const sim_event *event) {
+  while (at > SIM_HEAP_ROOT && is_before(event, &items[parent_of(at)])) {
+    items[at] = items[parent_of(at)];
+    at = parent_of(at);
   }
-  heap->items[at] = event;
+  items[at] = *event;
+}
+
+void sim_heap_push(sim_heap *heap, uint64_t at_ns, uint32_t kind, uint32_t node, uint64_t a, void *p) {
+  if (heap_end(heap) + 4 > heap->cap) { heap_grow(heap); }
+  sim_event event = {.at_ns = at_ns, .rank = heap->pushed++ << 28 | (uint64_t)node << 4 | kind, .a = a, .p = p};
+  heap_rise(heap->items, SIM_HEAP_ROOT + heap->count++, &event);
 }
 
 bool sim_heap_pop(sim_heap *heap, sim_event *out) {
   if (heap->count == 0) { return false; }
-  *out = heap->items[0];
-  sim_event last = heap->items[--heap->count];
-  size_t at = 0;
+  sim_event *items = heap->items;
+  *out = items[SIM_HEAP_ROOT];
+  size_t end = SIM_HEAP_ROOT + --heap->count, at = SIM_HEAP_ROOT;
+  sim_event last = items[end];
+  items[end] = no_event;
+  if (at == end) { return true; }
+  /* The hole goes to the bottom, where the last event mostly belongs. */
   for (;;) {
-    size_t first = 4 * at + 1, best = first;
-    if (first >= heap->count) { break; }
-    for (size_t child = first + 1; child < first + 4 && child < heap->count; child++) {
-      if (is_before(&heap->items[child], &heap->items[best])) { best = child; }
-    }
-    if (!is_before(&heap->items[best], &last)) { break; }
-    heap->items[at] = heap->items[best];
+    size_t first = 4 * (at - 2);
+    if (first >= end) { break; }
+    size_t left = first + is_before(&items[first + 1], &items[first]);
+    size_t right = first + 2 + is_before(&items[first + 3], &items[first + 2]);
+    size_t best = is_before(&items[right], &items[left]) ? right : left;
+    items[at] = items[best];
     at = best;
   }
-  heap->items[at] = last;
+  heap_rise(items, at, &last);
   return true;
 }
 
+const sim_event *sim_heap_first(const sim_heap *heap) { return heap->count == 0 ? NULL : &heap->items[SIM_HEAP_ROOT]; }
+
+const sim_event *sim_heap_soon(const sim_heap *heap) {
+  return heap->count == 0 ? NULL : &heap->items[SIM_HEAP_ROOT + 1];
+}
+
 void sim_heap_free(sim_heap *heap) {
-  free(heap->items);
-  *heap = (sim_heap){NULL, 0, 0, 0};
+  free(heap->block);
+  *heap = (sim_heap){.count = 0};
 }

@@ -9,7 +9,7 @@ static void crash(sim *s, sim_node *n, uint64_t back_ns) {
   n->back_ns = back_ns;
   sim_trace(s, n, "crashes");
   sim_uninstall(n);
-  for (size_t i = 0; i < n->inbox_count; i++) { sim_message_release(n->inbox[i]); }
+  for (size_t i = 0; i < n->inbox_count; i++) { sim_message_release(s, n->inbox[i]); }
   n->inbox_count = 0;
   n->state = SIM_DOWN;
 }

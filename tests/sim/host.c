@@ -121,6 +121,7 @@ static bbw_node *install_one(sim_node *n, const bbw_mem *mem) {
       .slot_configs = &slot,
       .slot_config_count = 1,
       .config = &config,
+      .is_mem_pooled = true,
   };
   bbw_node *node = NULL;
   static bbw_error err; /* too large for a small stack; a run has one thread */
@@ -141,7 +142,7 @@ void sim_install(sim_node *n) {
   n->state = SIM_UP;
   n->wake_ns = SIM_NEVER;
   n->is_dirty = false;
-  sim_mem_init(&n->mem, &s->live_bytes);
+  sim_mem_init(&n->mem, &s->pool, &s->live_bytes);
   n->node = install_one(n, &n->mem.mem);
   if (n->node == NULL) { return; }
   bool is_restored = n->snapshot.len != 0;
@@ -211,7 +212,7 @@ void sim_twin(sim_node *n) {
   sim_buf bytes = {NULL, 0, 0};
   /* What waits is marked in the twin as perhaps sent before, and what its transport takes is not in a snapshot. */
   if (n->twin != NULL || sim_is_slow(n) || !snapshot_of(n, n->node, &bytes)) { return; }
-  sim_mem_init(&n->twin_mem, &n->sim->live_bytes);
+  sim_mem_init(&n->twin_mem, &n->sim->pool, &n->sim->live_bytes);
   n->twin = install_one(n, &n->twin_mem.mem);
   if (n->twin != NULL) {
     bbw_status rv = bbw_node_restore(n->twin, (bbw_bytes){bytes.bytes, bytes.len}, NULL);
@@ -420,7 +421,7 @@ static void send(sim_node *n, const bbw_step *step) {
     return;
   }
   if (to >= s->node_count) { return; } /* a number that a liar has made up */
-  sim_send(s, n, to, sim_message_new(n->index, bbw_step_bytes(step, "bytes")));
+  sim_send(s, n, to, sim_message_new(s, n->index, bbw_step_bytes(step, "bytes")));
 }
 
 static void act(sim_node *n, const bbw_step *step) {
@@ -490,6 +491,7 @@ void sim_wake(sim_node *n) {
   sim *s = n->sim;
   uint64_t now_ns = sim_clock(n), timer_ns;
   n->is_dirty = false;
+  bbw_node_fetch(n->node, BBW_FETCH_WORK);
   (void)bbw_node_tick(n->node, now_ns);
   if (n->twin != NULL) { (void)bbw_node_tick(n->twin, now_ns); }
   bool is_pending = false;

@@ -8,7 +8,7 @@
 #define FLOOD            200u
 
 static void say(sim *s, sim_node *liar, uint32_t to, const void *bytes, size_t len) {
-  sim_send(s, liar, to, sim_message_new(liar->index, (bbw_bytes){bytes, len}));
+  sim_send(s, liar, to, sim_message_new(s, liar->index, (bbw_bytes){bytes, len}));
 }
 
 static void say_envelope(sim *s, sim_node *liar, uint32_t to, const bbw_envelope *envelope) {

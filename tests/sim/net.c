@@ -8,9 +8,8 @@
 #define KEPT_NS    (300 * SIM_MS) /* how long a relay keeps what is for a page that is loaded again */
 #define INBOX_MAX  256u           /* what a transport keeps for a page that does not run */
 
-sim_message *sim_message_new(uint32_t from, bbw_bytes bytes) {
-  size_t cap = 0;
-  sim_message *message = sim_grow(NULL, &cap, sizeof(*message) + bytes.len, 1); /* not cleared */
+sim_message *sim_message_new(sim *s, uint32_t from, bbw_bytes bytes) {
+  sim_message *message = sim_need(sim_pool_alloc(&s->pool, sizeof(*message) + bytes.len));
   message->refs = 1;
   message->from = from;
   message->len = bytes.len;
@@ -18,8 +17,9 @@ sim_message *sim_message_new(uint32_t from, bbw_bytes bytes) {
   return message;
 }
 
-void sim_message_release(sim_message *message) {
-  if (message != NULL && --message->refs == 0) { free(message); }
+void sim_message_release(sim *s, sim_message *message) {
+  if (message == NULL || --message->refs != 0) { return; }
+  sim_pool_free(&s->pool, message, sizeof(*message) + message->len);
 }
 
 /* ---- a little protobuf: the request id of an envelope, as the transports read it (wire specification, field 3 of the envelope, field 2 in it) ---- */
@@ -112,7 +112,7 @@ static void on_the_way(sim *s, uint64_t leaves_ns, uint32_t to, sim_message *mes
 
 static void overhear(sim *s, sim_message *message) {
   sim_message **place = &s->seen[s->seen_count++ % SIM_SEEN_MAX];
-  sim_message_release(*place);
+  sim_message_release(s, *place);
   message->refs++;
   *place = message;
 }
@@ -143,7 +143,7 @@ void sim_send(sim *s, sim_node *from, uint32_t to, sim_message *message) {
       on_the_way(s, leaves_ns, to, message);
     }
   }
-  sim_message_release(message);
+  sim_message_release(s, message);
 }
 
 void sim_arrive(sim *s, sim_node *n, sim_message *message, uint64_t offers) {
@@ -154,13 +154,13 @@ void sim_arrive(sim *s, sim_node *n, sim_message *message, uint64_t offers) {
   }
   if (n->is_liar || n->state == SIM_DOWN || n->state == SIM_GONE) {
     s->lost++;
-    sim_message_release(message);
+    sim_message_release(s, message);
     return;
   }
   if (n->state == SIM_FROZEN) {
     if (n->inbox_count == INBOX_MAX) {
       s->lost++;
-      sim_message_release(message);
+      sim_message_release(s, message);
       return;
     }
     n->inbox = sim_grow(n->inbox, &n->inbox_cap, n->inbox_count + 1, sizeof(*n->inbox));
@@ -175,5 +175,5 @@ void sim_arrive(sim *s, sim_node *n, sim_message *message, uint64_t offers) {
     return;
   }
   s->lost += rv != BBW_OK;
-  sim_message_release(message);
+  sim_message_release(s, message);
 }

@@ -63,11 +63,7 @@ void sim_note_bytes(sim *s, const uint8_t *bytes, size_t len) {
 }
 
 void sim_at(sim *s, uint64_t at_ns, sim_event_kind kind, const sim_node *n, uint64_t a, void *p) {
-  sim_heap_push(&s->heap, (sim_event){.at_ns = at_ns < s->now_ns ? s->now_ns : at_ns,
-                                      .kind = kind,
-                                      .node = n == NULL ? 0 : n->index,
-                                      .a = a,
-                                      .p = p});
+  sim_heap_push(&s->heap, at_ns < s->now_ns ? s->now_ns : at_ns, kind, n == NULL ? 0 : n->index, a, p);
 }
 
 void sim_app(sim *s, const sim_node *n, uint64_t delay_ns, uint64_t what) {
@@ -76,9 +72,12 @@ void sim_app(sim *s, const sim_node *n, uint64_t delay_ns, uint64_t what) {
 
 /* ---- the loop ---- */
 
+#define NODE_FETCH_BYTES    offsetof(sim_node, link_free_ns)
+#define MESSAGE_FETCH_BYTES 320u /* of an envelope, as far as small ones go */
+
 static void happen(sim *s, const sim_event *event) {
-  sim_node *n = &s->nodes[event->node];
-  switch ((sim_event_kind)event->kind) {
+  sim_node *n = &s->nodes[sim_event_node(event)];
+  switch ((sim_event_kind)sim_event_kind_of(event)) {
   case SIM_DELIVER: sim_arrive(s, n, event->p, event->a); return;
   case SIM_WAKE:
     if (event->a == n->life && event->at_ns == n->wake_ns && n->state == SIM_UP) {
@@ -107,9 +106,21 @@ static void happen(sim *s, const sim_event *event) {
   }
 }
 
-static void event_drop(const sim_event *event) {
-  if (event->kind == SIM_DELIVER) { sim_message_release(event->p); }
-  if (event->kind == SIM_SEND_FAILED) { free(event->p); }
+/* What the next events will read is asked for while this one happens: of the next one all that is known, of those that may follow where to look for it. */
+static void fetch_ahead(const sim *s) {
+  const sim_event *first = sim_heap_first(&s->heap), *soon = sim_heap_soon(&s->heap);
+  if (first == NULL) { return; }
+  for (size_t i = 0; i < 4; i++) { sim_fetch(&s->nodes[sim_event_node(&soon[i])], NODE_FETCH_BYTES); }
+  uint32_t kind = sim_event_kind_of(first);
+  if (kind == SIM_DELIVER) { sim_fetch(first->p, MESSAGE_FETCH_BYTES); }
+  const sim_node *n = &s->nodes[sim_event_node(first)];
+  if (n->node != NULL) { bbw_node_fetch(n->node, kind == SIM_WAKE ? BBW_FETCH_POLL : BBW_FETCH_DELIVERY); }
+}
+
+static void event_drop(sim *s, const sim_event *event) {
+  uint32_t kind = sim_event_kind_of(event);
+  if (kind == SIM_DELIVER) { sim_message_release(s, event->p); }
+  if (kind == SIM_SEND_FAILED) { free(event->p); }
 }
 
 static void choose_scenario(sim *s) {
@@ -129,7 +140,7 @@ static void end_nodes(sim *s) {
   for (uint32_t i = 0; i < s->node_count; i++) {
     sim_node *n = &s->nodes[i];
     if (n->node != NULL) { sim_uninstall(n); }
-    for (size_t k = 0; k < n->inbox_count; k++) { sim_message_release(n->inbox[k]); }
+    for (size_t k = 0; k < n->inbox_count; k++) { sim_message_release(s, n->inbox[k]); }
     free(n->inbox);
     sim_buf_free(&n->snapshot);
     sim_host_free(&n->host);
@@ -159,13 +170,14 @@ void sim_run(const sim_options *options, sim_result *out) {
   sim_event event;
   while (!s->is_failed && !s->is_done && sim_heap_pop(&s->heap, &event)) {
     if (event.at_ns > s->end_ns) {
-      event_drop(&event);
+      event_drop(s, &event);
       break;
     }
+    fetch_ahead(s);
     s->now_ns = event.at_ns;
     s->events++;
-    sim_note(s, event.at_ns ^ (uint64_t)event.kind << 60);
-    sim_note(s, event.node);
+    sim_note(s, event.at_ns ^ (uint64_t)sim_event_kind_of(&event) << 60);
+    sim_note(s, sim_event_node(&event));
     happen(s, &event);
   }
   for (uint32_t i = 0; i < s->honest_count && !s->is_failed && !s->options.is_calm && !sim_is_gullible(s); i++) {
@@ -186,12 +198,13 @@ void sim_run(const sim_options *options, sim_result *out) {
                       .lies = s->lies_told,
                       .peak_bytes = s->peak_bytes};
   memcpy(out->reason, s->reason, sizeof(s->reason));
-  while (sim_heap_pop(&s->heap, &event)) { event_drop(&event); }
-  for (size_t i = 0; i < SIM_SEEN_MAX; i++) { sim_message_release(s->seen[i]); }
+  while (sim_heap_pop(&s->heap, &event)) { event_drop(s, &event); }
+  for (size_t i = 0; i < SIM_SEEN_MAX; i++) { sim_message_release(s, s->seen[i]); }
   for (size_t i = 0; i < 2; i++) { sim_buf_free(&s->models[i]); }
   sim_heap_free(&s->heap);
   free(s->faults);
   free(s->askers);
   free(s->nodes);
+  sim_pool_end(&s->pool);
   free(s);
 }

@@ -115,26 +115,27 @@ typedef struct sim_host {
 
 typedef enum sim_state { SIM_UP, SIM_DOWN, SIM_FROZEN, SIM_GONE } sim_state;
 
-struct sim_node {
+struct sim_node { /* what every event of a Node reads comes first */
+  bbw_node *node, *twin;
   sim *sim;
-  uint32_t index; /* its peer id is the number index + 1 */
-  uint32_t life;  /* counts installs, so that events for an earlier life are known */
+  uint64_t wake_ns; /* SIM_NEVER: not scheduled */
+  uint32_t index;   /* its peer id is the number index + 1 */
+  uint32_t life;    /* counts installs, so that events for an earlier life are known */
   sim_state state;
   bool is_liar, is_dirty;
-  const char *target;
-  const sim_buf *model; /* the artifact */
-  bbw_node *node, *twin;
-  sim_mem mem, twin_mem;
+  uint64_t back_ns; /* while it is down: when it will be up again */
+  sim_mem mem;
   uint64_t clock_at_ns, clock_ns; /* local time clock_ns at clock_at_ns ... */
   int64_t drift_ppm;              /* ... and this much faster since */
-  uint64_t wake_ns;               /* SIM_NEVER: not scheduled */
+  uint64_t steps;                 /* records reported */
   uint64_t link_free_ns;
-  uint64_t back_ns;    /* while it is down: when it will be up again */
+  const char *target;
+  const sim_buf *model; /* the artifact */
+  sim_mem twin_mem;
   sim_message **inbox; /* while frozen */
   size_t inbox_count, inbox_cap;
   sim_buf snapshot; /* empty: none */
   sim_host host, saved;
-  uint64_t steps;                   /* records reported */
   uint32_t asked[SIM_REPEATED_MAX]; /* whom it has asked since its last snapshot, the first ones */
   uint32_t asked_count;
 };
@@ -178,6 +179,7 @@ struct sim {
   char reason[320];
   sim_rng draw, net, app, lies;
   sim_heap heap;
+  sim_pool pool; /* of all Nodes and messages */
   sim_node *nodes;
   uint32_t node_count, honest_count; /* liars come last */
   sim_link link;
@@ -256,8 +258,8 @@ bool sim_peer_index(bbw_bytes peer, uint32_t *out);
 size_t sim_peer_list(const uint32_t *peers, size_t count, uint8_t *out); /* payload of PeerIdVec; 8 + 18 bytes each */
 
 /* net.c */
-sim_message *sim_message_new(uint32_t from, bbw_bytes bytes);
-void sim_message_release(sim_message *message);
+sim_message *sim_message_new(sim *s, uint32_t from, bbw_bytes bytes);
+void sim_message_release(sim *s, sim_message *message);
 void sim_send(sim *s, sim_node *from, uint32_t to, sim_message *message); /* takes the message over */
 void sim_arrive(sim *s, sim_node *n, sim_message *message, uint64_t offers);
 uint64_t sim_request_id(bbw_bytes envelope); /* 0: none */
