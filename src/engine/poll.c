@@ -478,7 +478,7 @@ static bool is_quiet(const bbw_engine *engine) {
   const bbw_outbound *outbound = &engine->outbound;
   uint64_t waiting = engine->frontier.count | engine->ingress.count | engine->bus.count | engine->async.done.count |
                      engine->phases.count | engine->app_events.count | engine->resolve_failures.count |
-                     engine->bootstrap.runs.count | engine->bootstrap.ended | engine->async.resuming |
+                     engine->bootstrap.runs.count | engine->bootstrap.ended | engine->async.resumed.count |
                      engine->bus.dropped_new | outbound->dropped_new;
   bool has_envelopes = outbound->now.first != NULL || outbound->ring_first != NULL;
   if (waiting != 0 || has_envelopes || !engine->is_first_poll_done) { return false; }
