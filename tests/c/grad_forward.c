@@ -734,6 +734,7 @@ static const char *const affine[] = {
     "MaxUnpool",
     "Mean",
     "Mul",
+    "OneHot",
     "Pad",
     "ReduceMean",
     "ReduceSum",

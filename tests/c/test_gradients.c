@@ -242,6 +242,8 @@ static const grad_case moves[] = {
     {"Gather along the last axis", "Gather", 13, "axis=-1", {"rand[2 5]", "i64[3] 0 4 0"}, .wanted = "a"},
     {"GatherElements", "GatherElements", 13, "axis=1", {"rand[2 3]", "i64[2 2] 0 0 2 1"}, .wanted = "a"},
     {"GatherND", "GatherND", 13, NULL, {"rand[3 4]", "i64[3 2] 0 1 2 3 0 1"}, .wanted = "a"},
+    {"OneHot of numbers", "OneHot", 13, NULL, {"i64[2 3] 0 4 1 1 9 -2", "i64[] 5", "rand[2]"}, .wanted = "c"},
+    {"OneHot along the first axis", "OneHot", 13, "axis=0", {"i64[3] 2 0 2", "i64[1] 3", "rand[2]"}, .wanted = "c"},
     {"Pad with zeros", "Pad", 13, NULL, {"rand[2 3]", "i64[4] 1 0 0 2"}, .wanted = "a"},
     {"Pad with a number", "Pad", 13, NULL, {"rand[2 3]", "i64[4] 1 0 -1 2", "f32[] 5"}, .wanted = "a"},
     {"Pad by reflection", "Pad", 13, "mode=s:reflect", {"rand[3 4]", "i64[4] 1 2 1 1"}, .wanted = "a"},
