@@ -31,7 +31,10 @@ static const char *rule_of(const bbw_onnx_op *op, const bbw_gradient_row *row, u
   uint32_t count = 0;
   while (count < sizeof row->rules / sizeof row->rules[0] && row->rules[count] != NULL) { count++; }
   bool is_joint = count > 0 && (row->rules[0][0] == '=' || row->rules[0][0] == '#');
-  if (is_joint) { return input < count && row->rules[input][0] == '\0' ? "" : row->rules[0]; }
+  if (is_joint) {
+    bool is_none = input < count && (row->rules[input][0] == '\0' || row->rules[input][0] == '!');
+    return row->rules[is_none ? input : 0];
+  }
   if (input < count) { return row->rules[input]; }
   return op->in_max == BBW_OP_ANY_COUNT && count > 0 ? row->rules[count - 1] : NULL;
 }
@@ -407,6 +410,14 @@ static bbw_status scatter(emitter *e, uint32_t *out) {
   return term(e, out);
 }
 
+static bbw_status roi_align(emitter *e, uint32_t *out) {
+  if (((const bbw_roi_params *)e->node.params)->takes_largest != 0) {
+    return refuse(e, "operator has a gradient in mode avg only");
+  }
+  e->at = "RoiAlignGrad@(g,a,b,c)";
+  return term(e, out);
+}
+
 /* The way back of GatherElements with the indices that were found. */
 static bbw_status top_k(emitter *e, uint32_t *out) {
   bbw_gather_params *p = bbw_arena_array(&e->program->arena, 1, sizeof *p);
@@ -501,8 +512,8 @@ static bbw_status einsum(emitter *e, uint32_t *out) {
 static const struct {
   const char *name;
   bbw_status (*make)(emitter *e, uint32_t *out);
-} functions[] = {{"#einsum", einsum}, {"#gemm", gemm},       {"#one_hot", one_hot},
-                 {"#pad", pad},       {"#scatter", scatter}, {"#top_k", top_k}};
+} functions[] = {{"#einsum", einsum},       {"#gemm", gemm},       {"#one_hot", one_hot}, {"#pad", pad},
+                 {"#roi_align", roi_align}, {"#scatter", scatter}, {"#top_k", top_k}};
 
 static bbw_status by_function(emitter *e, const char *name, uint32_t *out) {
   for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {

@@ -740,6 +740,8 @@ static const char *const affine[] = {
     "ReduceSum",
     "Reshape",
     "Resize",
+    "RoiAlign",
+    "STFT",
     "ReverseSequence",
     "Slice",
     "SpaceToDepth",
