@@ -119,8 +119,8 @@ $(BUILD)/asan/test_%: $(BUILD)/asan/obj/tests/c/test_%.o $(BUILD)/asan/libbbw.a
 	$(call say,link)$(CC) $(ASAN_FLAGS) $^ -lcmocka -lm -o $@
 
 # Parts of the simulator that have a test of their own.
-$(BUILD)/asan/test_sim_base: $(call objects,asan,tests/sim/base.c tests/sim/pool.c)
-$(BUILD)/cover/test_sim_base: $(call objects,cover,tests/sim/base.c tests/sim/pool.c)
+$(BUILD)/asan/test_sim_base: $(call objects,asan,tests/sim/base.c tests/sim/pool.c tests/sim/queue.c)
+$(BUILD)/cover/test_sim_base: $(call objects,cover,tests/sim/base.c tests/sim/pool.c tests/sim/queue.c)
 
 test-c: $(TESTS)  ## run the C tests under ASan and UBSan
 	@scripts/run-all.sh 2 300 $(BUILD)/asan/log $(call pick,$(TESTS))

@@ -116,7 +116,7 @@ Opset versions below 7 are not promised. Strings, sequences, maps and optional v
 loaded; the error lists all that is missing, with operator, opset and node.
 
 The last column is for \`createTrainer\`: operators without a gradient may not stand between a parameter and the loss, unless what is in front of them is frozen. Gradients are
-computed in f32; through operators whose result is a choice, a size or a step nothing flows. \`STFT\`, \`RoiAlign\`, the values of \`OneHot\`,
+computed in f32; through operators whose result is a choice, a size or a step nothing flows. The regions of \`RoiAlign\`,
 \`Range\`, \`Unique\` and the quantized operators have none; a diagonal in \`Einsum\` and a matrix of more than 32 rows in \`Det\` are refused. \`RNN\`, \`GRU\` and \`LSTM\` keep nothing for the way
 back: they run once more there, which takes one more forward pass of time and (gates + 2) * hidden numbers (\`GRU\`: 2 * gates + 2) for each step of each sequence while it lasts.
 \`If\`, \`Loop\` and \`Scan\` run what they have run once more on the way back: the branch that was taken, the iterations from the last to the first, however many the condition let through. Of each iteration

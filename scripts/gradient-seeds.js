@@ -47,6 +47,9 @@ const MODELS = [
   ['If', [{ name: 'a', dims: [], dataType: BOOL, int32Data: [1] }, w('b', [2]), w('c', [2])], [g('then_branch', [], [['Mul', ['b', 'c'], 't']], ['t']), g('else_branch', [], [['Sin', ['c'], 'e']], ['e'])], 1],
   ['Scan', [w('a', [2]), w('b', [3, 2])], [g('body', [port('s', FLOAT, [2]), port('x', FLOAT, [2])], [['Mul', ['s', 'd'], 'p'], ['Add', ['p', 'x'], 't']], ['t', 'p']), i('num_scan_inputs', 1)], 2],
   ['Loop', [ints('a', [1], [3]), null, w('c', [2])], [g('body', [port('i', INT64, []), port('k', BOOL, []), port('s', FLOAT, [2])], [['Mul', ['s', 'd'], 'p'], ['Tanh', ['p'], 't'], ['Identity', ['k'], 'on']], ['on', 't', 'p'])], 2],
+  ['STFT', [w('a', [1, 8, 1]), ints('k', [], [2]), w('c', [4])], [], 1],
+  ['RoiAlign', [w('a', [1, 2, 4, 4]), w('b', [2, 4]), ints('k', [2], [0, 0])], [i('output_height', 2), i('output_width', 2)], 1],
+  ['OneHot', [ints('a', [3], [0, 2, 7]), ints('k', [1], [4]), w('c', [2])], [], 1],
   ['CenterCropPad', [w('a', [3, 2]), ints('k', [2], [2, 4])], [], 1],
 ];
 

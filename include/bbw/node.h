@@ -77,15 +77,11 @@ void bbw_node_del(bbw_node *node);              /* NULL does nothing; not from i
 bool bbw_node_is_running(const bbw_node *node); /* a poll is on the stack */
 
 /*
- * For a host of thousands of nodes, which no cache of the machine holds: begins to fetch what a call will read, while the host does something else.  Changes nothing and waits for hardly anything;
- * does nothing in WebAssembly.  Each reads what the one before it has asked for, so some time should pass between them.
+ * For a host of thousands of nodes, which no cache of the machine holds: begins to fetch what deliver_inbound (or, with is_poll, tick and poll) will read, while the host does something else.
+ * In steps: each reads what the one before it has asked for, so some time should pass between them.  Changes nothing; does nothing in WebAssembly.
  */
-typedef enum bbw_fetch {
-  BBW_FETCH_DELIVERY, /* for deliver_inbound */
-  BBW_FETCH_POLL,     /* for tick and poll: the node itself */
-  BBW_FETCH_WORK,     /* and what it points to: graphs, what has come in */
-} bbw_fetch;
-void bbw_node_fetch(const bbw_node *node, bbw_fetch what);
+#define BBW_FETCH_STEPS 3u
+void bbw_node_fetch(const bbw_node *node, bool is_poll, uint32_t step);
 
 /* Work in.  Fields of the errors as in Node specification §13.1. */
 bbw_status bbw_node_tick(bbw_node *node, uint64_t now_ns); /* sets the clock; going backwards is ignored */

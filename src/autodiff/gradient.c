@@ -31,7 +31,10 @@ static const char *rule_of(const bbw_onnx_op *op, const bbw_gradient_row *row, u
   uint32_t count = 0;
   while (count < sizeof row->rules / sizeof row->rules[0] && row->rules[count] != NULL) { count++; }
   bool is_joint = count > 0 && (row->rules[0][0] == '=' || row->rules[0][0] == '#');
-  if (is_joint) { return input < count && row->rules[input][0] == '\0' ? "" : row->rules[0]; }
+  if (is_joint) {
+    bool is_none = input < count && (row->rules[input][0] == '\0' || row->rules[input][0] == '!');
+    return row->rules[is_none ? input : 0];
+  }
   if (input < count) { return row->rules[input]; }
   return op->in_max == BBW_OP_ANY_COUNT && count > 0 ? row->rules[count - 1] : NULL;
 }
@@ -407,6 +410,14 @@ static bbw_status scatter(emitter *e, uint32_t *out) {
   return term(e, out);
 }
 
+static bbw_status roi_align(emitter *e, uint32_t *out) {
+  if (((const bbw_roi_params *)e->node.params)->takes_largest != 0) {
+    return refuse(e, "operator has a gradient in mode avg only");
+  }
+  e->at = "RoiAlignGrad@(g,a,b,c)";
+  return term(e, out);
+}
+
 /* The way back of GatherElements with the indices that were found. */
 static bbw_status top_k(emitter *e, uint32_t *out) {
   bbw_gather_params *p = bbw_arena_array(&e->program->arena, 1, sizeof *p);
@@ -417,6 +428,38 @@ static bbw_status top_k(emitter *e, uint32_t *out) {
   uint32_t inputs[] = {gradient_of(e, e->node.outputs[0]), e->node.inputs[0], 0};
   BBW_TRY(output_of(e, 1, &inputs[2]));
   return node_of(e, operator_of(BBW_STR("MoveGrad")), f, sizeof *f, inputs, 3, out);
+}
+
+/* A constant of two numbers. */
+static bbw_status new_pair(emitter *e, float first, float second, uint32_t *out) {
+  static const size_t two = 2;
+  bbw_array shape = {0};
+  bbw_constant *made;
+  bbw_array_shape(&shape, BBW_DTYPE_F32, 1, &two);
+  BBW_TRY(bbw_program_constant(e->program, &shape, &made, e->err));
+  ((float *)made->array.data)[0] = first;
+  ((float *)made->array.data)[1] = second;
+  return bbw_body_new_value(e->body, made, BBW_VALUE_NONE, out, e->err);
+}
+
+/* y = off + (on - off) * h with h of zeros and ones: the sum of g * h goes to `on`, the rest of the sum of g to `off`. */
+static bbw_status one_hot(emitter *e, uint32_t *out) {
+  uint32_t g = gradient_of(e, e->node.outputs[0]), off_on, on_off, none, h, on, all, inputs[3];
+  bbw_new_node made = {.op = e->node.op};
+  BBW_TRY(new_pair(e, 0.0f, 1.0f, &off_on));
+  BBW_TRY(new_pair(e, 1.0f, 0.0f, &on_off));
+  BBW_TRY(new_number(e, 0.0, &none));
+  BBW_TRY(forward_params(e, &made));
+  memcpy(inputs, e->node.inputs, sizeof inputs);
+  inputs[2] = off_on;
+  BBW_TRY(node_of(e, made.op, made.params, made.params_bytes, inputs, 3, &h));
+  BBW_TRY(binary(e, BBW_STR("Mul"), g, h, &h));
+  BBW_TRY(sum_to(e, h, none, &on));
+  BBW_TRY(sum_to(e, g, none, &all));
+  BBW_TRY(binary(e, BBW_STR("Sub"), all, on, &all));
+  BBW_TRY(binary(e, BBW_STR("Mul"), on_off, all, &all));
+  BBW_TRY(binary(e, BBW_STR("Mul"), off_on, on, &on));
+  return binary(e, BBW_STR("Add"), all, on, out);
 }
 
 static bool term_has(const bbw_einsum_term *t, uint8_t letter) { return memchr(t->letters, letter, t->count) != NULL; }
@@ -469,7 +512,8 @@ static bbw_status einsum(emitter *e, uint32_t *out) {
 static const struct {
   const char *name;
   bbw_status (*make)(emitter *e, uint32_t *out);
-} functions[] = {{"#einsum", einsum}, {"#gemm", gemm}, {"#pad", pad}, {"#scatter", scatter}, {"#top_k", top_k}};
+} functions[] = {{"#einsum", einsum},       {"#gemm", gemm},       {"#one_hot", one_hot}, {"#pad", pad},
+                 {"#roi_align", roi_align}, {"#scatter", scatter}, {"#top_k", top_k}};
 
 static bbw_status by_function(emitter *e, const char *name, uint32_t *out) {
   for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {

@@ -47,37 +47,22 @@ static void report_completed(bbw_engine *engine, const bbw_frame *frame, const b
   bbw_step_end(&engine->steps);
 }
 
-/*
- * The only value of a step: stored, and its readers are woken in the same walk.  True when it can be: the slot is empty, and nobody else is to be told.  *next: the reader that would be alone in the queue, and is not
- * put there; else BBW_NO_INDEX.
- */
-static inline bool put_only(bbw_engine *engine, bbw_frame *frame, const bbw_op *op, bbw_value *value, uint32_t *next) {
+/* The only value of a step: stored, and its readers are woken in the same walk. */
+static inline void put_only(bbw_engine *engine, bbw_frame *frame, const bbw_op *op, bbw_value *value) {
   const bbw_graph *graph = frame->graph;
-  uint32_t site = op->only_output, count = op->reader_count;
-  if (site == BBW_NO_INDEX || value == NULL || frame->slots[site] != NULL || frame->parent != NULL) { return false; }
-  frame->slots[site] = value;
-  engine->slot_count++;
-  if (count == 0) {
-    bbw_engine_surface(engine, frame, site);
-    return true;
-  }
   uint32_t *missing = bbw_frame_missing(frame);
-  const uint32_t *readers = op->readers;
-  bool is_queued = count != 1 || engine->frontier.count != 0;
-  for (uint32_t i = 0; i < count; i++) {
-    uint32_t reader = readers[i], left = missing[reader];
+  frame->slots[op->only_output] = value;
+  engine->slot_count++;
+  if (op->reader_count == 0) { bbw_engine_surface(engine, frame, op->only_output); }
+  for (uint32_t i = 0, count = op->reader_count; i < count; i++) {
+    uint32_t reader = op->readers[i], left = missing[reader];
     if (left == BBW_OP_FIRED) { continue; }
     missing[reader] = --left;
     if (left != 0 && graph->ops[reader].readiness != BBW_READY_ANY) { continue; }
     missing[reader] = BBW_OP_FIRED;
     frame->work++;
-    if (is_queued) {
-      bbw_frontier_push(&engine->frontier, frame, reader);
-    } else {
-      *next = reader;
-    }
+    bbw_frontier_push(&engine->frontier, frame, reader);
   }
-  return true;
 }
 
 /* Writes the outputs that were set.  All values of one step are there before any reader is woken.  outcome: as below; the slot of the answer takes over its charge. */
@@ -257,15 +242,24 @@ static inline uint32_t dispatch_stateless(bbw_engine *engine, bbw_frame *frame, 
     return BBW_NO_INDEX;
   }
   assert(engine->temps.count == 0 && !ctx->is_later && !ctx->is_out_of_memory && ctx->error_reason == NULL);
-  uint32_t next = BBW_NO_INDEX;
   if (bbw_step_is_kept(&engine->steps, BBW_STEP_OP_COMPLETED)) {
     report_completed(engine, frame, op, ctx->outputs, op->output_count);
   }
-  if (!put_only(engine, frame, op, ctx->outputs[0], &next)) {
+  uint32_t site = op->only_output;
+  bool is_only = site != BBW_NO_INDEX && ctx->outputs[0] != NULL && frame->slots[site] == NULL && frame->parent == NULL;
+  if (!is_only) {
     write_outputs(engine, frame, op, ctx->outputs, op->output_count, NULL);
+  } else if (op->reader_count == 1 && engine->frontier.count == 0 && bbw_frame_missing(frame)[*op->readers] == 1) {
+    /* The only reader would be alone in the queue.  It takes over this op's unit of work. */
+    frame->slots[site] = ctx->outputs[0];
+    engine->slot_count++;
+    bbw_frame_missing(frame)[*op->readers] = BBW_OP_FIRED;
+    return *op->readers;
+  } else {
+    put_only(engine, frame, op, ctx->outputs[0]);
   }
   bbw_frame_work_done(engine, frame);
-  return next;
+  return BBW_NO_INDEX;
 }
 
 static void fail(bbw_engine *engine, bbw_frame *frame, const bbw_op *op, bbw_op_error_kind kind, bbw_str reason,

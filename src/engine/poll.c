@@ -473,21 +473,38 @@ static void start_self_starting(bbw_engine *engine) {
   engine->is_first_poll_done = is_done;
 }
 
-/* No phase of a poll has anything to do: neither work that waits nor a time that has come. */
-static bool is_quiet(const bbw_engine *engine) {
-  const bbw_outbound *outbound = &engine->outbound;
-  uint64_t waiting = engine->frontier.count | engine->ingress.count | engine->bus.count | engine->async.done.count |
-                     engine->phases.count | engine->app_events.count | engine->resolve_failures.count |
-                     engine->bootstrap.runs.count | engine->bootstrap.ended | engine->async.resumed.count |
-                     engine->bus.dropped_new | outbound->dropped_new;
-  bool has_envelopes = outbound->now.first != NULL || outbound->ring_first != NULL;
-  if (waiting != 0 || has_envelopes || !engine->is_first_poll_done) { return false; }
+/* Work that waits, or a time that has come: without, the phases of a poll that look for it have nothing to do. */
+static bool has_work(const bbw_engine *engine) {
+  uint64_t waiting = engine->frontier.count | engine->ingress.count | engine->bus.count | engine->bus.dropped_new |
+                     engine->async.done.count | engine->async.resumed.count | engine->phases.count |
+                     engine->bootstrap.runs.count;
+  if (waiting != 0 || !engine->is_first_poll_done) { return true; }
   uint64_t at_ns, now_ns = engine->now_ns;
   const bbw_parked *parked = bbw_async_next_deadline(&engine->async);
-  return (parked == NULL || parked->deadline_ns > now_ns) &&
-         (!bbw_timers_next(&engine->timers, &at_ns) || at_ns > now_ns) &&
-         (!bbw_requests_next_expiry(&engine->requests, &at_ns) || at_ns > now_ns) &&
-         (!bbw_rtt_next_due(&engine->rtt, &at_ns) || at_ns > now_ns);
+  return (parked != NULL && parked->deadline_ns <= now_ns) ||
+         (bbw_timers_next(&engine->timers, &at_ns) && at_ns <= now_ns) ||
+         (bbw_requests_next_expiry(&engine->requests, &at_ns) && at_ns <= now_ns) ||
+         (bbw_rtt_next_due(&engine->rtt, &at_ns) && at_ns <= now_ns);
+}
+
+static bool has_output(const bbw_engine *engine) {
+  const bbw_outbound *outbound = &engine->outbound;
+  uint64_t waiting = engine->app_events.count | engine->resolve_failures.count | engine->bootstrap.ended |
+                     outbound->dropped_new;
+  return waiting != 0 || outbound->now.first != NULL || outbound->ring_first != NULL;
+}
+
+/* What comes of the work, and what is due by now; again, because the work may have moved it. */
+static void run_rest(bbw_engine *engine) {
+  run_bus(engine);
+  run_timers(engine);
+  run_deadlines(engine);
+  run_stale_requests(engine);
+  run_completions(engine);
+  run_liveness(engine);
+  drain(engine);
+  run_phases(engine);
+  drain(engine);
 }
 
 bbw_status bbw_engine_poll(bbw_engine *engine) {
@@ -500,7 +517,7 @@ bbw_status bbw_engine_poll(bbw_engine *engine) {
   engine->ctx.engine = engine; /* a restore moves it */
   if (engine->tick_ns > engine->now_ns) { engine->now_ns = engine->tick_ns; }
   engine->outbound.now_ns = engine->now_ns;
-  if (is_quiet(engine)) { return BBW_OK; }
+  if (!has_work(engine) && !has_output(engine)) { return BBW_OK; }
   if (!engine->is_first_poll_done) { start_self_starting(engine); }
   (void)bbw_bootstrap_advance(engine);
   run_timers(engine);
@@ -509,15 +526,7 @@ bbw_status bbw_engine_poll(bbw_engine *engine) {
   if (engine->async.resumed.count != 0) { run_slices(engine); }
   if (!bbw_bootstrap_is_pending(&engine->bootstrap)) { run_ingress(engine); }
   drain(engine);
-  run_bus(engine);
-  run_timers(engine);
-  run_deadlines(engine);
-  run_stale_requests(engine);
-  run_completions(engine);
-  run_liveness(engine);
-  drain(engine);
-  run_phases(engine);
-  drain(engine);
+  if (has_work(engine)) { run_rest(engine); }
   write_output(engine);
   /* Steps that were made before memory ran out are not withheld; the rest goes on in the next poll. */
   return engine->steps.bytes.count != 0 ? BBW_OK : engine->poll_status;
@@ -525,7 +534,7 @@ bbw_status bbw_engine_poll(bbw_engine *engine) {
 
 bool bbw_engine_is_idle(const bbw_engine *engine) {
   if (engine->poll_status != BBW_OK) { return false; } /* memory ran out in the last poll: it has not come to its end */
-  if (!engine->is_held && is_quiet(engine)) { return true; }
+  if (!engine->is_held && !has_work(engine) && !has_output(engine)) { return true; }
   bool is_output_done = bbw_outbound_front(&engine->outbound) == NULL && engine->app_events.count == 0 &&
                         engine->resolve_failures.count == 0;
   bool is_work_done = engine->frontier.count == 0 && engine->bus.count == 0 && engine->async.done.count == 0;

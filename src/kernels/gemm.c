@@ -4,11 +4,13 @@
 
 #include "kernels/gemm_private.h"
 
-/* Rows of a and columns of b that are packed at once: 96 KiB and 512 KiB, for the second-level cache. */
-#define BLOCK_M 96u
+/* Floats of a that are packed at once, and columns of b: 128 KiB and up to 512 KiB, for the second-level cache. */
+#define BLOCK_A 32768u
 #define BLOCK_N 512u
-static_assert(BLOCK_M % TILE_M == 0, "blocks of a hold whole tiles");
+/* Floats of b that every four rows of a meet before the next four do: 16 KiB, which stay in the first-level cache while a and c pass. */
+#define GROUP_B 4096u
 static_assert(BLOCK_N % PANEL == 0, "blocks of b hold whole panels");
+static_assert(GROUP_B / BBW_GEMM_KC >= PANEL, "a group of b holds a panel");
 static_assert(PANEL == TILE_N, "a panel is one tile wide");
 
 /* Up to this many rows packing b costs more than it saves; the same for columns and a. */
@@ -16,10 +18,6 @@ static_assert(PANEL == TILE_N, "a panel is one tile wide");
 #define SKINNY_N 2u
 /* A row against a matrix that lies in rows of k goes over so many columns at once; from half of that on it does. */
 #define STREAM_N 1024u
-/* Up to this k the whole of it fits the first-level cache for many columns, and writing c becomes the cost: its rows are written piece by piece. */
-#define SHALLOW_K     64u
-#define SHALLOW_B_MAX 4096u
-#define SHALLOW_M     512u /* rows of a that are packed at once: 128 KiB */
 /* A b of at most this many floats is used where it lies: it fits the first-level cache in every layout. */
 #define DIRECT_B_MAX 4096u
 
@@ -45,23 +43,23 @@ static bool is_b_direct(const bbw_gemm *g) {
          g->n * g->k <= DIRECT_B_MAX;
 }
 
-static bool is_shallow(const bbw_gemm *g) { return g->k <= SHALLOW_K && !is_b_direct(g); }
+/* Rows and columns in a block and a group, for a depth that is not 0. */
+static size_t block_rows(size_t depth) { return BLOCK_A / depth / TILE_M * TILE_M; }
+static size_t group_columns(size_t depth) { return bbw_min_size(GROUP_B / depth / PANEL * PANEL, BLOCK_N); }
 
-/* Columns of b that a shallow product packs at once; k is not 0. */
-static size_t shallow_columns(const bbw_gemm *g) { return bbw_min_size(SHALLOW_B_MAX / g->k / PANEL * PANEL, BLOCK_N); }
-
-/* Floats between the panels that are packed: 0 where one block of rows meets each of them once, which then all take the same place. */
-static size_t panel_step(const bbw_gemm *g, size_t depth) { return g->m <= BLOCK_M || is_b_direct(g) ? 0 : depth; }
+/* Columns of b that are packed at a time; where one block of rows meets all of b, a group takes the place of the one before. */
+static size_t packed_columns(const bbw_gemm *g, size_t columns, size_t depth) {
+  if (g->is_b_packed) { return 0; }
+  size_t most = is_b_direct(g) ? PANEL : g->m <= block_rows(depth) ? group_columns(depth) : BLOCK_N;
+  return bbw_round_up(bbw_min_size(columns, most), PANEL);
+}
 
 size_t bbw_gemm_f32_run_scratch(const bbw_gemm *g) {
   size_t depth = bbw_min_size(g->k, BBW_GEMM_KC);
   if (choose_path(g) != PATH_TILES) { return depth * PANEL + bbw_min_size(g->m > g->n ? g->m : g->n, STREAM_N); }
   if (depth == 0) { return 0; }
-  size_t rows = bbw_min_size(g->m, is_shallow(g) ? SHALLOW_M : BLOCK_M);
-  size_t columns = is_shallow(g) ? shallow_columns(g) : panel_step(g, depth) == 0 ? PANEL : BLOCK_N;
-  rows = g->is_a_packed ? 0 : bbw_round_up(rows, TILE_M);
-  columns = g->is_b_packed ? 0 : bbw_round_up(bbw_min_size(g->n, columns), PANEL);
-  return depth * (rows + columns);
+  size_t rows = g->is_a_packed ? 0 : bbw_round_up(bbw_min_size(g->m, block_rows(depth)), TILE_M);
+  return depth * (rows + packed_columns(g, g->n, depth));
 }
 
 /* ---- the definition ---- */
@@ -261,85 +259,72 @@ static void make_panel(const bbw_gemm *g, float *dst, size_t j, size_t columns, 
   }
 }
 
-/* Rows of packed a against one panel of b. */
-static void multiply_panel(const float *a, const float *b, size_t b_step, size_t depth, float *c, size_t stride,
-                           size_t rows, size_t columns, float alpha, bool is_adding) {
-  bool is_whole = columns == TILE_N && alpha == 1.0f;
-  for (size_t i = 0; i < rows; i += TILE_M, a += TILE_M * depth, c += TILE_M * stride) {
-    if (is_whole && rows - i >= TILE_M) {
-      bbw_gemm_tile(a, b, b_step, depth, c, stride, is_adding);
+/* Columns of b side by side: panels that are `apart`, each with rows `step` apart; the last one may stand elsewhere, packed. */
+typedef struct group {
+  const float *panels, *last; /* last: NULL, or where the columns behind the whole panels are */
+  size_t step, apart;
+} group;
+
+/* Up to four rows, one tile of packed a, against a group. */
+static void multiply_tiles(const float *a, const group *b, size_t depth, float *c, size_t stride, size_t rows,
+                           size_t columns, float alpha, bool is_adding) {
+  bool is_whole = rows == TILE_M && alpha == 1.0f;
+  const float *panel = b->panels;
+  size_t j = 0;
+  for (; j + TILE_N <= columns; j += TILE_N, panel += b->apart) {
+    if (is_whole) {
+      bbw_gemm_tile(a, panel, b->step, depth, c + j, stride, is_adding);
     } else {
-      tile_edge(a, b, b_step, depth, c, stride, bbw_min_size(rows - i, TILE_M), columns, alpha, is_adding);
+      tile_edge(a, panel, b->step, depth, c + j, stride, rows, TILE_N, alpha, is_adding);
     }
+  }
+  if (j < columns) {
+    bool is_elsewhere = b->last != NULL;
+    tile_edge(a, is_elsewhere ? b->last : panel, is_elsewhere ? PANEL : b->step, depth, c + j, stride, rows,
+              columns - j, alpha, is_adding);
   }
 }
 
-static void gemm_tiles(const bbw_gemm *g, float *scratch) {
-  bool is_direct = is_b_direct(g);
-  size_t padded_m = bbw_round_up(g->m, TILE_M), padded_n = bbw_round_up(g->n, PANEL);
-  for (size_t j0 = 0; j0 < g->n; j0 += BLOCK_N) {
-    size_t columns = bbw_min_size(g->n - j0, BLOCK_N);
-    for (size_t p = 0; p < g->k; p += BBW_GEMM_KC) {
-      size_t depth = bbw_min_size(g->k - p, BBW_GEMM_KC), step = panel_step(g, depth);
-      bool is_adding = p > 0 || g->is_accumulating;
-      bool is_last = p + depth == g->k;
-      float *b_packed = scratch;
-      float *a_scratch = scratch + (g->is_b_packed ? 0
-                                    : step == 0    ? depth * PANEL
-                                                   : step * bbw_round_up(columns, PANEL));
-      for (size_t i0 = 0; i0 < g->m; i0 += BLOCK_M) {
-        size_t rows = bbw_min_size(g->m - i0, BLOCK_M);
-        const float *a_packed = g->is_a_packed ? g->a + p * padded_m + i0 * depth : a_scratch;
-        if (!g->is_a_packed) { bbw_gemm_pack_tiles(a_scratch, operand_a(g), i0, rows, p, depth); }
-        for (size_t j = 0; j < columns; j += PANEL) {
-          size_t panel_columns = bbw_min_size(columns - j, PANEL);
-          size_t b_step = PANEL;
-          const float *panel;
-          if (g->is_b_packed) {
-            panel = g->b + p * padded_n + (j0 + j) * depth;
-          } else if (is_direct && panel_columns == PANEL) {
-            panel = g->b + p * g->ldb + j0 + j;
-            b_step = g->ldb;
-          } else {
-            /* Packed on the way, at the first block of rows, so that it is used while it is in the first-level cache. */
-            float *made = b_packed + j * step;
-            panel = made;
-            if (i0 == 0 || step == 0) { make_panel(g, made, j0 + j, panel_columns, p, depth); }
-          }
-          float *c = g->c + i0 * g->ldc + j0 + j;
-          multiply_panel(a_packed, panel, b_step, depth, c, g->ldc, rows, panel_columns, g->alpha, is_adding);
-          if (is_last) { bbw_epilogue_simd128(&g->epilogue, c, g->ldc, i0, rows, j0 + j, panel_columns); }
-        }
-      }
-    }
+/* Columns j .. j+columns; room is where they are packed if they have to be, which is_new says. */
+static group group_at(const bbw_gemm *g, size_t j, size_t columns, size_t p, size_t depth, float *room, bool is_new) {
+  if (g->is_b_packed) {
+    return (group){.panels = g->b + p * bbw_round_up(g->n, PANEL) + j * depth, .step = PANEL, .apart = PANEL * depth};
   }
+  bool is_direct = is_b_direct(g);
+  for (size_t at = is_direct ? columns / PANEL * PANEL : 0; is_new && at < columns; at += PANEL) {
+    make_panel(g, is_direct ? room : room + at * depth, j + at, bbw_min_size(columns - at, PANEL), p, depth);
+  }
+  if (!is_direct) { return (group){.panels = room, .step = PANEL, .apart = PANEL * depth}; }
+  return (group){.panels = g->b + p * g->ldb + j, .last = room, .step = g->ldb, .apart = PANEL};
 }
 
 /*
- * Few products per element: all columns of a block of b for four rows of c, then the next four, so that c is written in long pieces.  (Panel after
- * panel would touch every row of c for each 32 bytes of it, and as many pages.)
+ * A block of rows of a against group after group of b.  Four rows meet all columns of a group before the next four do: c is written in pieces that are as
+ * long as k allows, and the tile of a comes from the second-level cache once per group.
  */
-static void gemm_shallow(const bbw_gemm *g, float *scratch) {
-  size_t block_n = shallow_columns(g), block_m = g->is_a_packed ? g->m : SHALLOW_M;
-  float *a_scratch = scratch + (g->is_b_packed ? 0 : g->k * bbw_round_up(bbw_min_size(g->n, block_n), PANEL));
-  for (size_t i0 = 0; i0 < g->m; i0 += block_m) {
-    size_t end = i0 + bbw_min_size(g->m - i0, block_m);
-    const float *a_packed = g->is_a_packed ? g->a : a_scratch;
-    if (!g->is_a_packed) { bbw_gemm_pack_tiles(a_scratch, operand_a(g), i0, end - i0, 0, g->k); }
-    for (size_t j0 = 0; j0 < g->n; j0 += block_n) {
-      size_t columns = bbw_min_size(g->n - j0, block_n);
-      const float *a = a_packed, *b = g->is_b_packed ? g->b + j0 * g->k : scratch;
-      for (size_t j = 0; !g->is_b_packed && j < columns; j += PANEL) {
-        make_panel(g, scratch + j * g->k, j0 + j, bbw_min_size(columns - j, PANEL), 0, g->k);
-      }
-      for (size_t i = i0; i < end; i += TILE_M, a += TILE_M * g->k) {
-        size_t rows = bbw_min_size(end - i, TILE_M);
-        float *c = g->c + i * g->ldc + j0;
-        for (size_t j = 0; j < columns; j += PANEL) {
-          multiply_panel(a, b + j * g->k, PANEL, g->k, c + j, g->ldc, rows, bbw_min_size(columns - j, PANEL), g->alpha,
-                         g->is_accumulating);
+static void gemm_tiles(const bbw_gemm *g, float *scratch) {
+  for (size_t j0 = 0; j0 < g->n; j0 += BLOCK_N) {
+    size_t columns = bbw_min_size(g->n - j0, BLOCK_N);
+    for (size_t p = 0; p < g->k; p += BBW_GEMM_KC) {
+      size_t depth = bbw_min_size(g->k - p, BBW_GEMM_KC), block = block_rows(depth), wide = group_columns(depth);
+      bool is_kept = g->m > block; /* groups, for the next block of rows */
+      bool is_adding = p > 0 || g->is_accumulating, is_last = p + depth == g->k;
+      float *a_scratch = scratch + depth * packed_columns(g, columns, depth);
+      for (size_t i0 = 0; i0 < g->m; i0 += block) {
+        size_t rows = bbw_min_size(g->m - i0, block);
+        const float *a_packed = g->is_a_packed ? g->a + p * bbw_round_up(g->m, TILE_M) + i0 * depth : a_scratch;
+        if (!g->is_a_packed) { bbw_gemm_pack_tiles(a_scratch, operand_a(g), i0, rows, p, depth); }
+        for (size_t j = 0; j < columns; j += wide) {
+          size_t width = bbw_min_size(columns - j, wide);
+          float *room = is_kept && !is_b_direct(g) ? scratch + j * depth : scratch;
+          group b = group_at(g, j0 + j, width, p, depth, room, i0 == 0 || !is_kept);
+          for (size_t i = 0; i < rows; i += TILE_M) {
+            size_t count = bbw_min_size(rows - i, TILE_M);
+            float *c = g->c + (i0 + i) * g->ldc + j0 + j;
+            multiply_tiles(a_packed + i * depth, &b, depth, c, g->ldc, count, width, g->alpha, is_adding);
+            if (is_last) { bbw_epilogue_simd128(&g->epilogue, c, g->ldc, i0 + i, count, j0 + j, width); }
+          }
         }
-        bbw_epilogue_simd128(&g->epilogue, c, g->ldc, i, rows, j0, columns);
       }
     }
   }
@@ -366,13 +351,8 @@ void bbw_gemm_f32_run_simd128(const bbw_gemm *g, float *scratch) {
   } else if (path == PATH_COLUMNS) {
     gemm_columns(g, scratch);
   } else {
-    /* Both finish every piece of c in its turn. */
-    if (is_shallow(g)) {
-      gemm_shallow(g, scratch);
-    } else {
-      gemm_tiles(g, scratch);
-    }
-    return;
+    gemm_tiles(g, scratch);
+    return; /* every piece of c is finished in its turn */
   }
   bbw_epilogue_simd128(&g->epilogue, g->c, g->ldc, 0, g->m, 0, g->n);
 }

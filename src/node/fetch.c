@@ -1,27 +1,33 @@
 /* fetch: memory that a call will read, asked for beforehand.  Hints only: nothing depends on them. */
+#include "base/fetch.h"
 #include "node/node.h"
 
-#ifndef __wasm__
-
-#define LINE_BYTES 64u
 /* Of the ingress queue: what a usual poll takes. */
 #define EVENTS_MAX 16u
+/* Of an envelope, beside what is decoded. */
+#define ENVELOPE_BYTES 256u
 /* Of an array of a graph: large graphs are not fetched whole. */
 #define ARRAY_BYTES_MAX 2048u
 
-static void fetch(const void *from, size_t bytes) {
-  for (size_t at = 0; at < bytes; at += LINE_BYTES) { __builtin_prefetch((const uint8_t *)from + at); }
+static void fetch_array(const void *from, size_t count, size_t size) {
+  if (from != NULL) { bbw_fetch(from, count < ARRAY_BYTES_MAX / size ? count * size : ARRAY_BYTES_MAX); }
 }
 
-static void fetch_array(const void *from, size_t count, size_t size) {
-  if (from != NULL) { fetch(from, count < ARRAY_BYTES_MAX / size ? count * size : ARRAY_BYTES_MAX); }
+/* What came in: where the ring says it is, and the ring itself. */
+static void fetch_ring(const bbw_ingress *ingress, size_t from, size_t count) {
+  for (size_t i = 0; ingress->size != 0 && i < count; i++) {
+    bbw_fetch(&ingress->events[(ingress->head + from + i) % ingress->size], sizeof(*ingress->events));
+  }
+}
+
+static size_t events_of(const bbw_ingress *ingress) {
+  return ingress->count < EVENTS_MAX ? ingress->count : EVENTS_MAX;
 }
 
 static void fetch_events(const bbw_ingress *ingress) {
-  size_t count = ingress->count < EVENTS_MAX ? ingress->count : EVENTS_MAX;
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < events_of(ingress); i++) {
     const bbw_ingress_event *event = &ingress->events[(ingress->head + i) % ingress->size];
-    if (event->kind == BBW_INGRESS_ENVELOPE) { fetch(event->envelope, sizeof(*event->envelope) + 4 * LINE_BYTES); }
+    if (event->kind == BBW_INGRESS_ENVELOPE) { bbw_fetch(event->envelope, sizeof(*event->envelope) + ENVELOPE_BYTES); }
   }
 }
 
@@ -30,28 +36,34 @@ static void fetch_graph(const bbw_graph *graph) {
   fetch_array(graph->sites, graph->site_count, sizeof(*graph->sites));
   fetch_array(graph->site_indices, graph->site_index_count, sizeof(*graph->site_indices));
   fetch_array(graph->consumers, graph->consumer_count, sizeof(*graph->consumers));
+  fetch_array(graph->idle_frames, 1, sizeof(*graph->idle_frames) + graph->site_count * sizeof(bbw_slot));
 }
 
-static void fetch_work(const bbw_engine *engine) {
-  fetch_events(&engine->ingress);
-  fetch_array(engine->steps.bytes.items, engine->steps.bytes.cap, 1);
-  if (engine->graphs.count != 0) { fetch_graph(bbw_engine_graph(engine, 0)); }
+static void fetch_for_delivery(const bbw_node *node, uint32_t step) {
+  if (step == 0) { bbw_fetch(node, offsetof(bbw_node, engine) + offsetof(bbw_engine, graphs)); }
+  if (step == 1) { fetch_ring(&node->engine.ingress, node->engine.ingress.count, 1); }
 }
 
-void bbw_node_fetch(const bbw_node *node, bbw_fetch what) {
+static void fetch_for_poll(const bbw_node *node, uint32_t step) {
   const bbw_engine *engine = &node->engine;
-  switch (what) {
-  case BBW_FETCH_DELIVERY: fetch(node, offsetof(bbw_node, engine) + offsetof(bbw_engine, graphs)); return;
-  case BBW_FETCH_POLL: fetch(node, offsetof(bbw_node, modules)); return;
-  case BBW_FETCH_WORK: fetch_work(engine); return;
+  const bbw_graph *graph = step == 0 || engine->graphs.count == 0 ? NULL : bbw_engine_graph(engine, 0);
+  switch (step) {
+  case 0: bbw_fetch(node, offsetof(bbw_node, modules)); return;
+  case 1:
+    fetch_ring(&engine->ingress, 0, events_of(&engine->ingress));
+    if (graph != NULL) { bbw_fetch(graph, sizeof(*graph)); }
+    return;
+  default:
+    fetch_events(&engine->ingress);
+    if (graph != NULL) { fetch_graph(graph); }
+    return;
   }
 }
 
-#else
-
-void bbw_node_fetch(const bbw_node *node, bbw_fetch what) {
-  (void)node;
-  (void)what;
+void bbw_node_fetch(const bbw_node *node, bool is_poll, uint32_t step) {
+  if (is_poll) {
+    fetch_for_poll(node, step);
+  } else {
+    fetch_for_delivery(node, step);
+  }
 }
-
-#endif

@@ -217,12 +217,13 @@ bbw_op_call_fn bbw_attention_infer, bbw_attention_run;
 /* ---- ops_vision.c: boxes and sampling of images ---- */
 bbw_op_prepare_fn bbw_nms_prepare, bbw_grid_sample_prepare, bbw_roi_align_prepare;
 bbw_op_call_fn bbw_nms_infer, bbw_nms_run, bbw_grid_sample_infer, bbw_grid_sample_run, bbw_roi_align_infer,
-    bbw_roi_align_run, bbw_grid_sample_grad_infer, bbw_grid_sample_grad_run;
+    bbw_roi_align_run, bbw_roi_align_grad_infer, bbw_roi_align_grad_run, bbw_grid_sample_grad_infer,
+    bbw_grid_sample_grad_run;
 
 /* ---- ops_signal.c ---- */
 bbw_op_prepare_fn bbw_dft_prepare, bbw_stft_prepare, bbw_mel_prepare;
 bbw_op_call_fn bbw_dft_infer, bbw_dft_run, bbw_dft_grad_infer, bbw_dft_grad_run, bbw_stft_infer, bbw_stft_run,
-    bbw_mel_infer, bbw_mel_run;
+    bbw_stft_grad_infer, bbw_stft_grad_run, bbw_mel_infer, bbw_mel_run;
 
 /* ---- backward operators, which only autodiff/gradient.c makes; domain bbw ---- */
 

@@ -283,6 +283,54 @@ bbw_status bbw_stft_run(bbw_call *call) {
   return BBW_OK;
 }
 
+/* The gradient by signal and window, outputs 0 and 2: the transform back, weighted and added where the frames lie.  Inputs: those of the forward node, then g as the fifth. */
+bbw_status bbw_stft_grad_infer(bbw_call *call) {
+  const bbw_array *x = call->inputs[0], *window = bbw_call_input(call, 2), *g = call->inputs[4];
+  bbw_array shape = {0}, *made[] = {&shape};
+  if (x->dtype != BBW_DTYPE_F32 || g->dtype != BBW_DTYPE_F32) { return bbw_call_refuse_type(call, 0); }
+  bbw_call inner = *call; /* the forward operator has no g behind */
+  inner.input_count = 4;
+  inner.outputs = made;
+  inner.output_count = 1;
+  bbw_status rv = bbw_stft_infer(&inner);
+  call->detail = inner.detail;
+  if (rv != BBW_OK) { return rv; }
+  if (!bbw_array_same_shape(g, &shape)) { return bbw_call_refuse(call, 4, "the gradient does not fit its shape"); }
+  call->plan = inner.plan;
+  /* The sums for the window lie behind. */
+  size_t sums = ((const dft_plan *)inner.plan)->n * sizeof(double); /* fits: twice as much did */
+  if (!bbw_size_add(inner.scratch_bytes, sums, &call->scratch_bytes)) { return BBW_E_LIMIT; }
+  BBW_TRY(bbw_call_output_like(call, 0, x));
+  return window != NULL ? bbw_call_output_like(call, 2, window) : BBW_OK;
+}
+
+bbw_status bbw_stft_grad_run(bbw_call *call) {
+  const dft_plan *plan = call->plan;
+  const bbw_array *window = bbw_call_input(call, 2), *g = call->inputs[4];
+  const float *x = call->inputs[0]->data, *weights = window != NULL ? window->data : NULL;
+  bbw_array *by_x = bbw_call_result(call, 0), *by_window = bbw_call_result(call, 2);
+  size_t frames = g->dims[1], parts = plan->parts, samples = call->inputs[0]->dims[1];
+  double *sums = call->scratch, *lane = sums + plan->n, *scratch = lane + 2 * plan->n;
+  memset(sums, 0, plan->n * sizeof *sums);
+  if (by_x != NULL && by_x->count > 0) { memset(by_x->data, 0, bbw_array_bytes(by_x)); }
+  for (size_t i = 0; i < g->dims[0] * frames; i++) {
+    size_t start = (i / frames * samples + i % frames * plan->step) * parts;
+    memset(lane, 0, 2 * plan->n * sizeof *lane);
+    bbw_load_f64(g, i * plan->kept * 2, plan->kept * 2, lane);
+    transform(lane, plan->n, 1.0, scratch);
+    for (size_t k = 0; k < plan->n * parts; k++) {
+      size_t at = k / parts;
+      double slope = lane[2 * at + k % parts];
+      if (by_x != NULL) {
+        ((float *)by_x->data)[start + k] += (float)(weights != NULL ? slope * (double)weights[at] : slope);
+      }
+      sums[at] += slope * (double)x[start + k];
+    }
+  }
+  if (by_window != NULL) { bbw_store_f64(by_window, 0, plan->n, sums); }
+  return BBW_OK;
+}
+
 /* ---- MelWeightMatrix ---- */
 
 bbw_status bbw_mel_prepare(bbw_prep *prep) {

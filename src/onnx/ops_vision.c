@@ -7,6 +7,7 @@
 #include "onnx/convert.h"
 #include "onnx/lanes.h"
 #include "onnx/ops.h"
+#include "onnx/params.h"
 
 /* ---- NonMaxSuppression: how many boxes stay depends on values, so infer selects and run writes ---- */
 
@@ -325,16 +326,10 @@ bbw_status bbw_grid_sample_grad_run(bbw_call *call) {
 /* Samples per axis in one cell; a region that asks for more is no region of an image. */
 #define ROI_SAMPLES_MAX 1024.0
 
-typedef struct roi_params {
-  uint32_t takes_largest, is_unshifted;
-  int64_t height, width, samples;
-  float scale;
-} roi_params;
-
 bbw_status bbw_roi_align_prepare(bbw_prep *prep) {
   static const char *const modes[] = {"avg", "max", NULL};
   static const char *const transforms[] = {"half_pixel", "output_half_pixel", NULL};
-  roi_params *p = bbw_prep_params(prep, sizeof *p);
+  bbw_roi_params *p = bbw_prep_params(prep, sizeof *p);
   if (p == NULL) { return BBW_E_NOMEM; }
   BBW_TRY(bbw_prep_choice(prep, "mode", modes, 0, &p->takes_largest));
   BBW_TRY(
@@ -352,7 +347,7 @@ bbw_status bbw_roi_align_prepare(bbw_prep *prep) {
 }
 
 bbw_status bbw_roi_align_infer(bbw_call *call) {
-  const roi_params *p = call->params;
+  const bbw_roi_params *p = call->params;
   const bbw_array *x = call->inputs[0], *rois = call->inputs[1], *batches = call->inputs[2];
   if (!bbw_dtype_is_float(x->dtype)) { return bbw_call_refuse_type(call, 0); }
   if (rois->dtype != x->dtype) { return bbw_call_refuse(call, 1, "inputs have different element types"); }
@@ -372,7 +367,7 @@ typedef struct roi_axis {
   double start, cell, samples;
 } roi_axis;
 
-static void read_roi(const roi_params *p, const bbw_array *rois, size_t i, roi_axis *axes) {
+static void read_roi(const bbw_roi_params *p, const bbw_array *rois, size_t i, roi_axis *axes) {
   double corners[4], shift = p->is_unshifted ? 0.0 : 0.5;
   bbw_load_f64(rois, 4 * i, 4, corners); /* x1 y1 x2 y2 */
   for (uint32_t d = 0; d < 2; d++) {
@@ -404,8 +399,9 @@ static taps roi_taps(double place, size_t size) {
   return t;
 }
 
-static double roi_cell(const roi_params *p, const bbw_array *x, size_t plane, const roi_axis *axes, size_t row,
-                       size_t column) {
+/* The number of a cell; and where `to` (as large as x) is given, its gradient `slope` is added to those of the elements that it is the mean of. */
+static double roi_cell(const bbw_roi_params *p, const bbw_array *x, size_t plane, const roi_axis *axes, size_t row,
+                       size_t column, float *to, double slope) {
   size_t height = x->dims[2], width = x->dims[3];
   double sum = 0.0, largest = -INFINITY, count = axes[0].samples * axes[1].samples;
   for (double i = 0.0; i < axes[0].samples; i += 1.0) {
@@ -415,10 +411,12 @@ static double roi_cell(const roi_params *p, const bbw_array *x, size_t plane, co
       double value = 0.0;
       for (uint32_t a = 0; a < rows.count; a++) {
         for (uint32_t b = 0; b < columns.count; b++) {
-          double number;
-          bbw_load_f64(x, plane + rows.at[a] * width + columns.at[b], 1, &number);
-          number = rows.weight[a] * columns.weight[b] * number;
+          double number, weight = rows.weight[a] * columns.weight[b];
+          size_t at = plane + rows.at[a] * width + columns.at[b];
+          bbw_load_f64(x, at, 1, &number);
+          number = weight * number;
           value += number;
+          if (to != NULL) { to[at] += (float)(slope * weight / count); }
           largest = number > largest ? number : largest; /* ONNX takes the largest of the weighted neighbours */
         }
       }
@@ -430,9 +428,11 @@ static double roi_cell(const roi_params *p, const bbw_array *x, size_t plane, co
   return count > 0.0 ? sum / count : 0.0;
 }
 
-bbw_status bbw_roi_align_run(bbw_call *call) {
-  const roi_params *p = call->params;
-  const bbw_array *x = call->inputs[0], *rois = call->inputs[1], *batches = call->inputs[2];
+/* Forward into `out`, or from g into `to`. */
+static bbw_status run_rois(bbw_call *call, const bbw_array *const *inputs, bbw_array *out, const bbw_array *g,
+                           float *to) {
+  const bbw_roi_params *p = call->params;
+  const bbw_array *x = inputs[0], *rois = inputs[1], *batches = inputs[2];
   size_t channels = x->dims[1], cells = (size_t)(p->height * p->width), width = (size_t)p->width;
   roi_axis axes[2];
   int64_t batch;
@@ -450,10 +450,37 @@ bbw_status bbw_roi_align_run(bbw_call *call) {
     for (size_t c = 0; c < channels; c++) {
       size_t plane = ((size_t)batch * channels + c) * x->dims[2] * x->dims[3];
       for (size_t k = 0; k < cells; k++) {
-        double number = roi_cell(p, x, plane, axes, k / width, k % width);
-        bbw_store_f64(call->outputs[0], (i * channels + c) * cells + k, 1, &number);
+        size_t at = (i * channels + c) * cells + k;
+        double number = g != NULL ? (double)((const float *)g->data)[at] : 0.0;
+        number = roi_cell(p, x, plane, axes, k / width, k % width, to, number);
+        if (out != NULL) { bbw_store_f64(out, at, 1, &number); }
       }
     }
   }
   return BBW_OK;
+}
+
+bbw_status bbw_roi_align_run(bbw_call *call) { return run_rois(call, call->inputs, call->outputs[0], NULL, NULL); }
+
+/* The gradient by the image, in mode avg.  Inputs: g, then those of the forward node. */
+bbw_status bbw_roi_align_grad_infer(bbw_call *call) {
+  const bbw_array *g = call->inputs[0], *x = call->inputs[1];
+  bbw_array shape = {0}, *made[] = {&shape};
+  if (g->dtype != BBW_DTYPE_F32 || x->dtype != BBW_DTYPE_F32) { return bbw_call_refuse_type(call, 0); }
+  bbw_call inner = *call;
+  inner.inputs++;
+  inner.input_count--;
+  inner.outputs = made;
+  inner.output_count = 1;
+  bbw_status rv = bbw_roi_align_infer(&inner);
+  call->detail = inner.detail;
+  if (rv != BBW_OK) { return rv; }
+  if (!bbw_array_same_shape(g, &shape)) { return bbw_call_refuse(call, 0, "the gradient does not fit its shape"); }
+  return bbw_call_output_like(call, 0, x);
+}
+
+bbw_status bbw_roi_align_grad_run(bbw_call *call) {
+  bbw_array *out = call->outputs[0];
+  memset(out->data, 0, bbw_array_bytes(out));
+  return run_rois(call, call->inputs + 1, NULL, call->inputs[0], out->data);
 }

@@ -93,6 +93,12 @@ typedef struct bbw_einsum_params {
   uint32_t operands;
 } bbw_einsum_params;
 
+typedef struct bbw_roi_params {
+  uint32_t takes_largest, is_unshifted;
+  int64_t height, width, samples;
+  float scale;
+} bbw_roi_params;
+
 /* Of Scan.  Lists that are shorter than the inputs (outputs) they stand for: axis 0, forward. */
 #define BBW_GRAPH_PORTS_MAX 64u /* carried values, scanned values and outputs of one body */
 typedef struct bbw_scan_params {

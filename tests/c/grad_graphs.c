@@ -343,8 +343,42 @@ static void check_case(size_t index) {
   for (int second = 0; second < 2; second++) { grad_case_cover(cases[index].op, 0, second != 0); }
 }
 
+/* The backward graph by itself, of the mean of y, and the graph with segments that are made again: both give what a step gives. */
+static void check_other_graphs(size_t index) {
+  written w;
+  bbw_str freeze[2];
+  bbw_trainer *t, *checkpointed;
+  double loss;
+  size_t count;
+  float gradient[PARAMETERS_MAX], other[PARAMETERS_MAX], slopes[PARAMETERS_MAX];
+  bbw_bytes model = write_model(&w, cases[index].write);
+  bbw_trainer_options options = options_of(index, freeze);
+  options.has_backward = true;
+  assert_int_equal(bbw_trainer_new(&t, model, &options, &bbw_mem_libc, NULL), BBW_OK);
+  options.checkpoints = UINT32_MAX;
+  assert_int_equal(bbw_trainer_new(&checkpointed, model, &options, &bbw_mem_libc, NULL), BBW_OK);
+  bbw_trainer_values(t, &count);
+  assert_int_equal(bbw_trainer_gradient(t, NULL, 0, NULL, &loss, gradient, NULL), BBW_OK);
+  assert_int_equal(bbw_trainer_gradient(checkpointed, NULL, 0, NULL, &loss, other, NULL), BBW_OK);
+  assert_memory_equal(gradient, other, count * sizeof *other);
+  bbw_array y[1], slope;
+  assert_int_equal(bbw_trainer_evaluate(t, NULL, 0, NULL, NULL, y, NULL), BBW_OK);
+  slope = y[0];
+  assert_true(slope.count <= PARAMETERS_MAX);
+  for (size_t i = 0; i < slope.count; i++) { slopes[i] = 1.0f / (float)slope.count; }
+  slope.data = slopes;
+  assert_int_equal(bbw_trainer_backward(t, NULL, 0, &slope, other, NULL), BBW_OK);
+  for (size_t i = 0; i < count; i++) { assert_true(fabsf(gradient[i] - other[i]) < 1e-6f); }
+  bbw_trainer_del(t);
+  bbw_trainer_del(checkpointed);
+  free_model(&w);
+}
+
 void grad_graphs_check(void) {
-  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) { check_case(i); }
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    check_case(i);
+    check_other_graphs(i);
+  }
 }
 
 /* ---- what has no gradient ---- */

@@ -106,6 +106,18 @@ static const grad_case products[] = {
   "f32[2 2 3 2] -0.9 -0.4 0.1 0.3 0.77 -0.7 0.61 0.93 -1.31 0.2 1.23 -1.13 -0.23 0.41 0.57 1.37 2.9 -2.6 0.03 -0.08 " \
   "-0.51 0.71 1.7 0.11"
 static const grad_case samples[] = {
+    {"RoiAlign of two regions, one of them over the border",
+     "RoiAlign",
+     16,
+     "output_height=2 output_width=3 spatial_scale=f:0.75",
+     {"rand[2 2 5 4]", "f32[2 4] 0.3 0.6 3.9 4.1 -2 1.2 6.5 3.3", "i64[2] 1 0"},
+     .wanted = "a"},
+    {"RoiAlign of old models, with two samples",
+     "RoiAlign",
+     10,
+     "output_height=2 output_width=2 sampling_ratio=2",
+     {"rand[1 2 4 4]", "f32[1 4] 0.5 0.5 3 2.5", "i64[1] 0"},
+     .wanted = "a"},
     {"GridSample", "GridSample", 16, NULL, {"rand[2 2 4 3]", GRID}, .wanted = "ab"},
     {"GridSample from corner to corner", "GridSample", 16, "align_corners=1", {"rand[2 1 3 4]", GRID}, .wanted = "ab"},
     {"GridSample up to the border", "GridSample", 16, "padding_mode=s:border", {"rand[2 1 4 3]", GRID}, .wanted = "ab"},
@@ -146,6 +158,15 @@ static const grad_case transforms[] = {
     {"DFT of one side", "DFT", 17, "onesided=1", {"rand[2 6 1]"}, .wanted = "a"},
     {"DFT, inverse", "DFT", 17, "inverse=1", {"rand[1 5 2]"}, .wanted = "a"},
     {"DFT of a part", "DFT", 17, NULL, {"rand[1 5 1]", "i64[] 2"}, .wanted = "a"},
+    {"STFT of frames that overlap", "STFT", 17, NULL, {"rand[2 9 1]", "i64[] 2", "rand[4]"}, .wanted = "ac"},
+    {"STFT without a window", "STFT", 17, NULL, {"rand[1 7 1]", "i64[] 3", "", "i64[] 3"}, .wanted = "a"},
+    {"STFT of complex numbers, both sides",
+     "STFT",
+     17,
+     "onesided=0",
+     {"rand[1 8 2]", "i64[] 3", "rand[5]", "i64[] 5"},
+     .wanted = "ac"},
+    {"STFT of which the window is trained", "STFT", 17, NULL, {"rand[1 8 1]", "i64[] 2", "rand[3]"}, .wanted = "c"},
     {"DFT of more than there is, by axis", "DFT", 20, NULL, {"rand[3 2 2]", "i64[] 8", "i64[] 0"}, .wanted = "a"},
 };
 
@@ -198,6 +219,13 @@ static const grad_case algebra[] = {
 };
 
 static const grad_case refusals[] = {
+    {"RoiAlign of the largest",
+     "RoiAlign",
+     16,
+     "mode=s:max",
+     {"rand[1 1 4 4]", "f32[1 4] 0.5 0.5 3 2.5", "i64[1] 0"},
+     .wanted = "a",
+     .refused = "mode avg only"},
     {"Einsum of a diagonal",
      "Einsum",
      12,
@@ -242,6 +270,8 @@ static const grad_case moves[] = {
     {"Gather along the last axis", "Gather", 13, "axis=-1", {"rand[2 5]", "i64[3] 0 4 0"}, .wanted = "a"},
     {"GatherElements", "GatherElements", 13, "axis=1", {"rand[2 3]", "i64[2 2] 0 0 2 1"}, .wanted = "a"},
     {"GatherND", "GatherND", 13, NULL, {"rand[3 4]", "i64[3 2] 0 1 2 3 0 1"}, .wanted = "a"},
+    {"OneHot of numbers", "OneHot", 13, NULL, {"i64[2 3] 0 4 1 1 9 -2", "i64[] 5", "rand[2]"}, .wanted = "c"},
+    {"OneHot along the first axis", "OneHot", 13, "axis=0", {"i64[3] 2 0 2", "i64[1] 3", "rand[2]"}, .wanted = "c"},
     {"Pad with zeros", "Pad", 13, NULL, {"rand[2 3]", "i64[4] 1 0 0 2"}, .wanted = "a"},
     {"Pad with a number", "Pad", 13, NULL, {"rand[2 3]", "i64[4] 1 0 -1 2", "f32[] 5"}, .wanted = "a"},
     {"Pad by reflection", "Pad", 13, "mode=s:reflect", {"rand[3 4]", "i64[4] 1 2 1 1"}, .wanted = "a"},

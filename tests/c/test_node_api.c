@@ -318,7 +318,10 @@ static void fetching_changes_nothing(void **state) {
       uint8_t *before, *after;
       size_t before_len, after_len;
       take_snapshot(&f, &before, &before_len);
-      for (int what = BBW_FETCH_DELIVERY; what <= BBW_FETCH_WORK; what++) { bbw_node_fetch(f.node, (bbw_fetch)what); }
+      for (uint32_t step = 0; step <= BBW_FETCH_STEPS; step++) {
+        bbw_node_fetch(f.node, false, step);
+        bbw_node_fetch(f.node, true, step);
+      }
       take_snapshot(&f, &after, &after_len);
       assert_int_equal(before_len, after_len);
       assert_memory_equal(before, after, after_len);

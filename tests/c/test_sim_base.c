@@ -1,4 +1,4 @@
-/* What the simulator stands on: its heap of events and the pool that its Nodes live in.  Everything else of it is tested by its runs. */
+/* What the simulator stands on: its queue of events and the pool that its Nodes live in.  Everything else of it is tested by its runs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -23,50 +23,56 @@ static void events_come_in_order_of_time_then_of_their_push(void **state) {
   enum { COUNT = 3000 };
   static row rows[COUNT];
   for (size_t count = 0; count <= COUNT; count = count < 70 ? count + 1 : count * 2 + 7) {
-    sim_heap heap = {.count = 0};
+    sim_queue queue = {.count = 0};
     sim_rng rng = sim_rng_new(count, 1);
     for (size_t i = 0; i < count; i++) {
-      rows[i] = (row){sim_rng_below(&rng, count / 2 + 1), i}; /* many at the same time */
+      rows[i] = (row){sim_rng_below(&rng, count / 2 + 1) << (10 * (count % 4)), i}; /* many at the same time */
       if (i % 7 == 0) { rows[i].at_ns = UINT64_MAX; }
-      sim_heap_push(&heap, rows[i].at_ns, (uint32_t)i % SIM_EVENT_KINDS, SIM_EVENT_NODES - 1 - (uint32_t)i, i, NULL);
+      sim_queue_push(&queue, rows[i].at_ns, (uint32_t)i % SIM_EVENT_KINDS, SIM_EVENT_NODES - 1 - (uint32_t)i, i, NULL);
     }
     qsort(rows, count, sizeof(rows[0]), by_time_then_number);
     sim_event event;
     for (size_t i = 0; i < count; i++) {
-      assert_int_equal(sim_heap_first(&heap)->a, rows[i].number);
-      assert_true(sim_heap_pop(&heap, &event));
+      for (size_t k = 0; k < SIM_AHEAD && i + k < count; k++) {
+        const sim_event *ahead = sim_queue_ahead(&queue, k);
+        assert_true(ahead == NULL || ahead->a == rows[i + k].number);
+      }
+      assert_true(sim_queue_pop(&queue, &event));
       assert_int_equal(event.at_ns, rows[i].at_ns);
       assert_int_equal(event.a, rows[i].number);
       assert_int_equal(sim_event_kind_of(&event), rows[i].number % SIM_EVENT_KINDS);
       assert_int_equal(sim_event_node(&event), SIM_EVENT_NODES - 1 - rows[i].number);
     }
-    assert_false(sim_heap_pop(&heap, &event));
-    assert_null(sim_heap_first(&heap));
-    sim_heap_free(&heap);
+    assert_false(sim_queue_pop(&queue, &event));
+    assert_null(sim_queue_ahead(&queue, 0));
+    sim_queue_free(&queue);
   }
 }
 
 static void events_that_are_pushed_in_between_come_in_order_too(void **state) {
   (void)state;
-  sim_heap heap = {.count = 0};
+  sim_queue queue = {.count = 0};
   sim_rng rng = sim_rng_new(1, 1);
   sim_event event;
+  /* the same day, the next ones, the whole calendar, after it */
+  static const uint64_t spans_ns[] = {50, 1 << 18, 1 << 26, UINT64_C(1) << 40};
   uint64_t now_ns = 0;
-  size_t pushed = 0, popped = 0;
+  size_t pushed = 0, popped = 0, seen = 0;
   while (popped < 20000) {
     for (uint64_t n = sim_rng_below(&rng, 4); n > 0 && pushed < 20000; n--, pushed++) {
-      sim_heap_push(&heap, now_ns + sim_rng_below(&rng, 50), 0, 0, 0, NULL);
+      sim_queue_push(&queue, now_ns + sim_rng_below(&rng, spans_ns[sim_rng_below(&rng, 4)]), 0, 0, 0, NULL);
     }
-    const sim_event *soon = sim_heap_soon(&heap);
-    uint64_t soon_ns = UINT64_MAX; /* the time of the second */
-    for (size_t i = 0; soon != NULL && i < 4; i++) { soon_ns = soon[i].at_ns < soon_ns ? soon[i].at_ns : soon_ns; }
-    if (!sim_heap_pop(&heap, &event)) { continue; }
+    const sim_event *ahead = sim_queue_ahead(&queue, 0);
+    uint64_t next_ns = ahead != NULL ? ahead->at_ns : UINT64_MAX;
+    if (!sim_queue_pop(&queue, &event)) { continue; }
     assert_true(event.at_ns >= now_ns);
-    if (heap.count != 0) { assert_int_equal(sim_heap_first(&heap)->at_ns, soon_ns); }
+    assert_true(ahead == NULL || event.at_ns == next_ns);
+    seen += ahead != NULL;
     now_ns = event.at_ns;
     popped++;
   }
-  sim_heap_free(&heap);
+  assert_true(seen > 1000);
+  sim_queue_free(&queue);
 }
 
 static void classes_hold_their_sizes_and_waste_a_quarter_at_most(void **state) {

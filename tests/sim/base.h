@@ -1,5 +1,5 @@
 /*
- * base: what every part of the simulator stands on: random numbers, growing buffers, a heap of events, memory that counts.
+ * base: what every part of the simulator stands on: random numbers, growing buffers, memory that counts.
  *
  * The generator is SplitMix64 (a Weyl sequence with step 0x9e3779b97f4a7c15 and Stafford's mixer 13).  A run has several streams (faults, network, scenario, ...), each started
  * from the seed and a number of its own, so that a change in one part does not shift what the others draw.  All arithmetic is on integers, so that every machine draws alike.
@@ -10,6 +10,7 @@
 
 #include "bbw/bbw.h"
 #include "pool.h"
+#include "queue.h"
 
 typedef struct sim_rng {
   uint64_t state;
@@ -49,41 +50,5 @@ typedef struct sim_mem {
 } sim_mem;
 
 void sim_mem_init(sim_mem *mem, sim_pool *pool, uint64_t *total);
-
-/* Something that happens at a time; at equal times in the order in which it was pushed.  Two to a line of the machine's caches. */
-typedef struct sim_event {
-  uint64_t at_ns;
-  uint64_t rank; /* its number among all that were pushed << 28 | node << 4 | kind */
-  uint64_t a;
-  void *p;
-} sim_event;
-
-#define SIM_EVENT_NODES (1u << 24)
-#define SIM_EVENT_KINDS (1u << 4)
-
-static inline uint32_t sim_event_node(const sim_event *event) {
-  return (uint32_t)(event->rank >> 4) & (SIM_EVENT_NODES - 1);
-}
-static inline uint32_t sim_event_kind_of(const sim_event *event) {
-  return (uint32_t)event->rank & (SIM_EVENT_KINDS - 1);
-}
-
-typedef struct sim_heap {
-  sim_event *
-      items; /* children of i: 4 * (i - 2) and the three behind it, so that they share their lines; the root is SIM_HEAP_ROOT */
-  void *block; /* where items lies, aligned to a line */
-  size_t count, cap;
-  uint64_t pushed;
-} sim_heap;
-
-#define SIM_HEAP_ROOT 3u
-
-/* node is below SIM_EVENT_NODES, kind below SIM_EVENT_KINDS. */
-void sim_heap_push(sim_heap *heap, uint64_t at_ns, uint32_t kind, uint32_t node, uint64_t a, void *p);
-bool sim_heap_pop(sim_heap *heap, sim_event *out);
-/* The next one, and the four of which the one behind it is one; those that are not there are of no time (UINT64_MAX), Node 0 and kind 0.  NULL when the heap is empty. */
-const sim_event *sim_heap_first(const sim_heap *heap);
-const sim_event *sim_heap_soon(const sim_heap *heap);
-void sim_heap_free(sim_heap *heap);
 
 #endif

@@ -491,7 +491,6 @@ void sim_wake(sim_node *n) {
   sim *s = n->sim;
   uint64_t now_ns = sim_clock(n), timer_ns;
   n->is_dirty = false;
-  bbw_node_fetch(n->node, BBW_FETCH_WORK);
   (void)bbw_node_tick(n->node, now_ns);
   if (n->twin != NULL) { (void)bbw_node_tick(n->twin, now_ns); }
   bool is_pending = false;

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/fetch.h"
+
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
@@ -35,19 +37,6 @@ typedef struct region {
 } region;
 
 #define HEAD_BYTES 64u
-
-#define LINE_BYTES 64u
-/* Of the block that is given next: as long as what is most often asked for. */
-#define FETCH_BYTES_MAX 512u
-
-void sim_fetch(const void *from, size_t bytes) {
-#ifdef __wasm__
-  (void)from;
-  (void)bytes;
-#else
-  for (size_t at = 0; from != NULL && at < bytes; at += LINE_BYTES) { __builtin_prefetch((const uint8_t *)from + at); }
-#endif
-}
 
 void *sim_need(void *p) {
   if (p == NULL) {
@@ -128,7 +117,7 @@ void *sim_pool_alloc(sim_pool *pool, size_t size) {
   if (block != NULL) {
     void *next = *(void **)block;
     pool->idle[class] = next;
-    sim_fetch(next, bytes < FETCH_BYTES_MAX ? bytes : FETCH_BYTES_MAX);
+    bbw_fetch(next, 1); /* it says which one comes after it */
     return block;
   }
   if ((size_t)(pool->end - pool->at) < bytes) { add_region(pool); } /* what is left of the other is left */

@@ -38,8 +38,6 @@ void sim_pool_end(sim_pool *pool);
 size_t sim_pool_class(size_t size);
 size_t sim_pool_class_bytes(size_t class);
 
-/* Begins to bring memory nearer that is read soon; any address will do, and NULL. */
-void sim_fetch(const void *from, size_t bytes);
 void *sim_need(void *p); /* what it was given; ends the program for NULL */
 
 #endif

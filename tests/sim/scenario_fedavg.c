@@ -173,7 +173,7 @@ static void step(sim *s, sim_node *n, const bbw_step *st) {
 static void calm(sim *s) { s->counter = 0; /* rounds ended since; the first may have begun before */ }
 
 static void end(sim *s) {
-  if (s->heap.count != 0) { sim_fail(s, NULL, "it does not come to rest: %zu events are left", s->heap.count); }
+  if (s->queue.count != 0) { sim_fail(s, NULL, "it does not come to rest: %zu events are left", s->queue.count); }
   if (count_different(s) != 0) { sim_fail(s, NULL, "%u models differ from the server's", count_different(s)); }
   for (uint32_t i = 0; i < s->honest_count && !s->is_failed; i++) {
     if (s->nodes[i].state == SIM_UP) { sim_check_rest(&s->nodes[i]); }

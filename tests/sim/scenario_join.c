@@ -54,7 +54,7 @@ static void step(sim *s, sim_node *n, const bbw_step *st) {
 static void calm(sim *s) { (void)s; }
 
 static void end(sim *s) {
-  if (s->heap.count != 0) { sim_fail(s, NULL, "it does not come to rest: %zu events are left", s->heap.count); }
+  if (s->queue.count != 0) { sim_fail(s, NULL, "it does not come to rest: %zu events are left", s->queue.count); }
   for (uint32_t i = 0; i < s->honest_count && !s->is_failed; i++) {
     sim_node *n = &s->nodes[i];
     if (n->state != SIM_UP) { continue; }

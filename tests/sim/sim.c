@@ -1,5 +1,7 @@
 #include "sim.h"
 
+#include "base/fetch.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,7 +65,8 @@ void sim_note_bytes(sim *s, const uint8_t *bytes, size_t len) {
 }
 
 void sim_at(sim *s, uint64_t at_ns, sim_event_kind kind, const sim_node *n, uint64_t a, void *p) {
-  sim_heap_push(&s->heap, at_ns < s->now_ns ? s->now_ns : at_ns, kind, n == NULL ? 0 : n->index, a, p);
+  sim_queue_push(&s->queue, at_ns < s->now_ns ? s->now_ns : at_ns, kind, n == NULL ? 0 : (uint32_t)(n - s->nodes), a,
+                 p); /* its index, without reading it */
 }
 
 void sim_app(sim *s, const sim_node *n, uint64_t delay_ns, uint64_t what) {
@@ -106,15 +109,19 @@ static void happen(sim *s, const sim_event *event) {
   }
 }
 
-/* What the next events will read is asked for while this one happens: of the next one all that is known, of those that may follow where to look for it. */
+/* What events will read is asked for while those before them happen: first where to look, then what is there.  Three events take longer than memory does to answer. */
 static void fetch_ahead(const sim *s) {
-  const sim_event *first = sim_heap_first(&s->heap), *soon = sim_heap_soon(&s->heap);
-  if (first == NULL) { return; }
-  for (size_t i = 0; i < 4; i++) { sim_fetch(&s->nodes[sim_event_node(&soon[i])], NODE_FETCH_BYTES); }
-  uint32_t kind = sim_event_kind_of(first);
-  if (kind == SIM_DELIVER) { sim_fetch(first->p, MESSAGE_FETCH_BYTES); }
-  const sim_node *n = &s->nodes[sim_event_node(first)];
-  if (n->node != NULL) { bbw_node_fetch(n->node, kind == SIM_WAKE ? BBW_FETCH_POLL : BBW_FETCH_DELIVERY); }
+  const sim_event *event = sim_queue_ahead(&s->queue, SIM_AHEAD - 2); /* it has just become known */
+  if (event != NULL) {
+    bbw_fetch(&s->nodes[sim_event_node(event)], NODE_FETCH_BYTES);
+    if (sim_event_kind_of(event) == SIM_DELIVER) { bbw_fetch(event->p, MESSAGE_FETCH_BYTES); }
+  }
+  for (uint32_t step = 0; step < BBW_FETCH_STEPS; step++) {
+    event = sim_queue_ahead(&s->queue, 2 * (BBW_FETCH_STEPS - 1 - step));
+    if (event == NULL) { continue; }
+    const sim_node *n = &s->nodes[sim_event_node(event)];
+    if (n->node != NULL) { bbw_node_fetch(n->node, sim_event_kind_of(event) == SIM_WAKE, step); }
+  }
 }
 
 static void event_drop(sim *s, const sim_event *event) {
@@ -168,7 +175,7 @@ void sim_run(const sim_options *options, sim_result *out) {
   }
   sim_at(s, s->calm_ns, SIM_CALM, NULL, 0, NULL);
   sim_event event;
-  while (!s->is_failed && !s->is_done && sim_heap_pop(&s->heap, &event)) {
+  while (!s->is_failed && !s->is_done && sim_queue_pop(&s->queue, &event)) {
     if (event.at_ns > s->end_ns) {
       event_drop(s, &event);
       break;
@@ -198,10 +205,10 @@ void sim_run(const sim_options *options, sim_result *out) {
                       .lies = s->lies_told,
                       .peak_bytes = s->peak_bytes};
   memcpy(out->reason, s->reason, sizeof(s->reason));
-  while (sim_heap_pop(&s->heap, &event)) { event_drop(s, &event); }
+  while (sim_queue_pop(&s->queue, &event)) { event_drop(s, &event); }
   for (size_t i = 0; i < SIM_SEEN_MAX; i++) { sim_message_release(s, s->seen[i]); }
   for (size_t i = 0; i < 2; i++) { sim_buf_free(&s->models[i]); }
-  sim_heap_free(&s->heap);
+  sim_queue_free(&s->queue);
   free(s->faults);
   free(s->askers);
   free(s->nodes);

@@ -178,7 +178,7 @@ struct sim {
   bool is_failed, is_twin_polled;
   char reason[320];
   sim_rng draw, net, app, lies;
-  sim_heap heap;
+  sim_queue queue;
   sim_pool pool; /* of all Nodes and messages */
   sim_node *nodes;
   uint32_t node_count, honest_count; /* liars come last */
