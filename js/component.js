@@ -145,6 +145,28 @@ export function textOf(error) {
   }
 }
 
+/** What the engine sends for one call. @typedef {ReturnType<typeof readCall>} Call */
+
+/** @param {Uint8Array} bytes  kept, for a snapshot */
+function readCall(bytes) {
+  const call = new Reader(bytes);
+  const roleNumber = call.u32(), opType = call.text32();
+  const nowNs = call.u64(), cmdId = call.u64();
+  const src = call.bytes32();
+  const outputCount = call.u32();
+  const inputs = unpackList(call, (input) => {
+    const isPresent = input.u32() !== 0;
+    const typeHash = input.u64(), payload = input.bytes32();
+    return isPresent ? { typeHash, payload } : undefined;
+  });
+  const attributes = Object.fromEntries(unpackList(call, (input) => {
+    const name = input.text32();
+    input.u32(); // the type tag; all fields are given
+    return [name, { i: input.i64(), f: input.f32(), s: input.bytes32().slice(), ints: unpackList(input, (one) => one.i64()) }];
+  }));
+  return { bytes, roleNumber, role: ROLE_NAMES[roleNumber], opType, nowNs, cmdId, src, outputCount, inputs, attributes };
+}
+
 /**
  * Answers the engine's calls into one component of one node.
  * @param {ComponentType} type
@@ -155,12 +177,12 @@ export function textOf(error) {
  *   the place of what there was; discard: it does not
  */
 export function createDispatch(type, methods, later, cap = () => Infinity) {
-  /** Restored, while the rest of the node still may fail, with the calls that it has to answer. @type {{methods: Record<string, any>, calls: Uint8Array[]} | undefined} */
+  /** Restored, while the rest of the node still may fail, with the calls that it has to answer. @type {{methods: Record<string, any>, calls: Call[]} | undefined} */
   let staged;
   /** Calls of a component that resumes which have no answer yet. @type {Map<bigint, Uint8Array>} */
   const waiting = new Map();
-  /** Answers that are awaited by somebody who asked for the signal. @type {Map<bigint, AbortController>} */
-  const aborts = new Map();
+  /** Answers that are awaited by somebody who asked for the signal. Another map after a restore, when other calls have the same numbers. @type {Map<bigint, AbortController>} */
+  let aborts = new Map();
 
   /** @param {unknown} error @param {string} [kind] */
   const failure = (error, kind = 'ExecutionFailed') => ({
@@ -183,38 +205,27 @@ export function createDispatch(type, methods, later, cap = () => Infinity) {
       return { status: 0, reply: packResults([{ typeHash: 0n, payload }]) };
     }
     const fresh = /** @type {Record<string, any>} */ (type.create()), input = new Reader(state);
-    const calls = fresh.resumes === true ? unpackList(input, (one) => one.bytes32()) : [];
-    fresh.restore(fresh.resumes === true ? input.bytes32() : state);
+    const calls = fresh.resumes === true ? unpackList(input, (one) => readCall(one.bytes32())) : [];
+    if (calls.some(({ role }) => role === undefined)) input.fail('a call to no role');
+    const own = fresh.resumes === true ? input.bytes32() : state;
+    if (fresh.resumes === true && input.left > 0) input.fail('bytes behind the state');
+    fresh.restore(own);
     staged = { methods: fresh, calls };
     return { status: 0 };
   }
-  /** Takes over the answer to a call. @param {bigint} cmdId @param {Uint8Array} call @param {number} outputCount @param {Promise<Result | readonly Result[]>} result */
-  function promised(cmdId, call, outputCount, result) {
+  /** Takes over the answer to a call. @param {Call} call @param {Promise<Result | readonly Result[]>} result */
+  function promised({ cmdId, bytes, outputCount }, result) {
     const { resumes, settled } = /** @type {Record<string, any>} */ (methods);
-    if (resumes === true) waiting.set(cmdId, call);
-    later(cmdId, result.then((results) => encodeResults(results, outputCount, cap())).finally(() => aborts.delete(cmdId)), () => {
+    const own = aborts;
+    if (resumes === true) waiting.set(cmdId, bytes);
+    later(cmdId, result.then((results) => encodeResults(results, outputCount, cap())).finally(() => own.delete(cmdId)), () => {
       waiting.delete(cmdId);
       settled?.(cmdId);
     });
   }
-  /** @param {Reader} given @param {boolean} [isAgain]  a call out of a snapshot @returns {ReturnType<import('./runtime.js').HostDispatch>} */
-  const dispatch = (given, isAgain = false) => {
-    const bytes = given.view(given.left), call = new Reader(bytes);
-    const roleNumber = call.u32(), opType = call.text32();
-    const role = ROLE_NAMES[roleNumber];
-    const nowNs = call.u64(), cmdId = call.u64();
-    const src = call.bytes32();
-    const outputCount = call.u32();
-    const inputs = unpackList(call, (input) => {
-      const isPresent = input.u32() !== 0;
-      const typeHash = input.u64(), payload = input.bytes32();
-      return isPresent ? { typeHash, payload } : undefined;
-    });
-    const attributes = Object.fromEntries(unpackList(call, (input) => {
-      const name = input.text32();
-      input.u32(); // the type tag; all fields are given
-      return [name, { i: input.i64(), f: input.f32(), s: input.bytes32().slice(), ints: unpackList(input, (one) => one.i64()) }];
-    }));
+  /** @param {Call} call @param {boolean} [isAgain]  a call out of a snapshot @returns {ReturnType<import('./runtime.js').HostDispatch>} */
+  function answer(call, isAgain = false) {
+    const { roleNumber, role, opType, nowNs, cmdId, src, outputCount, inputs, attributes } = call, own = aborts;
     try {
       if (roleNumber === NO_ROLE && opType === 'cancel') {
         const controller = aborts.get(cmdId);
@@ -229,34 +240,34 @@ export function createDispatch(type, methods, later, cap = () => Infinity) {
       const context = {
         opType, role, nowNs, cmdId, srcPeer: src.length === 0 ? undefined : PeerId.fromBytes(src), outputCount, attributes,
         get signal() {
-          let controller = aborts.get(cmdId);
-          if (controller === undefined) aborts.set(cmdId, controller = new AbortController());
+          let controller = own.get(cmdId);
+          if (controller === undefined) own.set(cmdId, controller = new AbortController());
           return controller.signal;
         },
       };
       const result = method.call(methods, inputs.map((i) => (i === undefined ? undefined : decodeValue(i.typeHash, i.payload))), context);
       if (result instanceof Promise || isAgain) { // nobody is there for an answer at once to a call that is made again
-        promised(cmdId, bytes, outputCount, Promise.resolve(result));
+        promised(call, Promise.resolve(result));
         return { status: 1 }; // LATER
       }
       aborts.delete(cmdId);
       return { status: 0, reply: packResults(encodeResults(result, outputCount, cap())) };
     } catch (error) {
-      if (isAgain) promised(cmdId, bytes, outputCount, Promise.reject(error));
+      if (isAgain) promised(call, Promise.reject(error));
       else aborts.delete(cmdId);
       return failure(error);
     }
-  };
-  return Object.assign(dispatch, {
+  }
+  return Object.assign((/** @type {Reader} */ given) => answer(readCall(given.view(given.left))), {
     commit() {
       if (staged === undefined) return;
       for (const controller of aborts.values()) queueMicrotask(() => controller.abort(new BbwError('E_STATE', 'the node was restored')));
-      aborts.clear();
+      aborts = new Map();
       waiting.clear();
       const { methods: restored, calls } = staged;
       methods = restored;
       staged = undefined;
-      for (const call of calls) dispatch(new Reader(call), true);
+      for (const call of calls) answer(call, true);
     },
     discard() { staged = undefined; },
   });

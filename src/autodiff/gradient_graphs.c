@@ -215,6 +215,7 @@ static bbw_status keep_states(const maker *m, loop *l) {
     bbw_port *port = &bodies[0]->outputs[from->output_count + i];
     *port = from->inputs[i];
     if (i < l->first_in) { port->dtype = i == 0 ? BBW_DTYPE_I64 : BBW_DTYPE_BOOL; }
+    if (port->dtype == BBW_DTYPE_NONE) { port->dtype = BBW_DTYPE_F32; } /* nobody reads them */
   }
   for (uint32_t o = 0; o < before; o++) {
     outputs[o] = o < m->node->output_count ? m->node->outputs[o] : BBW_VALUE_NONE;
@@ -377,6 +378,7 @@ static bbw_status set_results(const maker *m, const loop *l, back *b, const uint
     bbw_port *port = &b->body->outputs[i];
     *port = l->forward->inputs[b->places[i]];
     port->value = b->results[i];
+    port->dtype = BBW_DTYPE_F32;
   }
   return BBW_OK;
 }

@@ -66,26 +66,62 @@ static void stack_free(bbw_call *call, stack *s) {
   bbw_graphs_free(call, s->memory, s->cap * bbw_array_bytes(&s->row));
 }
 
-/* The stack as output i of the operator. */
-static bbw_status stack_output(bbw_call *call, uint32_t i, const stack *s, const bbw_port *declared) {
-  bbw_array shape = {0};
+/* Row `at` of the array along an axis, to or from memory that holds the other axes densely. */
+static void copy_row(uint8_t *row, const bbw_array *array, uint32_t axis, size_t at, bool is_to_array) {
+  size_t outer = bbw_dims_product(array->dims, 0, axis);
+  size_t inner = bbw_dims_product(array->dims, axis + 1, array->rank) * bbw_dtype_bytes(array->dtype);
+  for (size_t o = 0; o < outer && inner > 0; o++) {
+    uint8_t *place = (uint8_t *)array->data + (o * array->dims[axis] + at) * inner;
+    if (is_to_array) {
+      memcpy(place, row + o * inner, inner);
+    } else {
+      memcpy(row + o * inner, place, inner);
+    }
+  }
+}
+
+/* A row of the stack; as the body declares it where there is none. */
+static bbw_status row_of(bbw_call *call, const stack *s, const bbw_port *declared, bbw_array *row) {
   size_t dims[BBW_ARRAY_RANK_MAX];
-  bbw_dtype dtype = s->count > 0 ? s->row.dtype : declared->dtype;
-  uint32_t rank = s->count > 0 ? s->row.rank : declared->rank;
-  if (dtype == BBW_DTYPE_NONE) {
-    return bbw_call_refuse(call, -1, "a scanned output without rows has no type: the body does not declare it");
+  *row = s->row;
+  if (s->count == 0) {
+    if (declared->dtype == BBW_DTYPE_NONE) {
+      return bbw_call_refuse(call, -1, "a scanned output without rows has no type: the body does not declare it");
+    }
+    for (uint32_t d = 0; d < declared->rank; d++) { dims[d] = declared->dims[d] > 0 ? (size_t)declared->dims[d] : 0; }
+    if (!bbw_array_shape(row, declared->dtype, declared->rank, dims)) {
+      return bbw_call_refuse(call, -1, "a scanned output is too large");
+    }
   }
-  if (rank + 1 > BBW_ARRAY_RANK_MAX) { return bbw_call_refuse(call, -1, "a scanned output has too many dimensions"); }
-  dims[0] = s->count;
-  for (uint32_t d = 0; d < rank; d++) {
-    dims[d + 1] = s->count > 0 ? s->row.dims[d] : declared->dims[d] > 0 ? (size_t)declared->dims[d] : 0;
+  if (row->rank + 1 > BBW_ARRAY_RANK_MAX) {
+    return bbw_call_refuse(call, -1, "a scanned output has too many dimensions");
   }
-  if (!bbw_array_shape(&shape, dtype, rank + 1, dims)) {
+  return BBW_OK;
+}
+
+/* The stack as output i of the operator: rows along an axis, from the first or from the last. */
+static bbw_status stack_output(bbw_call *call, uint32_t i, const stack *s, const bbw_port *declared, int64_t axis,
+                               bool is_back) {
+  bbw_array row, shape = {0};
+  size_t dims[BBW_ARRAY_RANK_MAX];
+  uint32_t at;
+  BBW_TRY(row_of(call, s, declared, &row));
+  BBW_TRY(bbw_call_axis(call, axis, row.rank + 1, &at));
+  for (uint32_t d = 0; d <= row.rank; d++) { dims[d] = d < at ? row.dims[d] : d == at ? s->count : row.dims[d - 1]; }
+  if (!bbw_array_shape(&shape, row.dtype, row.rank + 1, dims)) {
     return bbw_call_refuse(call, -1, "a scanned output is too large");
   }
   BBW_TRY(bbw_graphs_output(call, i, &shape));
   bbw_array *out = bbw_call_result(call, i);
-  if (out != NULL && out->count > 0) { memcpy(out->data, s->memory, bbw_array_bytes(out)); }
+  if (out == NULL || out->count == 0) { return BBW_OK; }
+  if (at == 0 && !is_back) {
+    memcpy(out->data, s->memory, bbw_array_bytes(out));
+    return BBW_OK;
+  }
+  size_t bytes = bbw_array_bytes(&row);
+  for (size_t t = 0; t < s->count; t++) {
+    copy_row((uint8_t *)s->memory + t * bytes, out, at, is_back ? s->count - 1 - t : t, true);
+  }
   return BBW_OK;
 }
 
@@ -178,7 +214,7 @@ static bbw_status iterate(bbw_call *call, loop *l) {
   }
   for (uint32_t i = 0; i < l->carried; i++) { BBW_TRY(copy_output(call, i, &l->state[i].array)); }
   for (uint32_t i = 0; i < l->scanned; i++) {
-    BBW_TRY(stack_output(call, l->carried + i, &l->stacks[i], &body->outputs[1 + l->carried + i]));
+    BBW_TRY(stack_output(call, l->carried + i, &l->stacks[i], &body->outputs[1 + l->carried + i], 0, false));
   }
   return BBW_OK;
 }
@@ -230,20 +266,6 @@ bbw_status bbw_scan_prepare(bbw_prep *prep) {
   BBW_TRY(bbw_prep_ints(prep, "scan_output_axes", p->output_axes, PORTS_MAX, &p->output_axis_count));
   BBW_TRY(bbw_prep_ints(prep, "scan_input_directions", p->input_directions, PORTS_MAX, &p->input_direction_count));
   return bbw_prep_ints(prep, "scan_output_directions", p->output_directions, PORTS_MAX, &p->output_direction_count);
-}
-
-/* Row `at` of the array along an axis, to or from memory that holds the other axes densely. */
-static void copy_row(uint8_t *row, const bbw_array *array, uint32_t axis, size_t at, bool is_to_array) {
-  size_t outer = bbw_dims_product(array->dims, 0, axis);
-  size_t inner = bbw_dims_product(array->dims, axis + 1, array->rank) * bbw_dtype_bytes(array->dtype);
-  for (size_t o = 0; o < outer && inner > 0; o++) {
-    uint8_t *place = (uint8_t *)array->data + (o * array->dims[axis] + at) * inner;
-    if (is_to_array) {
-      memcpy(place, row + o * inner, inner);
-    } else {
-      memcpy(row + o * inner, place, inner);
-    }
-  }
 }
 
 typedef struct scan {
@@ -300,32 +322,9 @@ static bbw_status scan_rows(bbw_call *call, scan *s, const bbw_scan_params *p) {
   }
   for (uint32_t i = 0; i < s->states; i++) { BBW_TRY(copy_output(call, i, &s->state[i].array)); }
   for (uint32_t i = 0; i < s->scanned; i++) {
-    const stack *from = &s->stacks[i];
     bool is_back = (int32_t)i < p->output_direction_count && p->output_directions[i] == 1;
-    int64_t wanted = (int32_t)i < p->output_axis_count ? p->output_axes[i] : 0;
-    if (wanted == 0 && !is_back) {
-      BBW_TRY(stack_output(call, s->states + i, from, &body->outputs[s->states + i]));
-      continue;
-    }
-    if (from->row.rank + 1 > BBW_ARRAY_RANK_MAX) {
-      return bbw_call_refuse(call, -1, "a scanned output has too many dimensions");
-    }
-    uint32_t axis;
-    size_t dims[BBW_ARRAY_RANK_MAX];
-    bbw_array shape = {0};
-    BBW_TRY(bbw_call_axis(call, wanted, from->row.rank + 1, &axis));
-    for (uint32_t d = 0; d <= from->row.rank; d++) {
-      dims[d] = d < axis ? from->row.dims[d] : d == axis ? from->count : from->row.dims[d - 1];
-    }
-    if (!bbw_array_shape(&shape, from->row.dtype, from->row.rank + 1, dims)) {
-      return bbw_call_refuse(call, -1, "a scanned output is too large");
-    }
-    BBW_TRY(bbw_graphs_output(call, s->states + i, &shape));
-    bbw_array *out = bbw_call_result(call, s->states + i);
-    size_t bytes = bbw_array_bytes(&from->row);
-    for (size_t t = 0; out != NULL && t < from->count && bytes > 0; t++) {
-      copy_row((uint8_t *)from->memory + t * bytes, out, axis, is_back ? from->count - 1 - t : t, true);
-    }
+    int64_t axis = (int32_t)i < p->output_axis_count ? p->output_axes[i] : 0;
+    BBW_TRY(stack_output(call, s->states + i, &s->stacks[i], &body->outputs[s->states + i], axis, is_back));
   }
   return BBW_OK;
 }

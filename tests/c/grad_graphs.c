@@ -181,6 +181,7 @@ static void loop_of_none(onnx_file *f, onnx_file *body) {
   onnx_input_of_type(body, "i", "", 7);
   onnx_input_of_type(body, "goes", "", 9);
   onnx_input(body, "s", "2");
+  body->inputs[2] = (bbw_onnx_value_info){.name = BBW_STR("s")}; /* of no declared type */
   onnx_node(body, "Mul", "scale", "s a", "next");
   onnx_node(body, "Identity", "same", "goes", "on");
   onnx_output(body, "on");
@@ -226,6 +227,96 @@ static dual nested_of(const dual *p) {
   return mul(add(s[0], s[1]), num(0.5));
 }
 
+/* A Scan over rows of which there are none: what is carried passes, the rows get a gradient of no numbers. */
+static void scan_of_none(onnx_file *f, onnx_file *body) {
+  weights(f, "abcdx");
+  static const int64_t zero[] = {0};
+  recurrent_body(body);
+  onnx_ints(f, "starts", zero, 1);
+  onnx_ints(f, "ends", zero, 1);
+  onnx_node(f, "Slice", "cut", "x starts ends", "none");
+  bbw_onnx_node *node = onnx_node(f, "Scan", "scan", "d none", "last rows");
+  onnx_attribute_graph(f, node, "body", body);
+  onnx_attribute_int(f, node, "num_scan_inputs", 1);
+  onnx_node(f, "Sin", "sin", "a", "sa");
+  onnx_node(f, "Mul", "am", "sa last", "r1");
+  onnx_node(f, "Mul", "bm", "b c", "r2");
+  onnx_node(f, "Add", "a1", "r1 r2", "r3");
+  onnx_ints(f, "axes", zero, 1);
+  onnx_node(f, "ReduceSum", "rs", "x axes", "r4");
+  onnx_node(f, "ReduceSum", "rs2", "rows axes", "r5");
+  onnx_node(f, "Add", "a2", "r3 r4", "r6");
+  onnx_node(f, "Add", "a3", "r5 r6", "y");
+}
+static dual scan_of_none_of(const dual *p) {
+  dual sum = num(0.0);
+  for (size_t i = 0; i < 2; i++) {
+    sum = add(sum, add(mul(sine(p[i]), p[6 + i]), mul(p[2 + i], p[4 + i])));
+    for (size_t t = 0; t < 4; t++) { sum = add(sum, p[8 + 2 * t + i]); }
+  }
+  return mul(sum, num(0.5));
+}
+
+/* Carried values change places in each round, one of them is an outer value that is captured too; another is the input of the body itself. */
+static void loop_of_swaps(onnx_file *f, onnx_file *bodies) {
+  onnx_file *body = &bodies[0], *inner = &bodies[1];
+  weights(f, "abcd");
+  static const int64_t zero[] = {0}, two[] = {2}, three[] = {3};
+  onnx_ints(f, "count", three, 1);
+  onnx_ints(f, "two", two, 1);
+  onnx_input_of_type(body, "i", "", 7);
+  onnx_input_of_type(body, "goes", "", 9);
+  onnx_input(body, "s", "2");
+  onnx_input(body, "u", "2");
+  onnx_input_of_type(inner, "i2", "", 7);
+  onnx_input_of_type(inner, "goes2", "", 9);
+  onnx_input(inner, "v", "2");
+  onnx_node(inner, "Mul", "m1", "v a", "va");
+  onnx_node(inner, "Mul", "m2", "va s", "vas");
+  onnx_node(inner, "Add", "m3", "vas c", "vasc");
+  onnx_node(inner, "Tanh", "m4", "vasc", "vn");
+  onnx_output(inner, "goes2");
+  onnx_output(inner, "vn");
+  onnx_output(inner, "vas");
+  bbw_onnx_node *in = onnx_node(body, "Loop", "inner", "two - u", "lastv rowsv");
+  onnx_attribute_graph(body, in, "body", inner);
+  onnx_ints(body, "axes", zero, 1);
+  onnx_node(body, "ReduceSum", "rs", "rowsv axes", "rv0");
+  onnx_node(body, "Squeeze", "sq", "rv0 axes", "rv");
+  onnx_node(body, "Add", "q", "rv lastv", "nexts");
+  onnx_output(body, "goes");
+  onnx_output(body, "nexts");
+  onnx_output(body, "s"); /* u = s */
+  onnx_output(body, "a"); /* an outer value as a row */
+  bbw_onnx_node *node = onnx_node(f, "Loop", "loop", "count - a d", "last1 last2 rows");
+  onnx_attribute_graph(f, node, "body", body);
+  onnx_ints(f, "axes", zero, 1);
+  onnx_node(f, "ReduceSum", "rs1", "rows axes", "t1");
+  onnx_node(f, "Mul", "x1", "t1 last2", "t3");
+  onnx_node(f, "Mul", "x2", "last1 b", "t4");
+  onnx_node(f, "Add", "x3", "t3 t4", "t5");
+  onnx_node(f, "Add", "x4", "t5 last2", "y");
+}
+static dual loop_of_swaps_of(const dual *p) {
+  dual sum = num(0.0);
+  for (size_t i = 0; i < 2; i++) {
+    dual a = p[i], b = p[2 + i], c = p[4 + i], s = p[i], u = p[6 + i], rows = num(0.0);
+    for (int t = 0; t < 3; t++) {
+      dual v = u, rv = num(0.0);
+      for (int k = 0; k < 2; k++) {
+        dual vas = mul(mul(v, a), s);
+        rv = add(rv, vas);
+        v = hyper(add(vas, c));
+      }
+      rows = add(rows, a);
+      u = s;
+      s = add(rv, v);
+    }
+    sum = add(sum, add(add(mul(rows, u), mul(s, b)), u));
+  }
+  return mul(sum, num(0.5));
+}
+
 static const struct {
   const char *name, *op;
   void (*write)(onnx_file *f, onnx_file *bodies);
@@ -240,6 +331,12 @@ static const struct {
     {"Loop of a count, with a value that has no gradient", "Loop", loop_counted, loop_counted_of, {"none", NULL}},
     {"Loop until its condition fails", "Loop", loop_until, loop_until_of, {"none", NULL}},
     {"Loop that is not entered", "Loop", loop_of_none, loop_of_none_of, {NULL, NULL}},
+    {"Scan of no rows", "Scan", scan_of_none, scan_of_none_of, {NULL, NULL}},
+    {"Loop inside of Loop, values that change places, an outer value as a row",
+     "Loop",
+     loop_of_swaps,
+     loop_of_swaps_of,
+     {NULL, NULL}},
     {"If inside of Scan", "Scan", nested, nested_of, {NULL, NULL}},
 };
 

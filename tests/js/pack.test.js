@@ -82,7 +82,7 @@ function call({ role = 2, opType, cmdId = 9n, src = new Uint8Array(), inputs = [
   out.u32(2);
   out.u32(inputs.length);
   for (const input of inputs) {
-    const { typeHash: hash, payload } = input === undefined ? { typeHash: 0n, payload: new Uint8Array() } : encodeValue(input);
+    const { typeHash: hash, payload } = input === undefined ? { typeHash: 0n, payload: new Uint8Array() } : input.payload === undefined ? encodeValue(input) : input;
     out.u32(input === undefined ? 0 : 1);
     out.u64(hash);
     out.bytes32(payload);
@@ -142,6 +142,56 @@ test('a promise parks the operator and completes its command', async () => {
   assert.deepEqual(dispatch(call({ opType: 'Params', cmdId: 77n })), { status: 1 });
   assert.equal(seen[0][0], 77n);
   assert.deepEqual((await seen[0][1]).map((v) => v.typeHash), [typeHash('CpuTensor')]);
+});
+
+/** A component whose calls end when they are aborted, in a state that a snapshot holds. */
+function resuming() {
+  const signals = [];
+  const create = () => ({
+    forward: (_, { signal }) => new Promise((_, reject) => { signals.push(signal); signal.addEventListener('abort', () => reject(signal.reason)); }),
+    save: () => Uint8Array.of(5), restore() {}, resumes: true,
+  });
+  const type = defineComponent({ typeName: 'M', role: 'Model', create });
+  const dispatch = createDispatch(type, type.create(), (_, outcome) => outcome.catch(() => {}));
+  const engine = (opType, cmdId, payload = new Uint8Array()) => dispatch(call({ role: 0xffffffff, opType, cmdId, inputs: [{ typeHash: 0n, payload }] }));
+  const state = () => unpackList(new Reader(engine('save', 0n).reply), (input) => [input.u64(), input.bytes32()][1])[0];
+  return { dispatch, engine, state, signals };
+}
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+test('a call that is made again after a restore can be cancelled, though the one before it had the same number', async () => {
+  const { dispatch, engine, state, signals } = resuming();
+  dispatch(call({ opType: 'Forward', cmdId: 7n }));
+  engine('restore', 0n, state());
+  dispatch.commit();
+  await settle();
+  assert.deepEqual(signals.map((signal) => signal.aborted), [true, false]);
+  engine('cancel', 7n);
+  await settle();
+  assert.deepEqual(signals.map((signal) => signal.aborted), [true, true]);
+});
+
+test('a state whose calls are none is refused before anything is restored', () => {
+  const { dispatch, engine, state, signals } = resuming();
+  dispatch(call({ opType: 'Forward', cmdId: 7n }));
+  const good = state(), made = (calls) => {
+    const out = new Writer();
+    out.u32(calls.length);
+    for (const one of calls) out.bytes32(one);
+    out.bytes32(Uint8Array.of(5));
+    return out.finish();
+  };
+  const bytesOf = (reader) => reader.view(reader.left).slice();
+  const bad = [made([Uint8Array.of(1, 2, 3)]), made([bytesOf(call({ role: 99, opType: 'Forward' }))]), made([bytesOf(call({ role: 0xffffffff, opType: 'restore' }))]), Uint8Array.of(...good, 0)];
+  for (let cut = 0; cut < good.length; cut++) bad.push(good.slice(0, cut));
+  for (const one of bad) {
+    assert.equal(engine('restore', 0n, one).status, STATUS.E_COMPONENT);
+    dispatch.commit();
+  }
+  assert.equal(signals.length, 1); // nothing was made again
+  assert.deepEqual(engine('restore', 0n, good).status, 0);
+  dispatch.commit();
+  assert.equal(signals.length, 2);
 });
 
 test('a component is checked when it is defined', () => {
