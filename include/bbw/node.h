@@ -80,7 +80,7 @@ bool bbw_node_is_running(const bbw_node *node); /* a poll is on the stack */
  * For a host of thousands of nodes, which no cache of the machine holds: begins to fetch what deliver_inbound (or, with is_poll, tick and poll) will read, while the host does something else.
  * In steps: each reads what the one before it has asked for, so some time should pass between them.  Changes nothing; does nothing in WebAssembly.
  */
-#define BBW_FETCH_STEPS 3u
+#define BBW_FETCH_STEPS 4u
 void bbw_node_fetch(const bbw_node *node, bool is_poll, uint32_t step);
 
 /* Work in.  Fields of the errors as in Node specification §13.1. */

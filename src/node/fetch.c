@@ -2,6 +2,7 @@
 #include "base/fetch.h"
 #include "node/node.h"
 
+#define LINE_BYTES 64u
 /* Of the ingress queue: what a usual poll takes. */
 #define EVENTS_MAX 16u
 /* Of an envelope, beside what is decoded. */
@@ -31,6 +32,20 @@ static void fetch_events(const bbw_ingress *ingress) {
   }
 }
 
+/* What is known of who sent them: one look-up does not wait for the other. */
+static void fetch_senders(const bbw_engine *engine) {
+  const bbw_ingress *ingress = &engine->ingress;
+  for (size_t i = 0; i < events_of(ingress); i++) {
+    const bbw_ingress_event *event = &ingress->events[(ingress->head + i) % ingress->size];
+    const bbw_bytes *addresses;
+    size_t count;
+    bool is_known = event->kind == BBW_INGRESS_ENVELOPE &&
+                    bbw_address_book_lookup(&engine->address_book, &event->envelope->inbound.src_peer, &addresses,
+                                            &count);
+    if (is_known) { bbw_fetch(addresses, sizeof(*addresses) + LINE_BYTES); }
+  }
+}
+
 static void fetch_graph(const bbw_graph *graph) {
   fetch_array(graph->ops, graph->op_count, sizeof(*graph->ops));
   fetch_array(graph->sites, graph->site_count, sizeof(*graph->sites));
@@ -53,17 +68,26 @@ static void fetch_for_poll(const bbw_node *node, uint32_t step) {
     fetch_ring(&engine->ingress, 0, events_of(&engine->ingress));
     if (graph != NULL) { bbw_fetch(graph, sizeof(*graph)); }
     return;
-  default:
+  case 2:
     fetch_events(&engine->ingress);
     if (graph != NULL) { fetch_graph(graph); }
     return;
+  default: fetch_senders(engine); return;
   }
 }
 
 void bbw_node_fetch(const bbw_node *node, bool is_poll, uint32_t step) {
+#ifdef __wasm__
+  (void)fetch_for_poll; /* look-ups for nothing */
+  (void)fetch_for_delivery;
+  (void)node;
+  (void)is_poll;
+  (void)step;
+#else
   if (is_poll) {
     fetch_for_poll(node, step);
   } else {
     fetch_for_delivery(node, step);
   }
+#endif
 }

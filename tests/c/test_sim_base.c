@@ -121,6 +121,13 @@ static void a_freed_block_is_the_next_of_its_class(void **state) {
   sim_pool_free(&pool, NULL, 100);
   assert_ptr_not_equal(sim_pool_alloc(&pool, 130), a);
   assert_ptr_equal(sim_pool_alloc(&pool, 110), a);
+  static const size_t sizes[] = {1, 1000, 5000000}; /* from malloc, and in huge pages */
+  for (size_t i = 0; i < 3; i++) {
+    uint8_t *bytes = sim_pool_zeroed(&pool, sizes[i]);
+    for (size_t k = 0; k < sizes[i]; k += 997) { assert_int_equal(bytes[k], 0); }
+    memset(bytes, 1, sizes[i]);
+  }
+  assert_ptr_not_equal(sim_pool_alloc(&pool, 100), a);
   sim_pool_end(&pool); /* with what is left in it */
 }
 

@@ -49,7 +49,7 @@ static void draw_nodes(sim *s) {
   if (s->options.is_calm) { liars = 0; }
   s->honest_count = (uint32_t)count;
   s->node_count = (uint32_t)(count + liars);
-  s->nodes = sim_alloc(s->node_count * sizeof(*s->nodes));
+  s->nodes = sim_pool_zeroed(&s->pool, s->node_count * sizeof(*s->nodes));
   bool is_drifting = sim_rng_chance(rng, 500000) && !s->options.is_calm;
   for (uint32_t i = 0; i < s->node_count; i++) {
     sim_node *n = &s->nodes[i];

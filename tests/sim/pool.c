@@ -68,15 +68,26 @@ static region *map_region(size_t bytes) {
 static void unmap_region(const region *r) { (void)r; }
 #endif
 
-static void add_region(sim_pool *pool) {
-  size_t bytes = pool->region_bytes == 0 ? REGION_BYTES_FIRST : pool->region_bytes;
+/* Zeroed behind its head. */
+static region *region_new(sim_pool *pool, size_t bytes) {
   region *r = bytes < HUGE_BYTES ? NULL : map_region(bytes);
   if (r == NULL) {
-    r = sim_need(malloc(bytes));
+    r = sim_need(calloc(1, bytes));
     *r = (region){.bytes = bytes};
   }
   r->next = pool->regions;
   pool->regions = r;
+  return r;
+}
+
+void *sim_pool_zeroed(sim_pool *pool, size_t size) {
+  bool is_too_large = size > SIZE_MAX - 2 * HUGE_BYTES;
+  return is_too_large ? sim_need(NULL) : (uint8_t *)region_new(pool, size + HEAD_BYTES) + HEAD_BYTES;
+}
+
+static void add_region(sim_pool *pool) {
+  size_t bytes = pool->region_bytes == 0 ? REGION_BYTES_FIRST : pool->region_bytes;
+  region *r = region_new(pool, bytes);
   pool->at = (uint8_t *)r + HEAD_BYTES;
   pool->end = (uint8_t *)r + bytes;
   pool->region_bytes = bytes < REGION_BYTES_MAX ? bytes * 2 : bytes;

@@ -32,6 +32,8 @@ typedef struct sim_pool {
 void *sim_pool_alloc(sim_pool *pool, size_t size);
 /* size is what was asked for; NULL does nothing. */
 void sim_pool_free(sim_pool *pool, void *block, size_t size);
+/* A region of its own for so many zeroed bytes, until the end of the pool; never NULL. */
+void *sim_pool_zeroed(sim_pool *pool, size_t size);
 /* Gives all regions back, with what is left in them; large blocks must have been freed. */
 void sim_pool_end(sim_pool *pool);
 /* The class of a size of at most SIM_POOL_BLOCK_MAX, and the bytes of its blocks. */

@@ -43,7 +43,7 @@ typedef struct sim_day {
 } sim_day;
 
 /* Events that are known in their order, so that what they need can be fetched while others happen. */
-#define SIM_AHEAD 8u
+#define SIM_AHEAD 16u
 
 #define SIM_DAY_SHIFT 17u /* a day: 2^17 ns */
 #define SIM_DAYS      256u

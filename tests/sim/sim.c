@@ -109,9 +109,9 @@ static void happen(sim *s, const sim_event *event) {
   }
 }
 
-/* What events will read is asked for while those before them happen: first where to look, then what is there.  Three events take longer than memory does to answer. */
+/* What events will read is asked for while those before them happen: first where to look, then what is there.  Two events take longer than memory does to answer. */
 static void fetch_ahead(const sim *s) {
-  const sim_event *event = sim_queue_ahead(&s->queue, SIM_AHEAD - 2); /* it has just become known */
+  const sim_event *event = sim_queue_ahead(&s->queue, 2 * BBW_FETCH_STEPS);
   if (event != NULL) {
     bbw_fetch(&s->nodes[sim_event_node(event)], NODE_FETCH_BYTES);
     if (sim_event_kind_of(event) == SIM_DELIVER) { bbw_fetch(event->p, MESSAGE_FETCH_BYTES); }
@@ -211,7 +211,6 @@ void sim_run(const sim_options *options, sim_result *out) {
   sim_queue_free(&s->queue);
   free(s->faults);
   free(s->askers);
-  free(s->nodes);
   sim_pool_end(&s->pool);
   free(s);
 }
