@@ -134,6 +134,38 @@ test('the gradient from that of the output, and the loss of an output', () => {
   plain.dispose();
 });
 
+test('a recurrent model that is a Scan learns from sequences of any length', () => {
+  const model = (a, b) => encodeModel({
+    irVersion: 8, opsetImport: [{ version: 17 }],
+    graph: {
+      name: 'scan', input: [port('x', ['len', 2])], output: [port('last', [2])],
+      initializer: [{ name: 'a', dims: [2], dataType: DATA_TYPE.FLOAT, floatData: a }, { name: 'b', dims: [2], dataType: DATA_TYPE.FLOAT, floatData: b }, { name: 'start', dims: [2], dataType: DATA_TYPE.FLOAT, floatData: [0, 0] }],
+      node: [{
+        opType: 'Scan', name: 'scan', input: ['start', 'x'], output: ['last'],
+        attribute: [{ name: 'num_scan_inputs', i: 1, type: 2 }, {
+          name: 'body', type: 5,
+          g: {
+            name: 'body', input: [port('h', [2]), port('row', [2])], output: [port('next', [2])],
+            node: [['Mul', ['row', 'a'], 'p'], ['Mul', ['h', 'b'], 'q'], ['Add', ['p', 'q'], 's'], ['Tanh', ['s'], 'next']].map(([opType, input, output]) => ({ opType, name: output, input, output: [output] })),
+          },
+        }],
+      }],
+    },
+  });
+  const teacher = createSessionIn(runtime, model([0.7, -0.4], [0.5, 0.8]));
+  const student = createTrainerIn(runtime, model([0.1, 0.1], [0.1, 0.1]), { loss: 'mse', optimizer: { type: 'adam', lr: 0.02 }, freeze: ['start'] });
+  const losses = [];
+  for (let i = 0; i < 400; i++) {
+    const length = 2 + (i % 4), x = { x: { dims: [length, 2], data: Float32Array.from(numbers(2 * length, i, 1.5)) } };
+    losses.push(student.step(x, teacher.run(x).last).loss);
+  }
+  const mean = (list) => list.reduce((a, b) => a + b) / list.length;
+  assert.ok(mean(losses.slice(-20)) < 1e-4 && mean(losses.slice(0, 20)) > 0.05, `${mean(losses.slice(0, 20))} ${mean(losses.slice(-20))}`);
+  [0.7, -0.4, 0.5, 0.8].forEach((want, i) => assert.ok(Math.abs(student.parameters()[i] - want) < 0.02, `${student.parameters()}`));
+  assert.throws(() => createTrainerIn(runtime, model([1, 1], [1, 1]), { loss: 'mse', freeze: ['*'] }), fails('E_EMPTY'));
+  for (const t of [teacher, student]) t.dispose();
+});
+
 test('moments as f16 take half the memory, are saved, and learn as well', () => {
   const make = (state) => createTrainerIn(runtime, mlp(), { loss: 'softmax-cross-entropy', optimizer: { type: 'adam', lr: 0.02, state }, seed: 3 });
   const half = make('f16'), again = make('f16'), full = make('f32');
