@@ -48,10 +48,11 @@ static void fetch_senders(const bbw_engine *engine) {
 
 static void fetch_graph(const bbw_graph *graph) {
   fetch_array(graph->ops, graph->op_count, sizeof(*graph->ops));
+  fetch_array(graph->needed, graph->op_count, sizeof(*graph->needed));
   fetch_array(graph->sites, graph->site_count, sizeof(*graph->sites));
   fetch_array(graph->site_indices, graph->site_index_count, sizeof(*graph->site_indices));
   fetch_array(graph->consumers, graph->consumer_count, sizeof(*graph->consumers));
-  fetch_array(graph->idle_frames, 1, sizeof(*graph->idle_frames) + graph->site_count * sizeof(bbw_slot));
+  fetch_array(graph->idle_frames, 1, sizeof(*graph->idle_frames) + graph->site_count * sizeof(bbw_value *));
 }
 
 static void fetch_for_delivery(const bbw_node *node, uint32_t step) {
