@@ -435,6 +435,13 @@ static void check_case(size_t index) {
   assert_int_equal(bbw_trainer_gradient(t, NULL, 0, NULL, &loss, again, NULL), BBW_OK);
   assert_memory_equal(gradient, again, count * sizeof *again);
   assert_int_equal(bbw_trainer_step(t, NULL, 0, NULL, &loss, NULL, NULL), BBW_OK);
+  /* And with what is made again on the way back. */
+  bbw_trainer *sparing;
+  options.checkpoints = 3;
+  assert_int_equal(bbw_trainer_new(&sparing, model, &options, &bbw_mem_libc, NULL), BBW_OK);
+  assert_int_equal(bbw_trainer_step(sparing, NULL, 0, NULL, &loss, NULL, &err), BBW_OK);
+  assert_memory_equal(bbw_trainer_values(sparing, &count), bbw_trainer_values(t, &count), count * sizeof *again);
+  bbw_trainer_del(sparing);
   bbw_trainer_del(t);
   free_model(&w);
   for (int second = 0; second < 2; second++) { grad_case_cover(cases[index].op, 0, second != 0); }
