@@ -236,7 +236,7 @@ export function trainableModel(runtime, onnx, { typeName = 'TrainableModel', bud
           const count = Number(state.u64()), parameters = floatsIn(state.blob()), optimizer = state.blob();
           const entries = unpackList(state, (one) => /** @type {[bigint, Run]} */ ([one.u64(), runOf(one.text32())]));
           const dims = unpackList(state, (one) => Number(one.u64())), data = floatsIn(state.blob());
-          if (state.left > 0 || (dims.length > 0 && dims.reduce((a, b) => a * b, 1) !== data.length)) state.fail('a state of another size');
+          if (state.left > 0 || !Number.isSafeInteger(count) || (dims.length > 0 && dims.reduce((a, b) => a * b, 1) !== data.length)) state.fail('a state of another size');
           trainer.load(parameters);
           trainer.loadState(optimizer);
           calls = count;

@@ -449,9 +449,12 @@ static bbw_status of_loop(const maker *m) {
 }
 
 bbw_status bbw_gradient_graphs(bbw_program *program, bbw_body *body, const bbw_op_node *node, uint32_t index,
-                               const uint32_t *slopes, const uint8_t *is_needed, uint32_t *made, bbw_arena *scratch,
-                               bbw_error *err) {
-  const maker m = {program, body, node, index, slopes, is_needed, made, scratch, err};
+                               const uint32_t *slopes, const uint8_t *is_needed, uint32_t *made, bbw_error *err) {
+  bbw_arena scratch; /* its own: of many loops in one body only one is in work */
+  const maker m = {program, body, node, index, slopes, is_needed, made, &scratch, err};
+  bbw_arena_init(&scratch, program->mem);
   for (uint32_t i = 0; i < node->input_count; i++) { made[i] = BBW_VALUE_NONE; }
-  return strcmp(node->op->name, "If") == 0 ? of_if(&m) : of_loop(&m);
+  bbw_status rv = strcmp(node->op->name, "If") == 0 ? of_if(&m) : of_loop(&m);
+  bbw_arena_free(&scratch);
+  return rv;
 }

@@ -201,6 +201,9 @@ test('a state that is cut or changed is refused, and Backward follows a Forward 
   assert.deepEqual(await ask(third, 'params', undefined), once);
   await ask(methods, 'applyDelta', ones);
   assert.notDeepEqual(await ask(methods, 'params', undefined), once);
+  const counted = state.slice();
+  counted.fill(0xff, 4, 12); // the number of trainings: one that could not be saved again
+  assert.throws(() => again.restore(counted), (error) => error.code.startsWith('E_'));
   for (let cut = 0; cut < state.length; cut++) assert.throws(() => again.restore(state.subarray(0, cut)), (error) => error.code.startsWith('E_'), `cut at ${cut}`);
 });
 
