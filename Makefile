@@ -239,7 +239,7 @@ ENGINE_OBJ     = $(patsubst %.c,$(WASM_DIR)/engine/%.o,$(ENGINE_SRC))
 
 # What no envelope passes through is made smaller still.
 ENGINE_SMALL := -Os
-ENGINE_COLD  := $(filter src/node/% src/components/% src/roles/% src/format/proto% src/format/onnx% src/format/tensor% src/format/address% src/peers/backoff% src/peers/governor% src/engine/graph% src/engine/bootstrap% src/engine/named% wasm/%,$(ENGINE_SRC))
+ENGINE_COLD  := $(filter src/node/% src/components/% src/roles/% src/format/proto% src/format/onnx% src/format/tensor% src/format/address% src/peers/backoff% src/peers/governor% src/peers/rtt% src/engine/graph% src/engine/bootstrap% src/engine/named% wasm/%,$(ENGINE_SRC))
 $(patsubst %.c,$(BUILD)/wasm-emcc/engine/%.o,$(ENGINE_COLD)): ENGINE_SMALL := -Oz
 
 $(BUILD)/wasm-emcc/engine/%.o: %.c $(BUILD)/wasm-emcc/emcc.path
