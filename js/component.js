@@ -207,6 +207,7 @@ export function createDispatch(type, methods, later, cap = () => Infinity) {
     const fresh = /** @type {Record<string, any>} */ (type.create()), input = new Reader(state);
     const calls = fresh.resumes === true ? unpackList(input, (one) => readCall(one.bytes32())) : [];
     if (calls.some(({ role }) => role === undefined)) input.fail('a call to no role');
+    if (new Set(calls.map(({ cmdId }) => cmdId)).size < calls.length) input.fail('two calls of one number');
     const own = fresh.resumes === true ? input.bytes32() : state;
     if (fresh.resumes === true && input.left > 0) input.fail('bytes behind the state');
     fresh.restore(own);

@@ -120,7 +120,7 @@ computed in f32; through operators whose result is a choice, a size or a step no
 \`Range\`, \`Unique\` and the quantized operators have none; a diagonal in \`Einsum\` and a matrix of more than 32 rows in \`Det\` are refused. \`RNN\`, \`GRU\` and \`LSTM\` keep nothing for the way
 back: they run once more there, which takes one more forward pass of time and (gates + 2) * hidden numbers (\`GRU\`: 2 * gates + 2) for each step of each sequence while it lasts.
 \`If\`, \`Loop\` and \`Scan\` run what they have run once more on the way back: the branch that was taken, the iterations from the last to the first, however many the condition let through. Of each iteration
-only what it carried in is kept. Parameters are initializers of the main graph: those inside of a body are not trained. \`Dropout\` inside of a body does nothing.
+only what it carried in is kept, which must keep its shape from one to the next, and be f32 where it is trained. Parameters are initializers of the main graph: those inside of a body are not trained. \`Dropout\` inside of a body does nothing.
 
 ${onnxTable(onnx)}
 

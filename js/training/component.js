@@ -122,50 +122,56 @@ export function trainableModel(runtime, onnx, { typeName = 'TrainableModel', bud
       const runs = new Map();
       /** One after the other. @type {Promise<unknown>} */
       let last = Promise.resolve();
-      /** @template T @param {() => T | Promise<T>} work @returns {Promise<T>} */
-      function inTurn(work) {
-        const done = last.then(work);
-        last = done.catch(() => {});
+      /** What ends the turn of a call. @type {Map<bigint, () => void>} */
+      const turns = new Map();
+      /**
+       * A turn ends when the answer was given: a snapshot that is taken before makes the call again, and must not find what came after it.
+       * @template T @param {CallContext} context @param {() => T | Promise<T>} work @returns {Promise<T>}
+       */
+      function inTurn({ cmdId }, work) {
+        const done = last.then(work), isSettled = new Promise((resolve) => { turns.set(cmdId, () => resolve(undefined)); });
+        last = done.catch(() => {}).then(() => isSettled);
         return done;
       }
       const number = (/** @type {CallContext} */ { attributes }, /** @type {string} */ field, /** @type {number} */ otherwise) => (Object.hasOwn(attributes, field) ? Number(attributes[field].i) : otherwise);
 
       const methods = {
-        /** @param {(Value | undefined)[]} given */
-        forward: ([x]) => inTurn(() => {
+        /** @param {(Value | undefined)[]} given @param {CallContext} context */
+        forward: ([x], context) => inTurn(context, () => {
           const samples = toSamples(x), { data, dims } = trainer.evaluate({ [input.name]: samples }).outputs[name];
           kept = samples.dims[0] <= KEPT_MAX ? { data: samples.data.slice(), dims: samples.dims } : undefined;
           return tensor(/** @type {Float32Array} */ (data), dims);
         }),
-        /** @param {(Value | undefined)[]} given */
-        backward: ([slope]) => inTurn(() => {
+        /** @param {(Value | undefined)[]} given @param {CallContext} context */
+        backward: ([slope], context) => inTurn(context, () => {
           if (kept === undefined) throw new BbwError('E_STATE', 'no Forward with these parameters came before');
           return tensor(trainer.backward({ [input.name]: kept }, floatsOf(slope, 'gradient')));
         }),
-        /** @param {(Value | undefined)[]} given */
-        computeLoss: ([y, labels]) => inTurn(() => {
+        /** @param {(Value | undefined)[]} given @param {CallContext} context */
+        computeLoss: ([y, labels], context) => inTurn(context, () => {
           const prediction = floatsOf(y, 'y');
           return trainer.lossOf(prediction, toLabels(labels, prediction.dims[0]));
         }),
-        params: () => inTurn(() => trainer.parameters()),
-        /** @param {(Value | undefined)[]} given */
-        loadParameters: ([p]) => inTurn(() => {
+        /** @param {(Value | undefined)[]} _ @param {CallContext} context */
+        params: (_, context) => inTurn(context, () => trainer.parameters()),
+        /** @param {(Value | undefined)[]} given @param {CallContext} context */
+        loadParameters: ([p], context) => inTurn(context, () => {
           trainer.load(floatsOf(p, 'parameters').data);
           trainer.loadState(fresh);
           kept = undefined;
           return trigger();
         }),
         /** @param {(Value | undefined)[]} given @param {CallContext} context */
-        applyDelta: ([d], { cmdId }) => inTurn(() => {
-          if (!runs.has(cmdId)) trainer.add(floatsOf(d, 'delta').data);
-          runs.set(cmdId, { calls });
+        applyDelta: ([d], context) => inTurn(context, () => {
+          if (!runs.has(context.cmdId)) trainer.add(floatsOf(d, 'delta').data);
+          runs.set(context.cmdId, { calls });
           kept = undefined;
           return trigger();
         }),
         /** @param {(Value | undefined)[]} given @param {CallContext} context */
         train(given, context) {
           const { signal, cmdId } = context;
-          return inTurn(async () => {
+          return inTurn(context, async () => {
             kept = undefined;
             const data = toSet(given), run = runs.get(cmdId) ?? { calls };
             runs.set(cmdId, run);
@@ -183,9 +189,10 @@ export function trainableModel(runtime, onnx, { typeName = 'TrainableModel', bud
           });
         },
         /** @param {(Value | undefined)[]} given @param {CallContext} context */
-        evaluate(given, { signal }) {
-          return inTurn(async () => {
-            const accuracy = createAccuracy(), turns = createTurns({ budgetMs, budgetCount: budgetBatches, now: () => performance.now() });
+        evaluate(given, context) {
+          const { signal } = context;
+          return inTurn(context, async () => {
+            const accuracy = createAccuracy(), rests = createTurns({ budgetMs, budgetCount: budgetBatches, now: () => performance.now() });
             let sum = 0, count = 0;
             try {
               for await (const batch of createLoader(toSet(given), { batchSize: PIECE }).batches({ signal })) {
@@ -193,17 +200,21 @@ export function trainableModel(runtime, onnx, { typeName = 'TrainableModel', bud
                 sum += loss * batch.count;
                 count += batch.count;
                 if (isClassifier) accuracy.add(outputs[name], /** @type {Tensor} */ (batch.labels));
-                await turns.next();
+                await rests.next();
               }
             } finally {
-              turns.close();
+              rests.close();
             }
             return [sum / count, accuracy.value];
           });
         },
         resumes: true,
         /** @param {bigint} cmdId */
-        settled(cmdId) { runs.delete(cmdId); },
+        settled(cmdId) {
+          runs.delete(cmdId);
+          turns.get(cmdId)?.();
+          turns.delete(cmdId);
+        },
         save() {
           const out = new Writer();
           out.u32(STATE_VERSION);
@@ -225,7 +236,7 @@ export function trainableModel(runtime, onnx, { typeName = 'TrainableModel', bud
           const count = Number(state.u64()), parameters = floatsIn(state.blob()), optimizer = state.blob();
           const entries = unpackList(state, (one) => /** @type {[bigint, Run]} */ ([one.u64(), runOf(one.text32())]));
           const dims = unpackList(state, (one) => Number(one.u64())), data = floatsIn(state.blob());
-          if (state.left > 0 || (dims.length > 0 && dims.reduce((a, b) => a * b, 1) !== data.length)) state.fail('a state of another size');
+          if (state.left > 0 || !Number.isSafeInteger(count) || (dims.length > 0 && dims.reduce((a, b) => a * b, 1) !== data.length)) state.fail('a state of another size');
           trainer.load(parameters);
           trainer.loadState(optimizer);
           calls = count;

@@ -551,8 +551,7 @@ static bbw_status jointly(emitter *e, const char *rule, const uint8_t *is_needed
     uint32_t *slopes = bbw_arena_array(e->scratch, e->node.output_count, sizeof *slopes);
     if (slopes == NULL) { return bbw_error_set(e->err, BBW_E_NOMEM); }
     for (uint32_t o = 0; o < e->node.output_count; o++) { slopes[o] = gradient_of(e, e->node.outputs[o]); }
-    BBW_TRY(
-        bbw_gradient_graphs(e->program, e->body, &e->node, e->index, slopes, is_needed, outputs, e->scratch, e->err));
+    BBW_TRY(bbw_gradient_graphs(e->program, e->body, &e->node, e->index, slopes, is_needed, outputs, e->err));
   } else {
     e->at = rule + 1;
     BBW_TRY(application(e, count, outputs));

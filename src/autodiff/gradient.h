@@ -31,8 +31,7 @@ void bbw_gradient_mark(const bbw_body *body, uint8_t *is_needed);
  * The branch (the iterations, from the last to the first) runs once more on the way back; of Loop and Scan the carried values of each iteration are kept.
  */
 bbw_status bbw_gradient_graphs(bbw_program *program, bbw_body *body, const bbw_op_node *node, uint32_t index,
-                               const uint32_t *slopes, const uint8_t *is_needed, uint32_t *made, bbw_arena *scratch,
-                               bbw_error *err);
+                               const uint32_t *slopes, const uint8_t *is_needed, uint32_t *made, bbw_error *err);
 
 /* Whether something may flow to input `input` of that operator: there is a rule that is not empty, or there is no row, which is found out later. */
 bool bbw_gradient_may_flow(const bbw_onnx_op *op, uint32_t input);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "autodiff/gradient.h"
+#include "onnx/convert.h"
 #include "onnx/params.h"
 
 typedef struct maker {
@@ -148,6 +149,8 @@ typedef struct loop {
   uint32_t *kept;      /* the stacks of inputs of the body, up to the scanned ones: outputs of the forward node */
 } loop;
 
+static bool is_real(const bbw_port *port) { return port->dtype == BBW_DTYPE_NONE || port->dtype == BBW_DTYPE_F32; }
+
 static bbw_status read_loop(const maker *m, loop *l) {
   const bbw_op_node *node = m->node;
   static const char odd[] = "the body has another number of inputs or outputs";
@@ -165,10 +168,13 @@ static bbw_status read_loop(const maker *m, loop *l) {
     return refuse(m, odd);
   }
   l->scanned_out = body->output_count - l->first_out - l->carried;
+  for (uint32_t i = l->first_in; i < body->input_count; i++) { /* whole numbers pass no gradient on, but these would */
+    if (wants(m, i) && !is_real(&body->inputs[i]) && bbw_dtype_is_float(body->inputs[i].dtype)) {
+      return refuse(m, "what the body carries or scans has a gradient in f32 only");
+    }
+  }
   return body->input_count > BBW_GRAPH_PORTS_MAX || body->output_count > BBW_GRAPH_PORTS_MAX ? refuse(m, odd) : BBW_OK;
 }
-
-static bool is_real(const bbw_port *port) { return port->dtype == BBW_DTYPE_NONE || port->dtype == BBW_DTYPE_F32; }
 
 /* Which carried values have a gradient: those that begin with one, and those that get one in some iteration. */
 static uint8_t *find_carried(const maker *m, loop *l) {
@@ -443,9 +449,12 @@ static bbw_status of_loop(const maker *m) {
 }
 
 bbw_status bbw_gradient_graphs(bbw_program *program, bbw_body *body, const bbw_op_node *node, uint32_t index,
-                               const uint32_t *slopes, const uint8_t *is_needed, uint32_t *made, bbw_arena *scratch,
-                               bbw_error *err) {
-  const maker m = {program, body, node, index, slopes, is_needed, made, scratch, err};
+                               const uint32_t *slopes, const uint8_t *is_needed, uint32_t *made, bbw_error *err) {
+  bbw_arena scratch; /* its own: of many loops in one body only one is in work */
+  const maker m = {program, body, node, index, slopes, is_needed, made, &scratch, err};
+  bbw_arena_init(&scratch, program->mem);
   for (uint32_t i = 0; i < node->input_count; i++) { made[i] = BBW_VALUE_NONE; }
-  return strcmp(node->op->name, "If") == 0 ? of_if(&m) : of_loop(&m);
+  bbw_status rv = strcmp(node->op->name, "If") == 0 ? of_if(&m) : of_loop(&m);
+  bbw_arena_free(&scratch);
+  return rv;
 }

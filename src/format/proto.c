@@ -73,20 +73,40 @@ static bbw_status refuse_at(decoder *d, size_t at, const char *reason) {
 
 static bbw_status out_of_memory(const decoder *d) { return bbw_error_set(d->err, BBW_E_NOMEM); }
 
-/* Makes room for `extra` elements behind the list and returns the first of them, or NULL.  The capacity is not stored: it is
- * always the power of two at or above the count, and growing goes to such a power again. */
-static uint8_t *list_extend(decoder *d, void *list_at, size_t element, size_t extra) {
+/* How many more messages of the field follow at once.  Asked when a long list grows; then there is room for all of them, so every one is counted once. */
+static size_t count_ahead(const decoder *d, const bbw_proto_field *field) {
+  bbw_pbwire_reader reader = d->reader;
+  uint32_t number, wire;
+  bbw_bytes content;
+  size_t count = 0;
+  while (reader.at != reader.end && bbw_pbwire_key(&reader, &number, &wire) && number == field->number &&
+         wire == BBW_WIRE_BYTES && bbw_pbwire_view(&reader, &content)) {
+    count++;
+  }
+  return count;
+}
+
+/*
+ * Makes room for `extra` elements behind the list and returns the first of them, or NULL.  messages: the field, when they are messages; the list then grows for all that follow at once.  The capacity of a list of more than
+ * one stands in front of its elements.
+ */
+#define LIST_HEADER_BYTES 16u /* keeps the elements as aligned as the arena does */
+
+static uint8_t *list_extend(decoder *d, void *list_at, size_t element, size_t extra, const bbw_proto_field *messages) {
   bbw_proto_list list;
   memcpy(&list, list_at, sizeof(list));
-  size_t need;
+  size_t need, cap = list.count;
   if (!bbw_size_add(list.count, extra, &need) || need > SIZE_MAX / 2) { return NULL; }
-  size_t cap = list.count == 0 ? 0 : 1;
-  while (cap < list.count) { cap *= 2; }
+  if (cap > 1) { memcpy(&cap, (const uint8_t *)list.items - LIST_HEADER_BYTES, sizeof(cap)); }
   if (need > cap) {
-    size_t grown = cap == 0 ? 1 : cap;
-    while (grown < need) { grown *= 2; }
-    void *items = bbw_arena_array(d->arena, grown, element);
+    size_t header = need > 1 ? LIST_HEADER_BYTES : 0, bytes;
+    size_t grown = need + (header != 0 && messages != NULL ? count_ahead(d, messages) : 0);
+    if (grown < 2 * cap) { grown = 2 * cap; }
+    if (!bbw_size_mul(grown, element, &bytes) || !bbw_size_add(bytes, header, &bytes)) { return NULL; }
+    uint8_t *items = bbw_arena_array(d->arena, bytes, 1);
     if (items == NULL) { return NULL; }
+    if (header != 0) { memcpy(items, &grown, sizeof(grown)); }
+    items += header;
     if (list.count != 0) { memcpy(items, list.items, list.count * element); }
     list.items = items;
   }
@@ -141,7 +161,7 @@ static bbw_status read_packed(decoder *d, const bbw_proto_field *field, uint8_t 
   if (run.len == 0) { return BBW_OK; }
   if (count == 0) { return refuse_at(d, start, BBW_PBWIRE_TRUNCATED); } /* bytes, but no number ends in them */
   size_t element = element_bytes(field);
-  uint8_t *to = list_extend(d, place, element, count);
+  uint8_t *to = list_extend(d, place, element, count, NULL);
   if (to == NULL) { return out_of_memory(d); }
   bbw_pbwire_reader inner = {.bytes = d->reader.bytes, .at = first, .end = d->reader.at, .reason = NULL};
   for (size_t i = 0; i < count; i++) {
@@ -188,7 +208,7 @@ static void mark_present(const bbw_proto_message *type, const bbw_proto_field *f
  * fresh one.  NULL when memory runs out. */
 static uint8_t *message_place(decoder *d, const bbw_proto_field *field, uint8_t *place) {
   /* The place behind a list is zeroed: arena memory is, and elements are only ever appended. */
-  if (field->is_repeated) { return list_extend(d, place, field->message->bytes, 1); }
+  if (field->is_repeated) { return list_extend(d, place, field->message->bytes, 1, field); }
   uint8_t *message;
   memcpy(&message, place, sizeof(message));
   if (message == NULL) {
@@ -211,7 +231,7 @@ static bbw_status read_plain(decoder *d, const bbw_proto_field *field, uint32_t 
   uint8_t *place = message + field->at;
   if (field->is_repeated && is_number(kind) && wire == BBW_WIRE_BYTES) { return read_packed(d, field, place); }
   if (field->is_repeated) {
-    place = list_extend(d, place, element_bytes(field), 1);
+    place = list_extend(d, place, element_bytes(field), 1, NULL);
     if (place == NULL) { return out_of_memory(d); }
   }
   if (!is_number(kind)) { return read_text(d, kind, place); }

@@ -583,6 +583,44 @@ static void a_batch_that_is_not_finite_is_named_and_the_steps_before_stay(void *
 
 /* ---- memory ---- */
 
+/* The same of Forward and Evaluate in slices, one of which another operator waits for. */
+static void every_allocation_of_a_question_may_fail(void **state) {
+  (void)state;
+  static const char *const rows[][2] = {{"x", "right="}, {"f", "best="}};
+  for (size_t i = 0; i < 2; i++) {
+    session once;
+    install(&once, questions, NULL);
+    (void)ask_about_many(&once, rows[i][0]);
+    (void)run(&once);
+    const char *want = strstr(once.log, rows[i][1]);
+    assert_non_null(want);
+    size_t finished = 0, failed = 0;
+    for (size_t nth = 0; nth < 60; nth++) {
+      session s;
+      install(&s, questions, NULL);
+      bbw_node_set_time_budget(s.node, always, NULL, 1);
+      (void)ask_about_many(&s, rows[i][0]);
+      (void)session_invoke(&s, "ask", "");
+      test_mem_fail_at(&s.mem, nth);
+      bbw_bytes steps;
+      bool is_pending;
+      bbw_status rv = BBW_OK;
+      for (unsigned k = 0; k < 2 && rv == BBW_OK; k++) { rv = bbw_node_poll(s.node, &steps, &is_pending, NULL); }
+      assert_true(rv == BBW_OK || rv == BBW_E_NOMEM);
+      s.mem.fail_at = TEST_MEM_NEVER;
+      (void)run(&s);
+      const char *got = strstr(s.log, rows[i][1]);
+      if (got != NULL) { assert_memory_equal(got, want, strcspn(want, " ")); }
+      finished += got != NULL;
+      failed += got == NULL;
+      free(parameters(&s)); /* the model is free again */
+      session_end(&s);
+    }
+    assert_true(finished > 0 && failed > 0);
+    session_end(&once);
+  }
+}
+
 /* Whatever allocation fails, the training ends with the right bits or with an error, and the node goes on. */
 static void every_allocation_may_fail(void **state) {
   (void)state;
@@ -626,6 +664,7 @@ int main(void) {
       cmocka_unit_test(bad_input_is_named_and_changes_nothing),
       cmocka_unit_test(a_batch_that_is_not_finite_is_named_and_the_steps_before_stay),
       cmocka_unit_test(every_allocation_may_fail),
+      cmocka_unit_test(every_allocation_of_a_question_may_fail),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -182,7 +182,7 @@ test('a state whose calls are none is refused before anything is restored', () =
     return out.finish();
   };
   const bytesOf = (reader) => reader.view(reader.left).slice();
-  const bad = [made([Uint8Array.of(1, 2, 3)]), made([bytesOf(call({ role: 99, opType: 'Forward' }))]), made([bytesOf(call({ role: 0xffffffff, opType: 'restore' }))]), Uint8Array.of(...good, 0)];
+  const bad = [made([Uint8Array.of(1, 2, 3)]), made([bytesOf(call({ role: 99, opType: 'Forward' }))]), made([bytesOf(call({ role: 0xffffffff, opType: 'restore' }))]), made([1, 2].map(() => bytesOf(call({ opType: 'Forward' })))), Uint8Array.of(...good, 0)];
   for (let cut = 0; cut < good.length; cut++) bad.push(good.slice(0, cut));
   for (const one of bad) {
     assert.equal(engine('restore', 0n, one).status, STATUS.E_COMPONENT);

@@ -155,22 +155,55 @@ test('a snapshot in the middle of an epoch goes on with the same bits, and what 
   straight.node.dispose();
 });
 
+test('a snapshot in whatever microtask between answers gives the same ones', async () => {
+  const count = createTrainerIn(createRuntime(module), onnx, OPTIONS).parameters().length, topics = ['loaded', 'y', 'applied', 'params'];
+  for (let hops = 0; hops < 24; hops++) {
+    const one = learner(), two = learner(), events = [];
+    for (const [topic, value] of [['load', tensor(new Float32Array(count).fill(0.5))], ['x', tensor(x.subarray(0, 2), [1, 2])], ['apply', tensor(new Float32Array(count).map((_, i) => i / 10))], ['ask', trigger()]]) one.node.deliverEvent('Learn', topic, value);
+    assert.ok(one.node.poll().every((step) => !topics.includes(step.topic)));
+    for (let i = 0; i < hops; i++) await undefined;
+    two.node.restore(one.node.snapshot());
+    for (const { node } of [one, two]) {
+      const got = new Map();
+      for (let i = 0; i < 1000 && got.size < topics.length; i++) {
+        for (const step of node.poll()) if (step.type === 'AppEvent') got.set(step.topic, step.valueBytes);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      events.push(topics.map((topic) => got.get(topic)));
+      node.dispose();
+    }
+    assert.ok(events[0].every((value) => value !== undefined));
+    assert.deepEqual(events[1], events[0], `after ${hops} microtasks`);
+  }
+});
+
 test('a state that is cut or changed is refused, and Backward follows a Forward over a restore', async () => {
   const { create } = trainableModel(createRuntime(module), onnx, OPTIONS);
-  const methods = /** @type {any} */ (create()), context = { attributes: {}, cmdId: 1n };
-  await methods.forward([tensor(x.subarray(0, 4), [2, 2])], context);
-  const state = methods.save(), slope = tensor(new Float32Array([1, 0, 0, 1]), [2, 2]), again = /** @type {any} */ (create());
+  const methods = /** @type {any} */ (create()), slope = tensor(new Float32Array([1, 0, 0, 1]), [2, 2]), again = /** @type {any} */ (create()), third = /** @type {any} */ (create());
+  /** As the engine does. */
+  const ask = async (/** @type {any} */ of, /** @type {string} */ name, /** @type {any} */ value) => {
+    const answer = await of[name]([value], { attributes: {}, cmdId: 1n });
+    of.settled(1n);
+    return answer;
+  };
+  await ask(methods, 'forward', tensor(x.subarray(0, 4), [2, 2]));
+  const state = methods.save();
   again.restore(state);
-  assert.deepEqual((await again.backward([slope], context)).data, (await methods.backward([slope], context)).data);
+  assert.deepEqual((await ask(again, 'backward', slope)).data, (await ask(methods, 'backward', slope)).data);
   // An answer that the snapshot came before is given again, without its effect.
-  await methods.applyDelta([tensor(new Float32Array((await methods.params()).length).fill(1))], { attributes: {}, cmdId: 2n });
-  const once = await methods.params(), third = /** @type {any} */ (create());
+  const ones = tensor(new Float32Array((await ask(methods, 'params', undefined)).length).fill(1)), context = { attributes: {}, cmdId: 2n };
+  await methods.applyDelta([ones], context);
   third.restore(methods.save());
-  await third.applyDelta([tensor(new Float32Array(once.length).fill(1))], { attributes: {}, cmdId: 2n });
-  assert.deepEqual(await third.params(), once);
   methods.settled(2n);
-  await methods.applyDelta([tensor(new Float32Array(once.length).fill(1))], { attributes: {}, cmdId: 2n });
-  assert.notDeepEqual(await methods.params(), once);
+  const once = await ask(methods, 'params', undefined);
+  await third.applyDelta([ones], context);
+  third.settled(2n);
+  assert.deepEqual(await ask(third, 'params', undefined), once);
+  await ask(methods, 'applyDelta', ones);
+  assert.notDeepEqual(await ask(methods, 'params', undefined), once);
+  const counted = state.slice();
+  counted.fill(0xff, 4, 12); // the number of trainings: one that could not be saved again
+  assert.throws(() => again.restore(counted), (error) => error.code.startsWith('E_'));
   for (let cut = 0; cut < state.length; cut++) assert.throws(() => again.restore(state.subarray(0, cut)), (error) => error.code.startsWith('E_'), `cut at ${cut}`);
 });
 
