@@ -1,10 +1,14 @@
 #include "engine/frame.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "engine/engine.h"
+
+/* A frame that begins is assigned as a whole, so no slot may lie in the padding of the struct. */
+static_assert(sizeof(bbw_frame) == offsetof(bbw_frame, slots), "the slots begin behind the struct");
 
 static bool frame_bytes(const bbw_graph *graph, size_t *bytes) {
   size_t slots, missing, tables;

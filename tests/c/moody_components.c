@@ -58,6 +58,15 @@ static bbw_status moody_dispatch(void *self, bbw_ctx *ctx) {
   }
 }
 
+/* Of a type that works in slices: most calls make one and are not done. */
+static bbw_status sliced_dispatch(void *self, bbw_ctx *ctx) {
+  uint32_t *mood = self;
+  uint64_t cmd_id;
+  if (++*mood % 4 == 0) { return moody_dispatch(self, ctx); }
+  bbw_status rv = bbw_ctx_later(ctx, &cmd_id);
+  return rv == BBW_OK ? BBW_LATER : rv;
+}
+
 static void moody_cancel(void *self, uint64_t cmd_id) { *(uint32_t *)self += (uint32_t)cmd_id & 1; }
 
 static bbw_status moody_save(const void *self, const bbw_mem *mem, uint8_t **out, size_t *len) {
@@ -88,6 +97,10 @@ const bbw_component_type *const *moody_component_types(size_t *count) {
     types[i].cancel = moody_cancel;
     if (i % 2 == 0) { types[i].bootstrap = moody_dispatch; }
     types[i].restore = moody_restore;
+    if (i % 2 != 0) {
+      types[i].dispatch = sliced_dispatch;
+      types[i].resumes = true;
+    }
     list[i] = &types[i];
   }
   return list;

@@ -2,7 +2,7 @@
  * moody_components: component types under the names that the golden artifacts bind, which answer in every way that the contract allows and in some that it does not.
  *
  * Each call of an instance takes the next mood: nothing, one output, an output set twice, more outputs than declared, an output and then a failure, a bare status, later, later taken back,
- * "later" without a command.
+ * "later" without a command.  Every second type works in slices: three calls of four say that it is not done, and it is asked again in each poll.
  */
 #ifndef BBW_TEST_MOODY_COMPONENTS_H
 #define BBW_TEST_MOODY_COMPONENTS_H

@@ -119,7 +119,7 @@ static uint32_t work_of(const bbw_engine *engine, const bbw_frame *frame) {
 void node_check_state(const bbw_node *node) {
   const bbw_engine *engine = &node->engine;
   REQUIRE(engine->bytes_in_flight == held_charge(engine));
-  uint64_t frames = 0, slots = 0, deadlines = 0;
+  uint64_t frames = 0, slots = 0, deadlines = 0, resumed = 0;
   bool is_small = engine->frame_count <= 64; /* the count is quadratic */
   for (const bbw_frame *frame = engine->frames_first; frame != NULL; frame = frame->next, frames++) {
     REQUIRE(frame->work > 0);
@@ -132,6 +132,14 @@ void node_check_state(const bbw_node *node) {
     bool has_deadline = parked->state == BBW_PARKED_WAITING && parked->deadline_ns != BBW_NEVER_NS;
     REQUIRE(has_deadline == (parked->state != BBW_PARKED_FREE && parked->heap_at != UINT32_MAX));
     deadlines += has_deadline;
+    if (parked->state == BBW_PARKED_FREE) { continue; }
+    bool is_sliced = bbw_engine_is_sliced(engine, &parked->frame->graph->ops[parked->op]);
+    REQUIRE(parked->is_resumed == (is_sliced && parked->state == BBW_PARKED_WAITING));
+    resumed += parked->is_resumed;
   }
-  REQUIRE(deadlines == engine->async.heap.count);
+  REQUIRE(deadlines == engine->async.heap.count && resumed == engine->async.resumed.count);
+  for (uint64_t i = 1; i < resumed; i++) {
+    const uint64_t *ids = engine->async.resumed.items;
+    REQUIRE(ids[i - 1] < ids[i]);
+  }
 }

@@ -54,24 +54,26 @@ static void events_that_are_pushed_in_between_come_in_order_too(void **state) {
   sim_queue queue = {.count = 0};
   sim_rng rng = sim_rng_new(1, 1);
   sim_event event;
-  /* the same day, the next ones, the whole calendar, after it */
-  static const uint64_t spans_ns[] = {50, 1 << 18, 1 << 26, UINT64_C(1) << 40};
-  uint64_t now_ns = 0;
-  size_t pushed = 0, popped = 0, seen = 0;
+  /* at once, the same day, the next ones, the whole calendar, after it */
+  static const uint64_t spans_ns[] = {3, 50, 1 << 18, 1 << 26, UINT64_C(1) << 40};
+  uint64_t now_ns = 0, number = 0;
+  size_t pushed = 0, popped = 0, seen = 0, ties = 0;
   while (popped < 20000) {
     for (uint64_t n = sim_rng_below(&rng, 4); n > 0 && pushed < 20000; n--, pushed++) {
-      sim_queue_push(&queue, now_ns + sim_rng_below(&rng, spans_ns[sim_rng_below(&rng, 4)]), 0, 0, 0, NULL);
+      sim_queue_push(&queue, now_ns + sim_rng_below(&rng, spans_ns[sim_rng_below(&rng, 5)]), 0, 0, pushed, NULL);
     }
     const sim_event *ahead = sim_queue_ahead(&queue, 0);
     uint64_t next_ns = ahead != NULL ? ahead->at_ns : UINT64_MAX;
     if (!sim_queue_pop(&queue, &event)) { continue; }
-    assert_true(event.at_ns >= now_ns);
+    assert_true(popped == 0 || event.at_ns > now_ns || (event.at_ns == now_ns && event.a > number));
+    ties += popped != 0 && event.at_ns == now_ns;
+    number = event.a;
     assert_true(ahead == NULL || event.at_ns == next_ns);
     seen += ahead != NULL;
     now_ns = event.at_ns;
     popped++;
   }
-  assert_true(seen > 1000);
+  assert_true(seen > 1000 && ties > 100);
   sim_queue_free(&queue);
 }
 

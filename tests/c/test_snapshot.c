@@ -129,7 +129,7 @@ static bbw_node *install_fixed(uint64_t seed, const bbw_config *config, const bb
 /* What is where at the places where the nodes were stopped; the test must not only see empty nodes. */
 typedef struct seen {
   uint64_t frames, children, parked, done, timers, ingress, bus, named, app_events, outbound, failures, runs, locked,
-      phases, requests, dedup, health, inbound, deadlines, polls;
+      phases, requests, dedup, health, inbound, deadlines, resumed, polls;
 } seen;
 
 static void look(seen *s, const bbw_node *node) {
@@ -141,6 +141,7 @@ static void look(seen *s, const bbw_node *node) {
   }
   s->parked += e->async.count;
   s->deadlines += e->async.heap.count;
+  s->resumed += e->async.resumed.count;
   s->done += e->async.done.count;
   s->timers += e->timers.heap.count;
   s->ingress += e->ingress.count;
@@ -241,9 +242,9 @@ static void a_restored_node_goes_on_as_if_it_had_never_stopped(void **state) {
   seen s = {0};
   for (uint64_t seed = 0; seed < SEEDS; seed++) { goes_on(install_random, seed, &s); }
   for (uint64_t seed = 0; seed < SEEDS; seed++) { goes_on(install_fixed, seed, &s); }
-  const uint64_t counts[] = {s.frames, s.children, s.parked,     s.done,     s.timers, s.ingress,
-                             s.bus,    s.named,    s.app_events, s.runs,     s.phases, s.requests,
-                             s.dedup,  s.health,   s.inbound,    s.deadlines}; /* the others: below */
+  const uint64_t counts[] = {s.frames, s.children, s.parked,     s.done,      s.timers, s.ingress,
+                             s.bus,    s.named,    s.app_events, s.runs,      s.phases, s.requests,
+                             s.dedup,  s.health,   s.inbound,    s.deadlines, s.resumed}; /* the others: below */
   print_message("%llu places:", (unsigned long long)s.polls);
   for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
     print_message(" %llu", (unsigned long long)counts[i]);
