@@ -38,7 +38,7 @@ for (const [name, figure] of figures) if (name.endsWith('.wasm') && figure.unit 
 const shown = (value) => (Number.isInteger(value) ? value.toLocaleString('en-US') : String(Number(value.toPrecision(4))));
 const rows = [...figures].sort(([x], [y]) => (x < y ? -1 : 1)).map(([name, { value, unit, low, high, against }]) => {
   const other = figures.get(against ?? '');
-  return `| \`${name}\` | ${shown(value)} ${unit} | ${low === high ? '' : `${shown(low)} to ${shown(high)}`} | ${other ? `${shown(value / other.value)} × \`${against}\`` : ''} |`;
+  return `| \`${name}\` | ${shown(value)} ${unit} | ${low === high ? '' : `${shown(low)} to ${shown(high)}`} | ${other && other.value !== 0 ? `${shown(value / other.value)} × \`${against}\`` : ''} |`;
 });
 for (const [name, text] of refusals) rows.push(`| \`${name}\` | cannot: ${text.replaceAll('|', '\\|')} |  |  |`);
 const old = existsSync(DOCUMENT) ? readFileSync(DOCUMENT, 'utf8')

@@ -2,9 +2,10 @@
  * bench_train: how long does one step of SGD take?
  *
  * A 784-256-10 network (Gemm, Relu, Gemm; f32) on batches of 64: forward, softmax cross entropy, backward, update, and the picking of the samples.
- * Also the evaluation of one sample and of 256.  The best of several runs.
+ * Also the evaluation of one sample and of 256.  The best of several runs.  The share of the roofline: what the products of a step (forward, and two behind
+ * it, of which the first layer needs one) would take at the rate of the registers, which is measured before each run, against what the step takes in that run; the median.
  */
-#include "bench_clock.h"
+#include "bench_peak.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,9 @@
 #include "components/onnx_net.h"
 #include "format/onnx.h"
 
-enum { IN = 784, HIDDEN = 256, OUT = 10, BATCH = 64, SAMPLES = 512, RUNS = 8 };
+enum { IN = 784, HIDDEN = 256, OUT = 10, BATCH = 64, SAMPLES = 512 };
+/* Multiplications and additions of the five products. */
+#define STEP_FLOPS (2.0 * (double)(BATCH * (2 * IN * HIDDEN + 3 * HIDDEN * OUT)))
 
 static bbw_onnx_tensor weights(bbw_arena *arena, const char *name, const int64_t *dims, size_t rank) {
   size_t count = 1;
@@ -72,12 +75,14 @@ int main(void) {
   if (x == NULL || labels == NULL || y == NULL) { return 1; }
   for (size_t i = 0; i < (size_t)SAMPLES * IN; i++) { x[i] = (float)(i * 7919 % 256) / 256.0f; }
   for (size_t i = 0; i < SAMPLES; i++) { labels[i] = (float)(i % OUT); }
-  double step = 1e9, one = 1e9, many = 1e9, loss;
+  double step = 1e9, one = 1e9, many = 1e9, loss, share[RUNS];
   for (int run = 0; run < RUNS; run++) {
     bbw_train_options options = {.epochs = 8, .batch_size = BATCH, .rate = 0.01f, .seed = (uint64_t)run};
+    double peak = peak_gflops(200);
     double start = bench_seconds();
     if (bbw_onnx_net_train(net, x, (bbw_labels){labels, true}, SAMPLES, &options, &loss, NULL) != BBW_OK) { return 1; }
     double took = (bench_seconds() - start) / (8.0 * (double)SAMPLES / (double)BATCH);
+    share[run] = STEP_FLOPS / took / 1e9 / peak;
     if (took < step) { step = took; }
     start = bench_seconds();
     for (size_t i = 0; i < SAMPLES; i++) {
@@ -92,6 +97,7 @@ int main(void) {
     bench_keep(y[0] + (float)loss);
   }
   bench_report("train.784_256_10.b64.ms", step * 1e3, "ms");
+  bench_report("train.784_256_10.b64.roofline", median(share), "share");
   bench_report("infer.784_256_10.b1.us", one * 1e6, "us");
   bench_report("infer.784_256_10.b256.ms", many * 1e3, "ms");
   free(y);
