@@ -223,15 +223,20 @@ static void an_answer_after_the_end_is_late_and_counted(void **state) {
   world_end(&w);
 }
 
+/* Node 1 waits, and the answer of node 2 is the one message on its way. */
+static void begin_with_answer_on_its_way(world *w, size_t count) {
+  world_begin(w, count, waits, 9);
+  world_know(w, 1, 2);
+  w->latency_ns = 5 * MS;
+  world_ask(w, 1, (const size_t[]){2}, 1);
+  world_run(w, 7 * MS);
+  assert_int_equal(w->message_count, 1);
+}
+
 static void an_answer_that_nobody_can_read_is_a_failure(void **state) {
   (void)state;
   world w;
-  world_begin(&w, 2, waits, 9);
-  world_know(&w, 1, 2);
-  w.latency_ns = 5 * MS;
-  world_ask(&w, 1, (const size_t[]){2}, 1);
-  world_run(&w, 7 * MS);
-  assert_int_equal(w.message_count, 1);
+  begin_with_answer_on_its_way(&w, 2);
   /* The type of its fill becomes one that does not exist. */
   struct world_message *message = &w.messages[0];
   static const uint8_t tag[] = {0x20, 0xbd, 0xd2, 0xa8, 0x88, 0xcc, 0xe1, 0x8c, 0xc1, 0x1d};
@@ -281,7 +286,6 @@ static void an_answer_is_held_within_the_byte_budget(void **state) {
 
 /* Puts an envelope of the test's own in the place of the answer that is on its way; it answers the request that node 1 waits for. */
 static void replace_answer(world *w, const bbw_slot_fill *fills, size_t fill_count) {
-  assert_int_equal(w->message_count, 1);
   struct world_message *message = &w->messages[0];
   const bbw_parked *waiter = bbw_async_find(&world_at(w, 1)->node->engine.async, world_at(w, 1)->last_cmd);
   assert_non_null(waiter);
@@ -301,11 +305,7 @@ static void replace_answer(world *w, const bbw_slot_fill *fills, size_t fill_cou
 static void an_answer_without_a_value_is_a_trigger(void **state) {
   (void)state;
   world w;
-  world_begin(&w, 2, waits, 9);
-  world_know(&w, 1, 2);
-  w.latency_ns = 5 * MS;
-  world_ask(&w, 1, (const size_t[]){2}, 1);
-  world_run(&w, 7 * MS);
+  begin_with_answer_on_its_way(&w, 2);
   replace_answer(&w, NULL, 0);
   world_run(&w, 200 * MS);
   assert_string_equal(world_at(&w, 1)->log, "y= from=0a0000000000000000080000000000000002 ");
@@ -316,12 +316,7 @@ static void an_answer_without_a_value_is_a_trigger(void **state) {
 static void only_who_was_asked_may_answer(void **state) {
   (void)state;
   world w;
-  world_begin(&w, 3, waits, 9);
-  world_know(&w, 1, 2);
-  w.latency_ns = 5 * MS;
-  world_ask(&w, 1, (const size_t[]){2}, 1);
-  world_run(&w, 7 * MS);
-  assert_int_equal(w.message_count, 1);
+  begin_with_answer_on_its_way(&w, 3);
   w.messages[0].from = 3; /* it has overheard the id */
   world_run(&w, 200 * MS);
   assert_failed(&w, 1, "Timeout/chain_timeout", 2);
