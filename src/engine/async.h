@@ -70,9 +70,11 @@ void bbw_async_close(bbw_async *async, uint64_t cmd_id);
 
 /* Lets a waiting command fail at deadline_ns.  Cannot fail itself: its room is reserved when the command is opened. */
 void bbw_async_set_deadline(bbw_async *async, bbw_parked *parked, uint64_t deadline_ns);
-/* Has a waiting command resumed by every poll, for which room was reserved (false: no memory); and the first of them from an id on, or NULL. */
+/* Room for one more resumed command.  False when memory runs out, and then nothing changed. */
 bool bbw_async_reserve_resumed(bbw_async *async);
+/* Has a waiting command resumed by every poll.  Its room has been reserved. */
 void bbw_async_resume(bbw_async *async, bbw_parked *parked);
+/* The resumed command with the lowest id that is at least `from`, or NULL. */
 bbw_parked *bbw_async_next_resumed(bbw_async *async, uint64_t from);
 /* The engine has the outcome itself (a timer, a deadline); the command is closed next. */
 void bbw_async_settle(bbw_async *async, bbw_parked *parked, bbw_parked_state state);

@@ -160,6 +160,19 @@ bbw_status bbw_call_infer_inner(bbw_call *call, bbw_call *inner) {
   return rv;
 }
 
+bbw_status bbw_call_infer_forward(bbw_call *call, bbw_call *inner, bbw_status (*infer)(bbw_call *inner), uint32_t g) {
+  bbw_array shape = {0}, *made[] = {&shape};
+  inner->outputs = made;
+  inner->output_count = 1;
+  bbw_status rv = infer(inner);
+  inner->outputs = NULL; /* they end here */
+  inner->output_count = 0;
+  call->detail = inner->detail;
+  if (rv != BBW_OK) { return rv; }
+  bool does_fit = bbw_array_same_shape(call->inputs[g], &shape);
+  return does_fit ? BBW_OK : bbw_call_refuse(call, (int32_t)g, "the gradient does not fit its shape");
+}
+
 bbw_status bbw_call_output(bbw_call *call, uint32_t i, bbw_dtype dtype, uint32_t rank, const size_t *dims) {
   bbw_array shape = {0};
   if (!bbw_array_shape(&shape, dtype, rank, dims) || shape.count > call->elements_max) {

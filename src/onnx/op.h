@@ -147,6 +147,11 @@ bbw_status bbw_call_refuse_type(bbw_call *call, uint32_t input);
  * which also takes over why the inner one refused.
  */
 bbw_status bbw_call_infer_inner(bbw_call *call, bbw_call *inner);
+/*
+ * infer, of a gradient whose plan is that of its forward operator.  infer: that operator's.  The caller has made `inner` a copy of `call` with the inputs of the forward node; afterwards it has that node's plan and
+ * scratch_bytes.  BBW_E_ONNX_INVALID when its result does not have the shape of the gradient, input g of `call`, which also takes over why the forward operator refused.
+ */
+bbw_status bbw_call_infer_forward(bbw_call *call, bbw_call *inner, bbw_status (*infer)(bbw_call *inner), uint32_t g);
 
 static inline const bbw_array *bbw_call_input(const bbw_call *call, uint32_t i) {
   return i < call->input_count ? call->inputs[i] : NULL;

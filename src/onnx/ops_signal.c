@@ -286,16 +286,10 @@ bbw_status bbw_stft_run(bbw_call *call) {
 /* The gradient by signal and window, outputs 0 and 2: the transform back, weighted and added where the frames lie.  Inputs: those of the forward node, then g as the fifth. */
 bbw_status bbw_stft_grad_infer(bbw_call *call) {
   const bbw_array *x = call->inputs[0], *window = bbw_call_input(call, 2), *g = call->inputs[4];
-  bbw_array shape = {0}, *made[] = {&shape};
   if (x->dtype != BBW_DTYPE_F32 || g->dtype != BBW_DTYPE_F32) { return bbw_call_refuse_type(call, 0); }
   bbw_call inner = *call; /* the forward operator has no g behind */
   inner.input_count = 4;
-  inner.outputs = made;
-  inner.output_count = 1;
-  bbw_status rv = bbw_stft_infer(&inner);
-  call->detail = inner.detail;
-  if (rv != BBW_OK) { return rv; }
-  if (!bbw_array_same_shape(g, &shape)) { return bbw_call_refuse(call, 4, "the gradient does not fit its shape"); }
+  BBW_TRY(bbw_call_infer_forward(call, &inner, bbw_stft_infer, 4));
   call->plan = inner.plan;
   /* The sums for the window lie behind. */
   size_t sums = ((const dft_plan *)inner.plan)->n * sizeof(double); /* fits: twice as much did */

@@ -465,17 +465,11 @@ bbw_status bbw_roi_align_run(bbw_call *call) { return run_rois(call, call->input
 /* The gradient by the image, in mode avg.  Inputs: g, then those of the forward node. */
 bbw_status bbw_roi_align_grad_infer(bbw_call *call) {
   const bbw_array *g = call->inputs[0], *x = call->inputs[1];
-  bbw_array shape = {0}, *made[] = {&shape};
   if (g->dtype != BBW_DTYPE_F32 || x->dtype != BBW_DTYPE_F32) { return bbw_call_refuse_type(call, 0); }
   bbw_call inner = *call;
   inner.inputs++;
   inner.input_count--;
-  inner.outputs = made;
-  inner.output_count = 1;
-  bbw_status rv = bbw_roi_align_infer(&inner);
-  call->detail = inner.detail;
-  if (rv != BBW_OK) { return rv; }
-  if (!bbw_array_same_shape(g, &shape)) { return bbw_call_refuse(call, 0, "the gradient does not fit its shape"); }
+  BBW_TRY(bbw_call_infer_forward(call, &inner, bbw_roi_align_infer, 0));
   return bbw_call_output_like(call, 0, x);
 }
 
